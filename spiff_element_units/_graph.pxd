@@ -1,0 +1,51 @@
+"""C declarations of _graph, for the modules above it."""
+
+from libc.stdint cimport uint32_t
+
+cdef enum:
+    NOWHERE = 0xFFFFFFFF  # the target of a reference to an external process
+
+cdef enum Kind:
+    CALL = 0
+    EMBEDDED = 1
+    TRIGGER = 2
+
+cdef enum Defer:
+    DEFER_CALLS = 0
+    DEFER_ALL = 1
+    DEFER_NOTHING = 2
+
+
+cdef class Process:
+    """What a process spec says about elements and other processes."""
+    cdef readonly dict elements     # element id -> names of the processes it refers to, or None
+    cdef readonly list references   # (kind, process name, element id)
+
+
+cpdef Process read_process(object spec, str where)
+cpdef list embedding_order(list children)
+
+
+cdef class IndexSet:
+    """Process indexes, each once, in the order in which they came."""
+    cdef uint32_t* items
+    cdef uint32_t size
+    cdef uint32_t capacity
+    cdef uint32_t count
+    cdef unsigned char* marks
+    cdef bint has(self, uint32_t index) noexcept
+    cdef int add(self, uint32_t index) except -1
+
+
+cdef class Graph:
+    """Processes by index, and the walks over their references."""
+    cdef uint32_t count
+    cdef const unsigned char* links(self, uint32_t index, uint32_t* count) except? NULL
+    cdef const unsigned char* callers(self, uint32_t index, uint32_t* count) except? NULL
+    cdef bint owns(self, uint32_t index, bytes element) except -1
+    cdef int prepare(self, uint32_t index, bint run) except -1
+    cdef bint close(self, IndexSet members, uint32_t root, int defer, bint specs) except -1
+    cdef int spread(self, IndexSet members, uint32_t position, IndexSet within) except -1
+    cdef int gather(self, IndexSet members, uint32_t position, IndexSet within) except -1
+    cdef IndexSet paths(self, uint32_t start, list candidates, bytes element)
+    cdef bint refers(self, IndexSet members, uint32_t target) except -1

@@ -1,0 +1,67 @@
+"""C declarations of _pack."""
+
+from libc.stdint cimport uint32_t, uint64_t
+
+from ._graph cimport Graph, IndexSet
+
+
+cdef struct Entry:
+    uint64_t offset
+    uint64_t spec_length
+    uint32_t record_length
+    uint32_t run
+    uint32_t rank
+
+
+cdef struct Record:
+    uint32_t id_length
+    uint32_t key_length
+    uint32_t link_count
+    uint32_t caller_count
+    uint32_t element_count
+    uint32_t target_count
+    const unsigned char* links
+    const unsigned char* callers
+    const unsigned char* link_names
+    const unsigned char* elements
+    const unsigned char* targets
+    const unsigned char* heap
+    uint64_t heap_length
+
+
+cdef class Pack(Graph):
+    cdef object read
+    cdef str where
+    cdef bytes head         # the first bytes of the file, or the whole of a pack in memory
+    cdef bint whole         # the head is all of it, made here and known to be good
+    cdef dict kept          # offset -> a part of a file that was read and found good
+    cdef uint64_t size
+    cdef uint64_t body
+    cdef uint64_t k0, k1
+    cdef uint32_t root
+    cdef uint32_t process_buckets, element_buckets
+    cdef uint64_t tail_length, roster_length, lists_length
+    cdef uint64_t process_directory, table, element_directory, roster, lists, processes
+    cdef readonly str key
+    cdef readonly bytes digest
+
+    cdef object corrupt(self, str what)
+    cdef int read_header(self) except -1
+    cdef bytes fetch(self, uint64_t offset, uint64_t length)
+    cdef bytes keep(self, uint64_t offset, bytes data)
+    cdef const unsigned char* part(self, uint64_t offset, uint64_t length) except NULL
+    cdef int entry(self, uint32_t index, Entry* out) except -1
+    cdef int record(self, uint32_t index, Record* out) except -1
+    cdef const unsigned char* spec(self, uint32_t index, uint64_t* length) except NULL
+    cdef str text(self, const unsigned char* data, uint64_t length)
+    cdef const unsigned char* string(
+        self, Record* record, const unsigned char* place, uint32_t* length) except NULL
+    cdef bint is_id(self, Record* record, bytes name) noexcept
+    cdef const unsigned char* element(self, Record* record, bytes name) except? NULL
+    cdef list candidates(self, uint64_t directory, bytes name)
+    cdef list indexes(self, uint64_t offset, uint32_t count)
+    cdef uint32_t find(self, str process_id) except? 0xFFFFFFFFu
+    cdef int own(self, uint32_t index, bytes element, IndexSet members) except -1
+    cdef str id_of(self, uint32_t index)
+    cdef int verify(self, uint64_t offset, uint64_t length) except -1
+    cdef int verify_bucket(self, uint64_t directory, uint32_t index) except -1

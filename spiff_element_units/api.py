@@ -1,0 +1,45 @@
+"""The two functions that are the library for most: cache a workflow, get a unit of it.
+
+Both are safe to call from any number of threads and processes on one cache directory. Every
+failure is an `ElementUnitsError`, which is a `ValueError`; an argument of the wrong type is a
+`TypeError`.
+"""
+
+from __future__ import annotations
+
+from typing import Union
+
+from . import cache
+from .units import ElementUnits, digest_of, json_bytes
+
+
+def cache_element_units_for_workflow(
+    cache_dir: cache.CacheDir, cache_key: str, workflow_spec_json: Union[str, bytes]
+) -> None:
+    """Decompose a workflow and store it in `cache_dir` under `cache_key`.
+
+    `cache_dir` is made where it is missing. `cache_key` is any string; a workflow cached under it
+    before is replaced, and the same one is recognised. `workflow_spec_json` is the JSON text of a
+    serialized workflow, `{"spec": {..}, "subprocess_specs": {..}, ..}`.
+
+    Raises InvalidWorkflowSpec where the text is not that, CacheError where it cannot be stored;
+    what was cached before stays then.
+    """
+    text = json_bytes(workflow_spec_json)
+    if not cache.holds(cache_dir, cache_key, digest_of(text)):
+        ElementUnits.from_json(text).save(cache_dir, cache_key)
+
+
+def workflow_from_cached_element_unit(
+    cache_dir: cache.CacheDir, cache_key: str, process_id: str, element_id: str
+) -> str:
+    """The unit that starts or resumes `process_id` at `element_id`, as JSON text.
+
+    `element_id` is the process id itself (to start it), an element of the process, or a process or
+    element that it leads to. Called processes that the unit does not need are left out; the
+    application loads each when it is reached, as `(called process id, called process id)`.
+
+    Raises UnitNotFound where the key is not cached, or the workflow has no such process or
+    element; CorruptPack where what is stored is damaged; CacheError where it cannot be read.
+    """
+    return ElementUnits.open(cache_dir, cache_key).workflow(process_id, element_id)
