@@ -72,7 +72,7 @@ cdef dict referred(dict task_specs, dict own):
     """Task name -> the process that it refers to, itself or through the tasks it loops over."""
     cdef dict targets = dict(own)
     cdef list chain
-    for name, task in task_specs.items():
+    for name in task_specs:
         chain = []
         while name not in targets:
             targets[name] = None  # until the chain ends; a chain into itself refers to nothing

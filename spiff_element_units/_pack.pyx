@@ -87,7 +87,7 @@ cdef class Pack(Graph):
 
     cdef int read_header(self) except -1:
         cdef const unsigned char* head
-        cdef uint64_t key_length, length, body, at
+        cdef uint64_t key_length, length, body
         cdef uint64_t got = len(self.head)
         if self.head[:8] != MAGIC:
             raise self.corrupt("not a pack")
@@ -292,11 +292,11 @@ cdef class Pack(Graph):
         """The element of that id in the record, or NULL."""
         cdef const unsigned char* at = record.elements
         cdef const unsigned char* id
-        cdef uint32_t position, length, wanted
+        cdef uint32_t _position, length, wanted
         if PyBytes_GET_SIZE(name) > 0xFFFFFFFF:
             return NULL
         wanted = <uint32_t>PyBytes_GET_SIZE(name)
-        for position in range(record.element_count):
+        for _position in range(record.element_count):
             if load32(at + 4) == wanted:
                 id = self.string(record, at, &length)
                 if memcmp(id, PyBytes_AS_STRING(name), length) == 0:
@@ -310,16 +310,16 @@ cdef class Pack(Graph):
             self.k0, self.k1, directory,
             <const unsigned char*>PyBytes_AS_STRING(name), PyBytes_GET_SIZE(name))
         cdef uint64_t start = self.process_directory
-        cdef uint32_t buckets = self.process_buckets, bucket, tried, slot, count
+        cdef uint32_t buckets = self.process_buckets, bucket, _tried, _slot, count
         cdef uint32_t slots = BUCKET // SLOT
         cdef const unsigned char* at
         if directory == ELEMENT_IDS:
             start = self.element_directory
             buckets = self.element_buckets
         bucket = <uint32_t>(hashed % buckets)
-        for tried in range(buckets):
+        for _tried in range(buckets):
             at = self.part(start + <uint64_t>bucket * (BUCKET + CHECKSUM), BUCKET)
-            for slot in range(slots):
+            for _slot in range(slots):
                 count = load32(at + 16)
                 if not count:
                     return []
@@ -478,10 +478,10 @@ cdef class Pack(Graph):
     cdef int verify_bucket(self, uint64_t directory, uint32_t index) except -1:
         cdef uint64_t offset = directory + <uint64_t>index * (BUCKET + CHECKSUM)
         cdef const unsigned char* at
-        cdef uint32_t slot, slots = BUCKET // SLOT
+        cdef uint32_t _slot, slots = BUCKET // SLOT
         self.verify(offset, BUCKET)
         at = self.part(offset, BUCKET)
-        for slot in range(slots):
+        for _slot in range(slots):
             if load32(at + 16) > 1:
                 self.verify(load64(at + 8), 4 * <uint64_t>load32(at + 16))
             at += SLOT

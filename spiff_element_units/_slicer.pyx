@@ -12,7 +12,6 @@ Nothing here recurses: nesting is counted, and refused where orjson refuses it.
 """
 
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
-from libc.string cimport memcpy
 
 import orjson
 

@@ -128,7 +128,9 @@ cdef int add_spec(Pack pack, _Pieces pieces, uint32_t index) except -1:
     return pieces.add(data, length)
 
 
-def unit(Pack pack not None, str process_id not None, tuple element_ids not None, str defer not None):
+def unit(
+    Pack pack not None, str process_id not None, tuple element_ids not None, str defer not None
+):
     """The unit as JSON text; KeyError with the id that is not to be found."""
     cdef uint32_t root
     cdef bint again
@@ -159,7 +161,9 @@ def unit(Pack pack not None, str process_id not None, tuple element_ids not None
         raise pack.corrupt("a spec in it is not UTF-8") from error
 
 
-def needs(Pack pack not None, str process_id not None, tuple element_ids not None, str defer not None):
+def needs(
+    Pack pack not None, str process_id not None, tuple element_ids not None, str defer not None
+):
     """The ids of a unit's processes: its own, then the others in the caller's order."""
     cdef uint32_t root
     cdef bint again

@@ -14,7 +14,7 @@ import orjson
 
 from ._graph cimport CALL, NOWHERE, Process, embedding_order, read_process
 from ._layout cimport (
-    BUCKET, CHECKSUM, CHUNK, CHUNK_ENTRIES, ELEMENT, ELEMENT_IDS, ENTRY, FORMAT, HEADER,
+    BUCKET, CHECKSUM, CHUNK, CHUNK_ENTRIES, ELEMENT, ELEMENT_IDS, FORMAT, HEADER,
     LINK_NAMES, PROCESS_IDS, RECORD, SLOT, checksum, id_hash, load64, store32, store64,
 )
 from ._slicer cimport Member, Slices, slice_workflow
@@ -393,7 +393,7 @@ def build_pack(bytes text not None):
     cdef Py_ssize_t count = len(workflow.ids), index
     cdef list order = embedding_order(linked(workflow, True))
     cdef list positions = [0] * count, callers = [[] for _ in range(count)]
-    cdef list records = [], entries = [], roster
+    cdef list records = [], entries = []
     cdef _Directory processes = _Directory(digest, PROCESS_IDS)
     cdef _Directory elements = _Directory(digest, ELEMENT_IDS)
     cdef Process process

@@ -47,6 +47,8 @@ class ElementUnits:
     """
 
     __slots__ = ("_key", "_pack")
+    _key: Optional[str]
+    _pack: Optional[Pack]
 
     def __init__(self) -> None:
         raise TypeError("use ElementUnits.from_json(..) or ElementUnits.open(..)")

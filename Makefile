@@ -1,0 +1,62 @@
+# Everything runs in .venv, which is made when it is missing. PYTHON chooses its interpreter.
+PYTHON ?= python3
+VENV ?= .venv
+BIN = $(VENV)/bin
+CORPUS ?= corpus
+
+.PHONY: help dev-env compile bindings tests run-integration-tests integration-tests fmt lint \
+	wheel demo corpus clean
+
+help:
+	@echo "make demo     cache a workflow, run it on units, and show what was loaded"
+	@echo "make tests    build the extension and run all tests"
+	@echo "others: dev-env compile bindings integration-tests run-integration-tests fmt lint"
+	@echo "        wheel clean corpus CORPUS=FOLDER"
+
+$(VENV)/made: pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade "pip>=25.1"
+	$(BIN)/python -m pip install --quiet --group test --group lint --group build
+	touch $@
+
+dev-env: $(VENV)/made
+
+# Translate to C and compile; a compiler warning is an error.
+compile: dev-env
+	SPIFF_ELEMENT_UNITS_WERROR=1 $(BIN)/python setup.py --quiet build_ext --force \
+		--build-lib build/compile --build-temp build/compile
+
+# Build the extension in place and put the tree on the path of .venv.
+bindings: dev-env
+	$(BIN)/python -m pip install --quiet --no-build-isolation --no-deps --editable .
+	$(BIN)/python -m pip install --quiet orjson
+
+tests: bindings
+	$(BIN)/python -m pytest tests
+
+run-integration-tests:
+	$(BIN)/python -m pytest tests/test_integration.py
+
+integration-tests: bindings run-integration-tests
+
+fmt: dev-env
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+lint: bindings
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	PATH="$(abspath $(BIN)):$$PATH" cython-lint --max-line-length 100 spiff_element_units
+	$(BIN)/mypy
+
+wheel: dev-env
+	$(BIN)/python -m build --outdir dist .
+
+demo: bindings
+	$(BIN)/python examples/demo.py
+
+corpus: bindings
+	$(BIN)/python tests/corpus.py "$(CORPUS)"
+
+clean:
+	rm -rf build dist $(VENV) *.egg-info spiff_element_units/*.so
