@@ -15,7 +15,8 @@ cdef enum:
     CHECKSUM = 8
     HEADER = 96           # without the cache key and the checksum
     SLOT = 24
-    BUCKET = 16 * SLOT
+    SLOTS = 16
+    BUCKET = SLOTS * SLOT
     ENTRY = 32
     CHUNK_ENTRIES = 16
     CHUNK = CHUNK_ENTRIES * ENTRY

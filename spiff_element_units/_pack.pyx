@@ -46,7 +46,7 @@ from libc.string cimport memcmp
 from ._graph cimport NOWHERE, Graph, IndexSet
 from ._layout cimport (
     BUCKET, CHECKSUM, CHUNK, CHUNK_ENTRIES, ELEMENT, ELEMENT_IDS, ENTRY, FORMAT, HEADER,
-    LINK_NAMES, PROCESS_IDS, RECORD, SLOT, checksum, id_hash, load32, load64,
+    LINK_NAMES, PROCESS_IDS, RECORD, SLOT, SLOTS, checksum, id_hash, load32, load64,
 )
 
 from ._graph import KINDS
@@ -72,11 +72,11 @@ cdef class Pack(Graph):
         self.read_header()
 
     @staticmethod
-    def in_memory(bytes header not None, bytes body not None):
+    def in_memory(bytes data not None):
         """A pack that `build_pack` has just made."""
         cdef Pack pack = Pack.__new__(Pack)
         pack.where = "the pack in memory"
-        pack.head = header + body
+        pack.head = data
         pack.whole = True
         pack.size = len(pack.head)
         pack.read_header()
@@ -311,7 +311,6 @@ cdef class Pack(Graph):
             <const unsigned char*>PyBytes_AS_STRING(name), PyBytes_GET_SIZE(name))
         cdef uint64_t start = self.process_directory
         cdef uint32_t buckets = self.process_buckets, bucket, _tried, _slot, count
-        cdef uint32_t slots = BUCKET // SLOT
         cdef const unsigned char* at
         if directory == ELEMENT_IDS:
             start = self.element_directory
@@ -319,7 +318,7 @@ cdef class Pack(Graph):
         bucket = <uint32_t>(hashed % buckets)
         for _tried in range(buckets):
             at = self.part(start + <uint64_t>bucket * (BUCKET + CHECKSUM), BUCKET)
-            for _slot in range(slots):
+            for _slot in range(<uint32_t>SLOTS):
                 count = load32(at + 16)
                 if not count:
                     return []
@@ -436,7 +435,9 @@ cdef class Pack(Graph):
             self.element_buckets, self.tail_length, self.roster_length, self.lists_length)
 
     def body_bytes(self):
-        """The body, every part of it checked."""
+        """The body, every part of it known to be good."""
+        if self.whole:
+            return memoryview(self.head)[self.body:]
         self.check()
         return self.fetch(0, self.size - self.body)
 
@@ -447,8 +448,7 @@ cdef class Pack(Graph):
         cdef uint64_t at = self.processes
         cdef uint32_t index
         if not self.whole:
-            whole = Pack.in_memory(
-                self.head[:self.body], self.fetch(0, self.size - self.body))
+            whole = Pack.in_memory(self.read(0, self.size))
             whole.where = self.where
         whole.verify(0, self.tail_length)
         for index in range(self.process_buckets):
@@ -478,10 +478,10 @@ cdef class Pack(Graph):
     cdef int verify_bucket(self, uint64_t directory, uint32_t index) except -1:
         cdef uint64_t offset = directory + <uint64_t>index * (BUCKET + CHECKSUM)
         cdef const unsigned char* at
-        cdef uint32_t _slot, slots = BUCKET // SLOT
+        cdef uint32_t _slot
         self.verify(offset, BUCKET)
         at = self.part(offset, BUCKET)
-        for _slot in range(slots):
+        for _slot in range(<uint32_t>SLOTS):
             if load32(at + 16) > 1:
                 self.verify(load64(at + 8), 4 * <uint64_t>load32(at + 16))
             at += SLOT

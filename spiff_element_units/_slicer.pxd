@@ -1,16 +1,22 @@
 """C declarations of _slicer, for the modules above it."""
 
 
+cdef class Text:
+    cdef object owner
+    cdef const unsigned char* data
+    cdef Py_ssize_t length
+
+
 cdef class Member:
     cdef readonly str key
     cdef readonly list members
-    cdef readonly Py_ssize_t start, end, key_at, key_end, at, until
+    cdef readonly Py_ssize_t key_at, key_end, at, until
 
 
 cdef class Slices:
     cdef readonly list members
-    cdef readonly object text      # memoryview of the original
-    cdef readonly bytes compact    # as long as the original, filled up to what was copied
+    cdef readonly Text text
+    cdef readonly object compact    # memoryview as long as the text, filled to the last `until`
 
 
-cpdef Slices slice_workflow(bytes text)
+cpdef Slices slice_workflow(Text text)

@@ -1,10 +1,12 @@
-from typing import Optional
+from typing import Optional, Union
+
+class Text:
+    def __init__(self, text: Union[str, bytes]) -> None: ...
+    def __buffer__(self, flags: int, /) -> memoryview: ...
 
 class Member:
     key: str
     members: Optional[list[Member]]
-    start: int
-    end: int
     key_at: int
     key_end: int
     at: int
@@ -12,7 +14,7 @@ class Member:
 
 class Slices:
     members: list[Member]
-    text: memoryview
-    compact: bytes
+    text: Text
+    compact: memoryview
 
-def slice_workflow(text: bytes) -> Slices: ...
+def slice_workflow(text: Text) -> Slices: ...

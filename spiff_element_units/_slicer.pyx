@@ -2,33 +2,65 @@
 
 `slice_workflow` goes through the text once. It reads the two outer objects (the workflow and its
 `subprocess_specs`) to the letter of RFC 8259 and only finds the ends of the values inside; whether
-those are JSON is for the JSON parser to say, which the caller runs on each slice of the *original*
-text. Good outer objects and good slices make a good whole, and the other way round.
+those are JSON is for the JSON parser to say, which the caller runs on each slice. Good outer
+objects and good slices make a good whole, and the other way round.
 
-On the way the text is copied without the whitespace between its tokens. Slices of that copy are
-the caller's own bytes, ready to store once the original slice has been found valid.
+On the way the text is copied without the whitespace between its tokens, and the slices are of that
+copy: the caller's own bytes, ready to be checked and stored. Whitespace that keeps two tokens apart
+(`[1 2]`) is an error, so that taking it away makes no bad text good.
 
 Nothing here recurses: nesting is counted, and refused where orjson refuses it.
 """
 
+from cpython.buffer cimport PyBuffer_FillInfo
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
+from libc.string cimport memchr, memcpy
 
 import orjson
 
 from .errors import InvalidWorkflowSpec
 
+cdef extern from "Python.h":
+    const char* PyUnicode_AsUTF8AndSize(object text, Py_ssize_t* size) except NULL
+
 cdef enum:
     MAX_DEPTH = 1024  # orjson's limit for a whole text
     TRUNCATED = -1
     TOO_DEEP = -2
+    MERGED = -3
+
+
+cdef class Text:
+    """JSON text as a buffer of UTF-8, without a copy where it is `bytes` or ASCII.
+
+    Raises TypeError for anything but `str` and `bytes`, UnicodeEncodeError for a lone surrogate.
+    """
+
+    def __cinit__(self, text):
+        cdef const char* data
+        if isinstance(text, str) and (<str>text).isascii():
+            data = PyUnicode_AsUTF8AndSize(text, &self.length)
+        else:
+            if isinstance(text, str):
+                text = (<str>text).encode()
+            elif not isinstance(text, bytes):
+                raise TypeError(
+                    f"workflow_spec_json must be str or bytes, not {type(text).__name__}")
+            data = PyBytes_AS_STRING(text)
+            self.length = PyBytes_GET_SIZE(text)
+        self.owner = text
+        self.data = <const unsigned char*>data
+
+    def __getbuffer__(self, Py_buffer* buffer, int flags):
+        PyBuffer_FillInfo(buffer, self, <void*>self.data, self.length, 1, flags)
 
 
 cdef class Member:
     """A `"key": value` of a JSON object.
 
-    `key` is the decoded key. The slices are half-open byte ranges: of the value in the original
-    text (`start`, `end`), of the key's token and of the value in the compact copy (`key_at`,
-    `key_end`, `at`, `until`). `members` are the value's own where it was read to the letter too.
+    `key` is the decoded key. The slices are half-open byte ranges of the compact copy: of the key's
+    token (`key_at`, `key_end`) and of the value (`at`, `until`). `members` are the value's own
+    where it was read to the letter too.
     """
 
 
@@ -38,6 +70,12 @@ cdef class Slices:
 
 cdef inline bint is_space(unsigned char c) noexcept nogil:
     return c == b" " or c == b"\n" or c == b"\r" or c == b"\t"
+
+
+cdef inline bint is_scalar(unsigned char c) noexcept nogil:
+    """Part of a number, `true`, `false` or `null`, or of nothing in JSON."""
+    return not (c == b"," or c == b":" or c == b'"' or c == b"{" or c == b"}" or c == b"["
+                or c == b"]")
 
 
 cdef struct Cursor:
@@ -54,89 +92,98 @@ cdef inline void skip_space(Cursor* c) noexcept nogil:
 
 
 cdef inline Py_ssize_t copy_string(Cursor* c) noexcept nogil:
-    """Copy the string that starts at the cursor, quotes included."""
-    cdef const unsigned char* text = c.text
-    cdef unsigned char* out = c.out
-    cdef Py_ssize_t pos = c.pos + 1, at = c.at + 1, length = c.length
-    cdef unsigned char byte
-    out[c.at] = b'"'
-    while pos < length:
-        byte = text[pos]
-        out[at] = byte
-        pos += 1
-        at += 1
-        if byte == b'"':
-            c.pos = pos
-            c.at = at
-            return 0
-        if byte == b"\\":
-            if pos >= length:
-                break
-            out[at] = text[pos]
-            pos += 1
-            at += 1
-    return TRUNCATED
+    """Copy the string that starts at the cursor, quotes included.
+
+    A quote ends it unless an odd number of backslashes stands before."""
+    cdef const unsigned char* start = c.text + c.pos
+    cdef const unsigned char* end = c.text + c.length
+    cdef const unsigned char* quote = start
+    cdef const unsigned char* before
+    while True:
+        quote = <const unsigned char*>memchr(quote + 1, b'"', end - quote - 1)
+        if quote == NULL:
+            return TRUNCATED
+        before = quote - 1
+        while before[0] == b"\\":
+            before -= 1
+        if (quote - before) & 1:
+            break
+    memcpy(c.out + c.at, start, quote + 1 - start)
+    c.at += quote + 1 - start
+    c.pos += quote + 1 - start
+    return 0
 
 
-cdef Py_ssize_t copy_value(Cursor* c, int depth) noexcept nogil:
+cdef Py_ssize_t copy_value(Cursor* cursor, int depth) noexcept nogil:
     """Copy the value that starts at the cursor; `depth` objects are open around it."""
+    cdef Cursor c = cursor[0]  # a copy, which the stores to `out` can't be thought to change
     cdef int outer = depth
     cdef unsigned char byte
+    cdef Py_ssize_t end = TRUNCATED
     while c.pos < c.length:
         byte = c.text[c.pos]
         if byte == b'"':
-            if copy_string(c) < 0:
-                return TRUNCATED
+            if copy_string(&c) < 0:
+                break
             if depth == outer:
-                return 0
+                end = 0
+                break
             continue
         if byte <= 0x20 and is_space(byte):
             if depth == outer:
-                return 0
-            c.pos += 1
+                end = 0
+                break
+            skip_space(&c)
+            if is_scalar(c.out[c.at - 1]) and c.pos < c.length and is_scalar(c.text[c.pos]):
+                end = MERGED
+                break
             continue
         if byte == b"{" or byte == b"[":
             depth += 1
             if depth > MAX_DEPTH:
-                return TOO_DEEP
+                end = TOO_DEEP
+                break
         elif byte == b"}" or byte == b"]":
             if depth == outer:
-                return 0
+                end = 0
+                break
             depth -= 1
             if depth == outer:
                 c.out[c.at] = byte
                 c.at += 1
                 c.pos += 1
-                return 0
+                end = 0
+                break
         elif byte == b"," and depth == outer:
-            return 0
+            end = 0
+            break
         c.out[c.at] = byte
         c.at += 1
         c.pos += 1
-    return TRUNCATED
+    cursor[0] = c
+    return end
 
 
 cdef class _Reader:
     """Reads objects to the letter; holds the text and its compact copy while at it."""
 
-    cdef bytes text
+    cdef Text text
     cdef bytes compact
-    cdef object view
+    cdef object view        # of the compact copy
     cdef Cursor c
 
-    def __cinit__(self, bytes text not None):
-        cdef Py_ssize_t length = PyBytes_GET_SIZE(text)
+    def __cinit__(self, Text text not None):
         self.text = text
-        self.view = memoryview(text)
-        self.compact = PyBytes_FromStringAndSize(NULL, length)
-        self.c.text = <const unsigned char*>PyBytes_AS_STRING(text)
+        self.compact = PyBytes_FromStringAndSize(NULL, text.length)
+        self.view = memoryview(self.compact)
+        self.c.text = text.data
         self.c.out = <unsigned char*>PyBytes_AS_STRING(self.compact)
-        self.c.length = length
+        self.c.length = text.length
 
     cdef int fail(self, str expected) except -1:
         """Refuse the text, with the parser's own words where it refuses it too."""
         try:
-            orjson.loads(self.text)
+            orjson.loads(memoryview(self.text))
         except orjson.JSONDecodeError as error:
             raise InvalidWorkflowSpec(f"the workflow is not JSON: {error}") from error
         raise InvalidWorkflowSpec(f"expected {expected} at byte {self.c.pos} of the workflow JSON")
@@ -156,16 +203,14 @@ cdef class _Reader:
 
     cdef Member key(self):
         cdef Member member = Member.__new__(Member)
-        cdef Py_ssize_t start
         if not self.peek(b'"'):
             self.fail("a key")
-        start = self.c.pos
         member.key_at = self.c.at
         if copy_string(&self.c) < 0:
             self.fail("the end of a key")
         member.key_end = self.c.at
         try:
-            member.key = orjson.loads(self.view[start:self.c.pos])
+            member.key = orjson.loads(self.view[member.key_at:member.key_end])
         except orjson.JSONDecodeError:
             self.fail("a valid key")
         self.take(b":", "':'")
@@ -184,7 +229,6 @@ cdef class _Reader:
         while True:
             member = self.key()
             skip_space(&self.c)
-            member.start = self.c.pos
             member.at = self.c.at
             if member.key == inner and self.peek(b"{"):
                 member.members = self.object(depth + 1, None)
@@ -193,9 +237,8 @@ cdef class _Reader:
                     failed = copy_value(&self.c, depth)
                 if failed == TOO_DEEP:
                     self.fail(f"at most {MAX_DEPTH} levels of nesting")
-                if failed or member.start == self.c.pos:
+                if failed or member.at == self.c.at:
                     self.fail("a value")
-            member.end = self.c.pos
             member.until = self.c.at
             members.append(member)
             if self.peek(b"}"):
@@ -210,13 +253,13 @@ cdef class _Reader:
         skip_space(&self.c)
         if self.c.pos != self.c.length:
             self.fail("the end")
-        slices.text = self.view
-        slices.compact = self.compact
+        slices.text = self.text
+        slices.compact = self.view
         return slices
 
 
-cpdef Slices slice_workflow(bytes text):
-    """Slice a workflow's JSON text (UTF-8).
+cpdef Slices slice_workflow(Text text):
+    """Slice a workflow's JSON text.
 
     The values found are not validated yet. Raises InvalidWorkflowSpec where the outer objects
     are not JSON. Time and memory are proportional to the text.

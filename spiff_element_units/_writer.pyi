@@ -1,6 +1,8 @@
+from ._slicer import Text
+
 MAGIC: bytes
 
-def build_pack(text: bytes) -> tuple[bytes, bytes]: ...
+def build_pack(text: Text, digest: bytes) -> bytes: ...
 def pack_header(
     key: str,
     digest: bytes,

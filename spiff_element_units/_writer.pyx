@@ -5,19 +5,19 @@ text, its copy without whitespace, the pack, and one process. The same text give
 """
 
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
+from cpython.bytearray cimport PyByteArray_AS_STRING
 from libc.stdint cimport uint32_t, uint64_t
+from libc.stdlib cimport free, qsort, realloc
 from libc.string cimport memcpy, memset
-
-import hashlib
 
 import orjson
 
 from ._graph cimport CALL, NOWHERE, Process, embedding_order, read_process
 from ._layout cimport (
     BUCKET, CHECKSUM, CHUNK, CHUNK_ENTRIES, ELEMENT, ELEMENT_IDS, FORMAT, HEADER,
-    LINK_NAMES, PROCESS_IDS, RECORD, SLOT, checksum, id_hash, load64, store32, store64,
+    LINK_NAMES, PROCESS_IDS, RECORD, SLOT, SLOTS, checksum, id_hash, load64, store32, store64,
 )
-from ._slicer cimport Member, Slices, slice_workflow
+from ._slicer cimport Member, Slices, Text, slice_workflow
 
 from .errors import InvalidWorkflowSpec
 
@@ -28,19 +28,19 @@ cdef uint64_t LIMIT = 0xFFFFFFFFu  # lengths and counts of one process are 32 bi
 
 
 cdef object parse(Slices slices, Member member, str where):
-    """The value of a member, parsed from the original text."""
+    """The value of a member."""
     try:
-        return orjson.loads(slices.text[member.start:member.end])
+        return orjson.loads(slices.compact[member.at:member.until])
     except orjson.JSONDecodeError as error:
         try:
-            orjson.loads(slices.text)  # for the position in the whole
+            orjson.loads(memoryview(slices.text))  # for the position in the whole
         except orjson.JSONDecodeError as whole:
             error = whole
         raise InvalidWorkflowSpec(f"{where} is not JSON: {error}") from error
 
 
 cdef inline bytes key_token(Slices slices, Member member):
-    return slices.compact[member.key_at:member.key_end]
+    return bytes(slices.compact[member.key_at:member.key_end])
 
 
 cdef class _Workflow:
@@ -56,7 +56,7 @@ cdef class _Workflow:
     cdef dict ranks         # key of subprocess_specs -> rank
     cdef bytes tail
 
-    def __cinit__(self, bytes text):
+    def __cinit__(self, Text text):
         cdef Member member
         cdef dict top = {}
         self.slices = slice_workflow(text)
@@ -152,174 +152,207 @@ cdef class _Buffer:
         self.at += length
 
 
-cdef class _Heap:
-    """Strings of a record, each once."""
+cdef class _Ids:
+    """The ids of a process as UTF-8: its own, its token, its elements, and others that it names."""
 
-    cdef dict places
     cdef list strings
+    cdef dict places        # offset of each element and name that a reference needs
     cdef uint64_t length
 
-    def __cinit__(self, bytes id, bytes key):
+    def __cinit__(self, _Workflow workflow, uint32_t rank):
+        cdef Process process = workflow.processes[rank]
+        cdef bytes data
+        self.strings = [(<str>workflow.ids[rank]).encode(), workflow.keys[rank]]
+        self.length = len(<bytes>self.strings[0]) + len(<bytes>self.strings[1])
         self.places = {}
-        self.strings = [id, key]
-        self.length = len(id) + len(key)
-
-    cdef tuple place(self, str string):
-        place = self.places.get(string)
-        if place is None:
-            data = string.encode()
-            place = (self.length, len(data))
-            self.places[string] = place
+        for element in process.elements:
+            data = (<str>element).encode()
             self.strings.append(data)
-            self.length += len(data)
-        return place
+            if process.references:
+                self.places[element] = self.length
+            self.length += PyBytes_GET_SIZE(data)
+        for _, name, _ in process.references:
+            if name not in self.places:
+                data = (<str>name).encode()
+                self.strings.append(data)
+                self.places[name] = self.length
+                self.length += PyBytes_GET_SIZE(data)
+
+    cdef bytes string(self, Py_ssize_t position):
+        return <bytes>self.strings[position]
 
 
-cdef bytes record(_Workflow workflow, uint32_t rank, list positions, list callers):
+cdef bytes record(_Workflow workflow, uint32_t rank, _Ids ids, list positions, list callers):
     """A process's record, with the indexes of other processes that `positions` gives."""
     cdef Process process = workflow.processes[rank]
-    cdef bytes id = workflow.ids[rank].encode(), key = workflow.keys[rank]
-    cdef _Heap heap = _Heap(id, key)
-    cdef list element_places = [heap.place(element) for element in process.elements]
-    cdef list link_places = [heap.place(name) + heap.place(element)
-                             for _, name, element in process.references]
-    cdef list targets = [[positions[workflow.ranks[name]] for name in names
-                          if name in workflow.ranks] if names else []
-                         for names in process.elements.values()]
+    cdef dict ranks = workflow.ranks
+    cdef list targets = []
     cdef uint64_t links = len(process.references), elements = len(process.elements)
-    cdef uint64_t target_count = sum([len(names) for names in targets]), first = 0
-    cdef uint64_t length = (RECORD + links * (8 + LINK_NAMES) + 4 * <uint64_t>len(callers)
-                            + elements * ELEMENT + 4 * target_count + heap.length)
+    cdef uint64_t length, at, first = 0
+    cdef bytes data
     cdef _Buffer out
+    for names in process.elements.values():
+        if names is not None:
+            targets += [positions[ranks[name]] for name in names if name in ranks]
+    length = (RECORD + links * (8 + LINK_NAMES) + 4 * <uint64_t>len(callers)
+              + elements * ELEMENT + 4 * <uint64_t>len(targets) + ids.length)
     if length > LIMIT:
         raise InvalidWorkflowSpec(f"the ids of process {workflow.ids[rank]!r} take over 4 GiB")
     out = _Buffer(length)
     out.u32(positions[rank])
-    out.u32(<uint32_t>len(id))
-    out.u32(<uint32_t>len(key))
+    out.u32(<uint32_t>PyBytes_GET_SIZE(ids.string(0)))
+    out.u32(<uint32_t>PyBytes_GET_SIZE(ids.string(1)))
     out.u32(<uint32_t>links)
     out.u32(<uint32_t>len(callers))
     out.u32(<uint32_t>elements)
-    out.u32(<uint32_t>target_count)
+    out.u32(<uint32_t>len(targets))
     for kind, name, _ in process.references:
         out.u32(kind)
-        out.u32(positions[workflow.ranks[name]] if name in workflow.ranks else NOWHERE)
+        out.u32(positions[ranks[name]] if name in ranks else NOWHERE)
     for caller in callers:
         out.u32(caller)
-    for place in link_places:
-        for number in place:
-            out.u32(number)
-    for place, names in zip(element_places, targets):
-        out.u32(place[0])
-        out.u32(place[1])
+    for _, name, element in process.references:
+        for string in (name, element):
+            out.u32(ids.places[string])
+            out.u32(<uint32_t>len((<str>string).encode()))
+    at = PyBytes_GET_SIZE(ids.string(0)) + PyBytes_GET_SIZE(ids.string(1))
+    for position, names in enumerate(process.elements.values()):
+        data = ids.string(2 + position)
+        out.u32(<uint32_t>at)
+        out.u32(<uint32_t>PyBytes_GET_SIZE(data))
         out.u32(<uint32_t>first)
-        out.u32(<uint32_t>len(names))
-        first += len(names)
-    for names in targets:
-        for index in names:
-            out.u32(index)
-    for data in heap.strings:
+        count = 0 if names is None else sum([name in ranks for name in names])
+        out.u32(count)
+        first += count
+        at += PyBytes_GET_SIZE(data)
+    for index in targets:
+        out.u32(index)
+    for data in ids.strings:
         out.raw(PyBytes_AS_STRING(data), PyBytes_GET_SIZE(data))
     return out.data
 
 
-cdef class _Directory:
-    """A hash table of ids: buckets of slots, and the lists of ids that several processes have."""
+cdef struct Owner:
+    uint64_t hashed
+    uint64_t index
 
-    cdef uint64_t k0, k1, kind
-    cdef dict owners        # hash -> index, or list of indexes
-    cdef list lists         # lists of indexes, as they come in the slots
 
-    def __cinit__(self, bytes digest, uint64_t kind):
-        self.k0 = load64(<const unsigned char*>PyBytes_AS_STRING(digest))
-        self.k1 = load64(<const unsigned char*>PyBytes_AS_STRING(digest) + 8)
-        self.kind = kind
-        self.owners = {}
-        self.lists = []
-
-    cdef int add(self, str id, uint32_t index) except -1:
-        cdef bytes data = id.encode()
-        cdef uint64_t hashed = id_hash(
-            self.k0, self.k1, self.kind,
-            <const unsigned char*>PyBytes_AS_STRING(data), PyBytes_GET_SIZE(data))
-        known = self.owners.get(hashed)
-        if known is None:
-            self.owners[hashed] = index
-        elif isinstance(known, list):
-            (<list>known).append(index)
-        else:
-            self.owners[hashed] = [known, index]
-        return 0
-
-    cdef list buckets(self, uint64_t lists_at):
-        """The payloads of the buckets; lists lie from `lists_at` on, each with its checksum."""
-        cdef uint64_t count = len(self.owners) // 10 + 1, hashed, bucket
-        cdef list slots = [[] for _ in range(count)]
-        cdef list payloads = []
-        cdef _Buffer out
-        for key in sorted(self.owners):
-            hashed = key
-            bucket = hashed % count
-            while len(slots[bucket]) == BUCKET // SLOT:
-                bucket = (bucket + 1) % count
-            (<list>slots[bucket]).append(key)
-        for used in slots:
-            out = _Buffer(BUCKET)
-            for key in used:
-                owners = self.owners[key]
-                out.u64(key)
-                if isinstance(owners, list):
-                    out.u64(lists_at)
-                    out.u32(<uint32_t>len(owners))
-                    out.u32(0)
-                    self.lists.append(owners)
-                    lists_at += 4 * <uint64_t>len(owners) + CHECKSUM
-                else:
-                    out.u64(0)
-                    out.u32(1)
-                    out.u32(owners)
-            memset(out.at, 0, (BUCKET // SLOT - len(used)) * SLOT)
-            payloads.append(out.data)
-        return payloads
-
-    cdef uint64_t size(self) except? 0:
-        return (<uint64_t>len(self.owners) // 10 + 1) * (BUCKET + CHECKSUM)
-
-    cdef uint64_t lists_size(self) except? 0:
-        return sum([4 * len(owners) + CHECKSUM for owners in self.owners.values()
-                    if isinstance(owners, list)])
+cdef int by_hash(const void* a, const void* b) noexcept nogil:
+    cdef const Owner* left = <const Owner*>a
+    cdef const Owner* right = <const Owner*>b
+    if left.hashed != right.hashed:
+        return -1 if left.hashed < right.hashed else 1
+    return -1 if left.index < right.index else left.index > right.index
 
 
 cdef class _Body:
-    """Parts one after the other, each followed by its checksum."""
+    """Parts one after the other, each followed by its checksum; room for a header before them."""
 
     cdef bytes data
     cdef unsigned char* start
     cdef uint64_t at, k0, k1
 
-    def __cinit__(self, uint64_t length, bytes digest):
-        self.data = PyBytes_FromStringAndSize(NULL, length)
-        self.start = <unsigned char*>PyBytes_AS_STRING(self.data)
+    def __cinit__(self, bytes digest, uint64_t header, uint64_t length):
+        self.data = PyBytes_FromStringAndSize(NULL, header + length)
+        self.start = <unsigned char*>PyBytes_AS_STRING(self.data) + header
         self.k0 = load64(<const unsigned char*>PyBytes_AS_STRING(digest))
         self.k1 = load64(<const unsigned char*>PyBytes_AS_STRING(digest) + 8)
 
-    cdef int part(self, bytes data, Py_ssize_t start, Py_ssize_t end) except -1:
-        cdef uint64_t length = end - start
-        memcpy(self.start + self.at, PyBytes_AS_STRING(data) + start, length)
-        store64(self.start + self.at + length,
-                checksum(self.k0, self.k1, self.at, self.start + self.at, length))
+    cdef void seal(self, uint64_t offset, uint64_t length) noexcept:
+        """Add the checksum of a part that is written."""
+        store64(self.start + offset + length,
+                checksum(self.k0, self.k1, offset, self.start + offset, length))
+
+    cdef void part(self, const void* data, uint64_t length) noexcept:
+        memcpy(self.start + self.at, data, length)
+        self.seal(self.at, length)
         self.at += length + CHECKSUM
+
+
+cdef class _Directory:
+    """A hash table of ids: buckets of slots, and lists for the ids that several processes have."""
+
+    cdef Owner* owners
+    cdef uint64_t count, capacity
+    cdef uint64_t k0, k1, kind
+    cdef uint64_t buckets, lists_length
+
+    def __cinit__(self, bytes digest, uint64_t kind):
+        self.k0 = load64(<const unsigned char*>PyBytes_AS_STRING(digest))
+        self.k1 = load64(<const unsigned char*>PyBytes_AS_STRING(digest) + 8)
+        self.kind = kind
+
+    def __dealloc__(self):
+        free(self.owners)
+
+    cdef int add(self, bytes id, uint64_t index) except -1:
+        cdef void* grown
+        if self.count == self.capacity:
+            self.capacity = 2 * self.capacity + 64
+            grown = realloc(self.owners, self.capacity * sizeof(Owner))
+            if grown == NULL:
+                raise MemoryError()
+            self.owners = <Owner*>grown
+        self.owners[self.count].hashed = id_hash(
+            self.k0, self.k1, self.kind,
+            <const unsigned char*>PyBytes_AS_STRING(id), PyBytes_GET_SIZE(id))
+        self.owners[self.count].index = index
+        self.count += 1
         return 0
 
-    cdef int parts(self, list payloads) except -1:
-        for data in payloads:
-            self.part(data, 0, PyBytes_GET_SIZE(data))
-        return 0
+    cdef uint64_t same(self, uint64_t first) noexcept:
+        """How many owners from `first` on have its hash."""
+        cdef uint64_t end = first + 1
+        while end < self.count and self.owners[end].hashed == self.owners[first].hashed:
+            end += 1
+        return end - first
+
+    cdef void measure(self) noexcept:
+        """Sort, and say how much room buckets and lists take."""
+        cdef uint64_t first = 0, distinct = 0, number
+        qsort(self.owners, self.count, sizeof(Owner), by_hash)
+        while first < self.count:
+            number = self.same(first)
+            distinct += 1
+            if number > 1:
+                self.lists_length += 4 * number + CHECKSUM
+            first += number
+        self.buckets = distinct * 3 // (2 * SLOTS) + 1  # two thirds full
+
+    cdef uint64_t write(self, _Body body, uint64_t lists_at) except? 0:
+        """Write the buckets at the body's end and the lists from `lists_at` on; their end."""
+        cdef uint64_t first = 0, number, bucket, _bucket, position, start = body.at
+        cdef bytearray filled = bytearray(self.buckets)
+        cdef unsigned char* used = <unsigned char*>PyByteArray_AS_STRING(filled)
+        cdef unsigned char* slot
+        memset(body.start + start, 0, self.buckets * (BUCKET + CHECKSUM))
+        while first < self.count:
+            number = self.same(first)
+            bucket = self.owners[first].hashed % self.buckets
+            while used[bucket] == SLOTS:
+                bucket = bucket + 1 if bucket + 1 < self.buckets else 0
+            slot = body.start + start + bucket * (BUCKET + CHECKSUM) + used[bucket] * SLOT
+            used[bucket] += 1
+            store64(slot, self.owners[first].hashed)
+            store32(slot + 16, <uint32_t>number)
+            if number == 1:
+                store32(slot + 20, <uint32_t>self.owners[first].index)
+            else:
+                store64(slot + 8, lists_at)
+                for position in range(number):
+                    store32(body.start + lists_at + 4 * position,
+                            <uint32_t>self.owners[first + position].index)
+                body.seal(lists_at, 4 * number)
+                lists_at += 4 * number + CHECKSUM
+            first += number
+        for _bucket in range(self.buckets):
+            body.seal(body.at, BUCKET)
+            body.at += BUCKET + CHECKSUM
+        return lists_at
 
 
-cdef list chunks(list entries):
+cdef int write_table(_Body body, list entries) except -1:
     """The table of processes, in chunks."""
-    cdef list payloads = []
     cdef _Buffer out
     cdef Py_ssize_t first
     for first in range(0, len(entries), CHUNK_ENTRIES):
@@ -332,8 +365,8 @@ cdef list chunks(list entries):
             out.u32(rank)
             out.u32(0)
         memset(out.at, 0, CHUNK - (out.at - <unsigned char*>PyBytes_AS_STRING(out.data)))
-        payloads.append(out.data)
-    return payloads
+        body.part(<const char*>out.data, CHUNK)
+    return 0
 
 
 cdef bytes roster_bytes(list roster, list positions):
@@ -383,69 +416,95 @@ def pack_header(
     return out.data
 
 
-def build_pack(bytes text not None):
-    """Decompose a workflow's JSON text (UTF-8) into a pack without a key: (header, body).
+cdef class _Builder:
+    """A workflow on its way into a pack: processes in the order of the pack, and their parts."""
 
-    Raises InvalidWorkflowSpec. Time and memory are proportional to the text.
+    cdef _Workflow workflow
+    cdef bytes digest
+    cdef list order         # (rank, run) by index
+    cdef list positions     # index by rank
+    cdef list records       # bytes by index
+    cdef _Directory processes
+    cdef _Directory elements
+
+    def __cinit__(self, Text text, bytes digest):
+        self.workflow = _Workflow(text)
+        self.digest = digest
+        self.order = embedding_order(linked(self.workflow, True))
+        self.positions = [0] * len(self.order)
+        for index, (rank, _) in enumerate(self.order):
+            self.positions[rank] = index
+        self.processes = _Directory(digest, PROCESS_IDS)
+        self.elements = _Directory(digest, ELEMENT_IDS)
+        self.make_records()
+        self.processes.measure()
+        self.elements.measure()
+
+    cdef int make_records(self) except -1:
+        cdef list callers = [[] for _ in self.order]
+        cdef Process process
+        cdef _Ids ids
+        cdef Py_ssize_t position
+        cdef uint64_t index = 0
+        for rank, targets in enumerate(linked(self.workflow, False)):
+            for target in targets:
+                (<list>callers[target]).append(self.positions[rank])
+        self.records = []
+        for rank, _ in self.order:
+            process = self.workflow.processes[rank]
+            ids = _Ids(self.workflow, rank)
+            self.records.append(record(self.workflow, rank, ids, self.positions, callers[rank]))
+            self.processes.add(ids.string(0), index)
+            if self.workflow.ids[rank] not in process.elements:
+                self.elements.add(ids.string(0), index)
+            for position in range(len(process.elements)):
+                self.elements.add(ids.string(2 + position), index)
+            self.workflow.processes[rank] = None
+            index += 1
+        return 0
+
+    cdef bytes pack(self):
+        cdef bytes tail = self.workflow.tail
+        cdef bytes names = roster_bytes(self.workflow.roster, self.positions)
+        cdef bytes data
+        cdef const unsigned char[::1] compact = self.workflow.slices.compact
+        cdef Member member
+        cdef list entries = []
+        cdef uint64_t table = (
+            (len(self.order) + CHUNK_ENTRIES - 1) // CHUNK_ENTRIES * (CHUNK + CHECKSUM))
+        cdef uint64_t lists = (
+            len(tail) + CHECKSUM
+            + (self.processes.buckets + self.elements.buckets) * (BUCKET + CHECKSUM)
+            + table + len(names) + CHECKSUM)
+        cdef uint64_t lists_length = self.processes.lists_length + self.elements.lists_length
+        cdef uint64_t at = lists + lists_length
+        cdef _Body body
+        for data, (rank, run) in zip(self.records, self.order):
+            member = self.workflow.members[rank]
+            entries.append((at, member.until - member.at, len(data), run, rank))
+            at += len(data) + (member.until - member.at) + 2 * CHECKSUM
+        header = pack_header(
+            "", self.digest, at, len(self.order), self.positions[0], self.processes.buckets,
+            self.elements.buckets, len(tail), len(names), lists_length)
+        body = _Body(self.digest, len(header), at)
+        memcpy(PyBytes_AS_STRING(body.data), <const char*>header, len(header))
+        body.part(<const char*>tail, len(tail))
+        lists = self.processes.write(body, lists)
+        write_table(body, entries)
+        lists = self.elements.write(body, lists)
+        body.part(<const char*>names, len(names))
+        body.at = lists
+        for data, (rank, _) in zip(self.records, self.order):
+            member = self.workflow.members[rank]
+            body.part(<const char*>data, len(data))
+            body.part(&compact[member.at], member.until - member.at)
+        return body.data
+
+
+def build_pack(Text text not None, bytes digest not None):
+    """Decompose a workflow's JSON text into a pack under the empty key.
+
+    `digest` is the text's SHA-256. Raises InvalidWorkflowSpec. Time and memory are proportional to
+    the text.
     """
-    cdef _Workflow workflow = _Workflow(text)
-    cdef bytes digest = hashlib.sha256(text).digest()
-    cdef Py_ssize_t count = len(workflow.ids), index
-    cdef list order = embedding_order(linked(workflow, True))
-    cdef list positions = [0] * count, callers = [[] for _ in range(count)]
-    cdef list records = [], entries = []
-    cdef _Directory processes = _Directory(digest, PROCESS_IDS)
-    cdef _Directory elements = _Directory(digest, ELEMENT_IDS)
-    cdef Process process
-    cdef Member member
-    cdef uint64_t at
-    cdef _Body body
-    for index, (rank, _) in enumerate(order):
-        positions[rank] = index
-    for rank, targets in enumerate(linked(workflow, False)):
-        for target in targets:
-            callers[target].append(positions[rank])
-    for rank in range(count):
-        processes.add(workflow.ids[rank], positions[rank])
-    for index, (rank, _) in enumerate(order):
-        process = workflow.processes[rank]
-        records.append(record(workflow, rank, positions, callers[rank]))
-        workflow.processes[rank] = None
-        if workflow.ids[rank] not in process.elements:
-            elements.add(workflow.ids[rank], index)
-        for element in process.elements:
-            elements.add(element, index)
-    names = roster_bytes(workflow.roster, positions)
-    table = ((count + CHUNK_ENTRIES - 1) // CHUNK_ENTRIES) * (CHUNK + CHECKSUM)
-    lists_at = (len(workflow.tail) + CHECKSUM + processes.size() + table + elements.size()
-                + len(names) + CHECKSUM)
-    process_slots = processes.buckets(lists_at)
-    element_slots = elements.buckets(lists_at + processes.lists_size())
-    lists_size = processes.lists_size() + elements.lists_size()
-    at = lists_at + lists_size
-    for data, (rank, run) in zip(records, order):
-        member = workflow.members[rank]
-        entries.append((at, member.until - member.at, len(data), run, rank))
-        at += len(data) + (member.until - member.at) + 2 * CHECKSUM
-    body = _Body(at, digest)
-    body.part(workflow.tail, 0, len(workflow.tail))
-    body.parts(process_slots)
-    body.parts(chunks(entries))
-    body.parts(element_slots)
-    body.part(names, 0, len(names))
-    body.parts([list_bytes(owners) for owners in processes.lists + elements.lists])
-    for data, (rank, _) in zip(records, order):
-        member = workflow.members[rank]
-        body.part(data, 0, len(data))
-        body.part(workflow.slices.compact, member.at, member.until)
-    header = pack_header(
-        "", digest, at, count, positions[0], len(process_slots), len(element_slots),
-        len(workflow.tail), len(names), lists_size)
-    return header, body.data
-
-
-cdef bytes list_bytes(list owners):
-    cdef _Buffer out = _Buffer(4 * len(owners))
-    for index in owners:
-        out.u32(index)
-    return out.data
+    return _Builder(text, digest).pack()

@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import Union
 
 from . import cache
-from .units import ElementUnits, digest_of, json_bytes
+from .units import ElementUnits, decompose, digest_of, read_text
 
 
 def cache_element_units_for_workflow(
@@ -25,9 +25,10 @@ def cache_element_units_for_workflow(
     Raises InvalidWorkflowSpec where the text is not that, CacheError where it cannot be stored;
     what was cached before stays then.
     """
-    text = json_bytes(workflow_spec_json)
-    if not cache.holds(cache_dir, cache_key, digest_of(text)):
-        ElementUnits.from_json(text).save(cache_dir, cache_key)
+    text = read_text(workflow_spec_json)
+    digest = digest_of(text)
+    if not cache.holds(cache_dir, cache_key, digest):
+        cache.publish(cache_dir, cache_key, decompose(text, digest))
 
 
 def workflow_from_cached_element_unit(

@@ -9,6 +9,7 @@ from typing import NamedTuple, Optional, Union
 
 from . import cache
 from ._pack import Pack
+from ._slicer import Text
 from ._unit import needs as _needs
 from ._unit import unit as _unit
 from ._writer import build_pack
@@ -69,7 +70,8 @@ class ElementUnits:
 
         Raises InvalidWorkflowSpec where it is not that, TypeError where it is neither type.
         """
-        return cls._of(Pack.in_memory(*build_pack(json_bytes(workflow_spec_json))), None)
+        text = read_text(workflow_spec_json)
+        return cls._of(decompose(text, digest_of(text)), None)
 
     @classmethod
     def open(cls, cache_dir: cache.CacheDir, cache_key: str) -> ElementUnits:
@@ -235,25 +237,24 @@ class ElementUnits:
         return f" in the workflow of {self.root!r}{_near(process_id, self.process_ids)}"
 
 
-def json_bytes(workflow_spec_json: Union[str, bytes]) -> bytes:
+def read_text(workflow_spec_json: Union[str, bytes]) -> Text:
     """The JSON text as UTF-8."""
-    if isinstance(workflow_spec_json, bytes):
-        return workflow_spec_json
-    if not isinstance(workflow_spec_json, str):
-        raise TypeError(
-            f"workflow_spec_json must be str or bytes, not {type(workflow_spec_json).__name__}"
-        )
     try:
-        return workflow_spec_json.encode()
+        return Text(workflow_spec_json)
     except UnicodeEncodeError as error:
         raise InvalidWorkflowSpec(
             f"the workflow is not JSON: a lone surrogate at character {error.start}"
         ) from error
 
 
-def digest_of(workflow_spec_json: bytes) -> bytes:
+def digest_of(text: Text) -> bytes:
     """What `ElementUnits.digest` is of, as bytes."""
-    return hashlib.sha256(workflow_spec_json).digest()
+    return hashlib.sha256(text).digest()
+
+
+def decompose(text: Text, digest: bytes) -> Pack:
+    """The pack of a workflow; `digest` is that of `digest_of`."""
+    return Pack.in_memory(build_pack(text, digest))
 
 
 def _require_str(name: str, value: object) -> None:
