@@ -76,7 +76,7 @@ def main(folder: str) -> int:
         return 2
     failed = 0
     heads = ("processes", "full", "start, calls", "start, all", "median unit")
-    print(f"{'bytes of':<44}" + "".join(f"{head:>14}" for head in heads))
+    print(f"{'bytes of':<56}" + "".join(f"{head:>14}" for head in heads))
     with tempfile.TemporaryDirectory() as cache_dir:
         for file in files:
             name = str(file.relative_to(folder))
@@ -85,7 +85,7 @@ def main(folder: str) -> int:
             with ElementUnits.open(cache_dir, name) as units:
                 count, whole, calls, everything, median = sizes(units, text)
             print(
-                f"{name:<44}{count:>14}{whole:>14}{calls:>8} {calls / whole:>4.0%} "
+                f"{name:<56}{count:>14}{whole:>14}{calls:>8} {calls / whole:>4.0%} "
                 f"{everything:>7} {everything / whole:>4.0%} {median:>7} {median / whole:>4.0%} "
             )
             for wrong in wrong_units(text, cache_dir, name):
