@@ -45,7 +45,7 @@ cdef class Pack(Graph):
     cdef readonly str key
     cdef readonly bytes digest
 
-    cdef object corrupt(self, str what)
+    cpdef object corrupt(self, str what)
     cdef int read_header(self) except -1
     cdef bytes fetch(self, uint64_t offset, uint64_t length)
     cdef bytes keep(self, uint64_t offset, bytes data)

@@ -82,7 +82,8 @@ cdef class Pack(Graph):
         pack.read_header()
         return pack
 
-    cdef object corrupt(self, str what):
+    cpdef object corrupt(self, str what):
+        """The error that says what is damaged, where, and the way out."""
         return CorruptPack(f"{self.where} is damaged ({what}); cache the workflow again")
 
     cdef int read_header(self) except -1:

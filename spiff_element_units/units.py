@@ -13,7 +13,7 @@ from ._slicer import Text
 from ._unit import needs as _needs
 from ._unit import unit as _unit
 from ._writer import build_pack
-from .errors import CacheError, InvalidWorkflowSpec, UnitNotFound
+from .errors import CacheError, ElementUnitsError, InvalidWorkflowSpec, UnitNotFound
 
 DEFERS = ("calls", "all", "nothing")
 
@@ -210,13 +210,14 @@ class ElementUnits:
             raise CacheError("this ElementUnits is closed; open it again")
         return pack
 
-    def _not_found(self, process_id: str, element_id: Optional[str] = None) -> UnitNotFound:
+    def _not_found(self, process_id: str, element_id: Optional[str] = None) -> ElementUnitsError:
         """Why a process, or an element of it, is not to be found."""
         pack = self._use()
         known = self.process_ids
         if process_id not in known:
             return UnitNotFound(f"no process {process_id!r}{self._whereabouts(process_id)}")
-        assert element_id is not None
+        if element_id is None or element_id == process_id:
+            return pack.corrupt(f"its directory lacks process {process_id!r}")
         if pack.has_element(element_id):
             return UnitNotFound(
                 f"element {element_id!r} exists in the workflow, but process {process_id!r} does "

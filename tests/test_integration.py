@@ -124,7 +124,14 @@ def resumed(workflow):
     workflow.subprocess_specs = {}
     state = json.loads(models.serializer().serialize_json(workflow))
     with ElementUnits.open(reached.cache_dir, reached.model.name) as units:
+        reachable = units.needs(units.root, defer="nothing")
+        # Up to 3.1 an event starts processes that nothing refers to, by task specs of its own.
+        started = places & set(units.process_ids).difference(reachable)
+        places &= {*reachable}.union(*map(units.element_ids, reachable))
         unit = json.loads(units.workflow(units.root, *places))
+        unit["subprocess_specs"].update(
+            {name: json.loads(units.spec_json(name)) for name in started}
+        )
     state["subprocess_specs"] = unit["subprocess_specs"]
     restored = models.serializer().deserialize_json(json.dumps(state))
     restored.script_engine = workflow.script_engine
