@@ -7,12 +7,28 @@ failure is an `ElementUnitsError`, which is a `ValueError`; an argument of the w
 
 from __future__ import annotations
 
-from typing import Union
+import functools
+from typing import Any, Callable, TypeVar, Union
 
 from . import cache
 from .units import ElementUnits, decompose, digest_of, read_text
 
+_Function = TypeVar("_Function", bound=Callable[..., None])
 
+
+def _keyword_of_0_3_1(function: _Function) -> _Function:
+    """Take `workflow_specs_json=` too, as 0.3.1 spelled it."""
+
+    @functools.wraps(function)
+    def taking_both(*args: Any, **kwargs: Any) -> None:
+        if "workflow_specs_json" in kwargs and "workflow_spec_json" not in kwargs:
+            kwargs["workflow_spec_json"] = kwargs.pop("workflow_specs_json")
+        return function(*args, **kwargs)
+
+    return taking_both  # type: ignore[return-value]
+
+
+@_keyword_of_0_3_1
 def cache_element_units_for_workflow(
     cache_dir: cache.CacheDir, cache_key: str, workflow_spec_json: Union[str, bytes]
 ) -> None:

@@ -20,7 +20,7 @@ from .errors import CacheError, CorruptPack, UnitNotFound
 
 LAYOUT = "v2"
 
-CacheDir = Union[str, "os.PathLike[str]"]
+CacheDir = Union[str, os.PathLike[str]]
 
 # Flags that a platform lacks are 0. Not to block on a pipe in a pack's place; to give no open file
 # to child processes; bytes as they are on Windows.
