@@ -1,11 +1,12 @@
-"""Numbers in packs: little-endian loads and stores, and the keyed hash.
+"""Numbers in packs: little-endian loads and stores, checksums, and the hash of ids.
 
 The loads and stores put bytes together one by one, which compilers turn into one instruction where
 the machine is little-endian and which is right where it is not.
 
-The hash is SipHash-1-3 (J.-P. Aumasson, D. J. Bernstein: "SipHash: a fast short-input PRF", 2012,
-with one compression and three finalization rounds). It is keyed, so nobody can choose ids that
-crowd one bucket of a pack.
+Checksums are XXH64 (Y. Collet, "xxHash fast digest algorithm", version 0.2.0): as fast as memory, so
+that a get can check all that it reads. Ids are hashed with SipHash-1-3 (J.-P. Aumasson, D. J.
+Bernstein, "SipHash: a fast short-input PRF", 2012, with one compression and three finalization
+rounds), which has a key, so that nobody can choose ids that crowd one bucket of a pack.
 """
 
 from libc.stdint cimport uint32_t, uint64_t
@@ -25,6 +26,7 @@ cdef enum:
     ELEMENT = 16
     PROCESS_IDS = 1       # what a directory's hash is of
     ELEMENT_IDS = 2
+    ASCII = 1             # a flag of a table's entry: the spec is
 
 
 cdef inline uint32_t load32(const unsigned char* p) noexcept nogil:
@@ -96,11 +98,63 @@ cdef inline uint64_t siphash13(
     return v[0] ^ v[1] ^ v[2] ^ v[3]
 
 
+cdef inline uint64_t xxh_round(uint64_t lane, uint64_t word) noexcept nogil:
+    return rotate(lane + word * 0xC2B2AE3D27D4EB4Fu, 31) * 0x9E3779B185EBCA87u
+
+
+cdef inline uint64_t xxh_merge(uint64_t hashed, uint64_t lane) noexcept nogil:
+    return (hashed ^ xxh_round(0, lane)) * 0x9E3779B185EBCA87u + 0x85EBCA77C2B2AE63u
+
+
+cdef inline uint64_t xxh64(uint64_t seed, const unsigned char* data, size_t length) noexcept nogil:
+    cdef const unsigned char* end = data + length
+    cdef uint64_t hashed, a, b, c, d
+    if length < 32:
+        hashed = seed + 0x27D4EB2F165667C5u
+    else:
+        a = seed + 0x60EA27EEADC0B5D6u  # the first prime plus the second
+        b = seed + 0xC2B2AE3D27D4EB4Fu
+        c = seed
+        d = seed - 0x9E3779B185EBCA87u
+        while end - data >= 32:
+            a = xxh_round(a, load64(data))
+            b = xxh_round(b, load64(data + 8))
+            c = xxh_round(c, load64(data + 16))
+            d = xxh_round(d, load64(data + 24))
+            data += 32
+        hashed = rotate(a, 1) + rotate(b, 7) + rotate(c, 12) + rotate(d, 18)
+        hashed = xxh_merge(xxh_merge(xxh_merge(xxh_merge(hashed, a), b), c), d)
+    hashed += length
+    while end - data >= 8:
+        hashed ^= xxh_round(0, load64(data))
+        hashed = rotate(hashed, 27) * 0x9E3779B185EBCA87u + 0x85EBCA77C2B2AE63u
+        data += 8
+    if end - data >= 4:
+        hashed ^= load32(data) * 0x9E3779B185EBCA87u
+        hashed = rotate(hashed, 23) * 0xC2B2AE3D27D4EB4Fu + 0x165667B19E3779F9u
+        data += 4
+    while data < end:
+        hashed ^= data[0] * 0x27D4EB2F165667C5u
+        hashed = rotate(hashed, 11) * 0x9E3779B185EBCA87u
+        data += 1
+    hashed = (hashed ^ hashed >> 33) * 0xC2B2AE3D27D4EB4Fu
+    hashed = (hashed ^ hashed >> 29) * 0x165667B19E3779F9u
+    return hashed ^ hashed >> 32
+
+
 cdef inline uint64_t checksum(
-    uint64_t k0, uint64_t k1, uint64_t offset, const unsigned char* data, size_t length
+    uint64_t k0, uint64_t offset, const unsigned char* data, size_t length
 ) noexcept nogil:
     """Of a part: bound to the pack by its key and to its place by the offset."""
-    return siphash13(k0, k1 ^ offset, data, length)
+    return xxh64(k0 ^ offset, data, length)
+
+
+cdef inline bint is_ascii(const unsigned char* data, size_t length) noexcept nogil:
+    cdef size_t at
+    cdef unsigned char seen = 0
+    for at in range(length):
+        seen |= data[at]
+    return seen < 0x80
 
 
 cdef inline uint64_t id_hash(

@@ -11,22 +11,27 @@ cdef struct Entry:
     uint32_t record_length
     uint32_t run
     uint32_t rank
+    uint32_t flags
 
 
-cdef struct Record:
-    uint32_t id_length
-    uint32_t key_length
-    uint32_t link_count
-    uint32_t caller_count
-    uint32_t element_count
-    uint32_t target_count
-    const unsigned char* links
-    const unsigned char* callers
-    const unsigned char* link_names
-    const unsigned char* elements
-    const unsigned char* targets
-    const unsigned char* heap
-    uint64_t heap_length
+cdef class Record:
+    """What a pack says of a process, its entry of the table included."""
+    cdef bytes part         # keeps the record of a file alive
+    cdef Entry entry
+    cdef uint32_t id_length
+    cdef uint32_t key_length
+    cdef uint32_t link_count
+    cdef uint32_t caller_count
+    cdef uint32_t element_count
+    cdef uint32_t target_count
+    cdef const unsigned char* links
+    cdef const unsigned char* callers
+    cdef const unsigned char* link_names
+    cdef const unsigned char* elements
+    cdef const unsigned char* targets
+    cdef const unsigned char* heap
+    cdef uint64_t heap_length
+    cdef bint is_id(self, bytes name) noexcept
 
 
 cdef class Pack(Graph):
@@ -35,6 +40,8 @@ cdef class Pack(Graph):
     cdef bytes head         # the first bytes of the file, or the whole of a pack in memory
     cdef bint whole         # the head is all of it, made here and known to be good
     cdef dict kept          # offset -> a part of a file that was read and found good
+    cdef dict records       # index -> Record
+    cdef dict specs         # index -> the spec's part, where it comes from a file
     cdef uint64_t size
     cdef uint64_t body
     cdef uint64_t k0, k1
@@ -48,16 +55,17 @@ cdef class Pack(Graph):
     cpdef object corrupt(self, str what)
     cdef int read_header(self) except -1
     cdef bytes fetch(self, uint64_t offset, uint64_t length)
-    cdef bytes keep(self, uint64_t offset, bytes data)
+    cdef int good(self, uint64_t offset, bytes data) except -1
     cdef const unsigned char* part(self, uint64_t offset, uint64_t length) except NULL
     cdef int entry(self, uint32_t index, Entry* out) except -1
-    cdef int record(self, uint32_t index, Record* out) except -1
-    cdef const unsigned char* spec(self, uint32_t index, uint64_t* length) except NULL
-    cdef str text(self, const unsigned char* data, uint64_t length)
+    cdef Record record(self, uint32_t index)
+    cdef int keep_spec(self, uint32_t index, Entry* entry, bytes part) except -1
+    cdef Record read_record(self, uint32_t index, Entry* entry, bytes part)
+    cdef const unsigned char* spec(self, uint32_t index, Record record) except NULL
     cdef const unsigned char* string(
-        self, Record* record, const unsigned char* place, uint32_t* length) except NULL
-    cdef bint is_id(self, Record* record, bytes name) noexcept
-    cdef const unsigned char* element(self, Record* record, bytes name) except? NULL
+        self, Record record, const unsigned char* place, uint32_t* length) except NULL
+    cdef const unsigned char* element(self, Record record, bytes name) except? NULL
+    cdef str text(self, const unsigned char* data, uint64_t length)
     cdef list candidates(self, uint64_t directory, bytes name)
     cdef list indexes(self, uint64_t offset, uint32_t count)
     cdef uint32_t find(self, str process_id) except? 0xFFFFFFFFu

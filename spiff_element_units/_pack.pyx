@@ -1,9 +1,10 @@
-"""Pack bytes -> elements, references and units. `_writer` makes the bytes.
+"""Pack bytes -> elements, references and specs. `_writer` makes the bytes.
 
 A pack is a header and a body. All numbers are little-endian; offsets count from the start of the
-body. The body is a row of parts, each followed by its checksum (8 bytes), SipHash-1-3 under the
-first 16 bytes of the source's digest, the second half of the key xor the part's offset: a part is
-good only in its own pack and place. The header's checksum has an all-zero key.
+body. The body is a row of parts, each followed by its checksum (8 bytes): XXH64, seeded with the
+first 8 bytes of the source's digest xor the part's offset, so that a part is good only in its own
+pack and place. The header's checksum has the seed 0. The directories' hash is SipHash-1-3; its key
+is the first 16 bytes of the digest, the second half xor 1 << 62 for processes, 2 << 62 for elements.
 
     header   8 magic, 4 format version, 4 key length, 8 body length, 32 SHA-256 of the source JSON,
              4 number of processes, 4 index of the root, 4 process buckets, 4 element buckets,
@@ -14,7 +15,7 @@ good only in its own pack and place. The header's checksum has an all-zero key.
                                  processes, 4 the process if there is one and no list; the bucket
                                  is hash % number of buckets, or the next after a full one
              table               chunks of 16 entries: 8 offset, 8 spec length, 4 record length,
-                                 4 run, 4 rank, 4 zero
+                                 4 run, 4 rank, 4 flags (1: the spec is ASCII)
              element directory   like the process directory; ids of elements and processes
              roster              each key of subprocess_specs: 4 index (all ones: null), 4 length,
                                  the key
@@ -45,8 +46,9 @@ from libc.string cimport memcmp
 
 from ._graph cimport NOWHERE, Graph, IndexSet
 from ._layout cimport (
-    BUCKET, CHECKSUM, CHUNK, CHUNK_ENTRIES, ELEMENT, ELEMENT_IDS, ENTRY, FORMAT, HEADER,
-    LINK_NAMES, PROCESS_IDS, RECORD, SLOT, SLOTS, checksum, id_hash, load32, load64,
+    ASCII, BUCKET, CHECKSUM, CHUNK, CHUNK_ENTRIES, ELEMENT, ELEMENT_IDS, ENTRY, FORMAT, HEADER,
+    LINK_NAMES, PROCESS_IDS, RECORD, SLOT, SLOTS, checksum, id_hash,
+    is_ascii, load32, load64,
 )
 
 from ._graph import KINDS
@@ -54,6 +56,13 @@ from ._writer import MAGIC, pack_header
 from .errors import CorruptPack
 
 cdef uint64_t FIRST_READ = 4096
+
+
+cdef class Record:
+
+    cdef bint is_id(self, bytes name) noexcept:
+        return (self.id_length == <uint64_t>PyBytes_GET_SIZE(name)
+                and memcmp(self.heap, PyBytes_AS_STRING(name), self.id_length) == 0)
 
 
 cdef class Pack(Graph):
@@ -68,6 +77,8 @@ cdef class Pack(Graph):
         self.where = where
         self.size = size
         self.kept = {}
+        self.specs = {}
+        self.records = {}
         self.head = read(0, min(size, FIRST_READ))
         self.read_header()
 
@@ -78,6 +89,7 @@ cdef class Pack(Graph):
         pack.where = "the pack in memory"
         pack.head = data
         pack.whole = True
+        pack.records = {}
         pack.size = len(pack.head)
         pack.read_header()
         return pack
@@ -107,7 +119,7 @@ cdef class Pack(Graph):
             if <uint64_t>len(self.head) != length + CHECKSUM:
                 raise self.corrupt("its header is cut short")
             head = <const unsigned char*>PyBytes_AS_STRING(self.head)
-        if checksum(0, 0, 0, head, length) != load64(head + length):
+        if checksum(0, 0, head, length) != load64(head + length):
             raise self.corrupt("the checksum of its header is wrong")
         self.body = length + CHECKSUM
         body = self.size - self.body
@@ -148,14 +160,14 @@ cdef class Pack(Graph):
             return self.head[at:at + length]
         return self.read(at, length)
 
-    cdef bytes keep(self, uint64_t offset, bytes data):
-        """Check a part with its checksum, and keep it."""
+    cdef int good(self, uint64_t offset, bytes data) except -1:
+        """Check a part with its checksum."""
         cdef const unsigned char* start = <const unsigned char*>PyBytes_AS_STRING(data)
         cdef uint64_t length = PyBytes_GET_SIZE(data)
-        if (length < CHECKSUM or checksum(self.k0, self.k1, offset, start, length - CHECKSUM)
-                != load64(start + length - CHECKSUM)):
+        if length < CHECKSUM or (checksum(self.k0, offset, start, length - CHECKSUM)
+                                 != load64(start + length - CHECKSUM)):
             raise self.corrupt(f"the checksum of its part at byte {self.body + offset} is wrong")
-        return self.kept.setdefault(offset, data)
+        return 0
 
     cdef const unsigned char* part(self, uint64_t offset, uint64_t length) except NULL:
         """A good part. It stays where it is as long as the pack lives."""
@@ -166,7 +178,9 @@ cdef class Pack(Graph):
             return <const unsigned char*>PyBytes_AS_STRING(self.head) + self.body + offset
         data = self.kept.get(offset)
         if data is None:
-            data = self.keep(offset, self.fetch(offset, length + CHECKSUM))
+            data = self.fetch(offset, length + CHECKSUM)
+            self.good(offset, data)
+            data = self.kept.setdefault(offset, data)
         if <uint64_t>PyBytes_GET_SIZE(data) != length + CHECKSUM:
             raise self.corrupt(f"its part at byte {self.body + offset} has another length")
         return <const unsigned char*>PyBytes_AS_STRING(data)
@@ -183,19 +197,39 @@ cdef class Pack(Graph):
         out.record_length = load32(at + 16)
         out.run = load32(at + 20)
         out.rank = load32(at + 24)
+        out.flags = load32(at + 28)
         if (out.offset > self.size or out.spec_length > self.size or not out.run
                 or out.run > self.count - index):
             raise self.corrupt(f"the entry of process {index} does not fit")
         return 0
 
-    cdef int record(self, uint32_t index, Record* out) except -1:
+    cdef Record record(self, uint32_t index):
         cdef Entry entry
+        cdef bytes part = None
+        found = self.records.get(index)
+        if found is not None:
+            return found
+        self.entry(index, &entry)
+        if not self.whole:
+            part = self.fetch(entry.offset, <uint64_t>entry.record_length + CHECKSUM)
+            self.good(entry.offset, part)
+        return self.read_record(index, &entry, part)
+
+    cdef Record read_record(self, uint32_t index, Entry* entry, bytes part):
+        """Read and keep a record from its part, or from the whole where that is None."""
+        cdef Record out = Record.__new__(Record)
         cdef const unsigned char* at
         cdef uint64_t fixed
-        self.entry(index, &entry)
-        at = self.part(entry.offset, entry.record_length)
+        if part is None:
+            at = self.part(entry.offset, entry.record_length)
+        elif PyBytes_GET_SIZE(part) != <Py_ssize_t>entry.record_length + CHECKSUM:
+            raise self.corrupt(f"the record of process {index} is cut short")
+        else:
+            at = <const unsigned char*>PyBytes_AS_STRING(part)
         if entry.record_length < RECORD or load32(at) != index:
             raise self.corrupt(f"the record of process {index} is another's")
+        out.part = part
+        out.entry = entry[0]
         out.id_length = load32(at + 4)
         out.key_length = load32(at + 8)
         out.link_count = load32(at + 12)
@@ -214,19 +248,17 @@ cdef class Pack(Graph):
         out.targets = out.elements + <uint64_t>out.element_count * ELEMENT
         out.heap = at + fixed
         out.heap_length = entry.record_length - fixed
-        return 0
+        return self.records.setdefault(index, out)
 
     cdef int prepare(self, uint32_t index, bint run) except -1:
         """Read record and spec of a process in one go, and of its run if asked."""
         cdef Entry entry, last
-        cdef uint64_t end, at
+        cdef uint64_t end, at, spec
         cdef uint32_t following
-        cdef bytes data
-        if self.whole:
+        cdef bytes data, part
+        if self.whole or index in self.specs:
             return 0
         self.entry(index, &entry)
-        if entry.offset + entry.record_length + CHECKSUM in self.kept:
-            return 0
         self.entry(index + entry.run - 1 if run else index, &last)
         end = last.offset + last.record_length + last.spec_length + 2 * CHECKSUM
         if end <= entry.offset or end > self.size - self.body:
@@ -237,17 +269,32 @@ cdef class Pack(Graph):
             if last.offset < entry.offset:
                 raise self.corrupt(f"the run of process {index} does not fit")
             at = last.offset - entry.offset
-            self.keep(last.offset, data[at:at + last.record_length + CHECKSUM])
-            at += last.record_length + CHECKSUM
-            self.keep(entry.offset + at, data[at:at + last.spec_length + CHECKSUM])
+            spec = at + last.record_length + CHECKSUM
+            part = data[at:spec]
+            self.good(last.offset, part)
+            self.read_record(following, &last, part)
+            part = data[spec:spec + last.spec_length + CHECKSUM]
+            self.good(entry.offset + spec, part)
+            self.keep_spec(following, &last, part)
         return 0
 
-    cdef const unsigned char* spec(self, uint32_t index, uint64_t* length) except NULL:
-        cdef Entry entry
+    cdef int keep_spec(self, uint32_t index, Entry* entry, bytes part) except -1:
+        cdef const unsigned char* spec = <const unsigned char*>PyBytes_AS_STRING(part)
+        if <uint64_t>PyBytes_GET_SIZE(part) != entry.spec_length + CHECKSUM:
+            raise self.corrupt(f"the spec of process {index} is cut short")
+        if entry.flags & ASCII and not is_ascii(spec, entry.spec_length):
+            raise self.corrupt(f"the spec of process {index} is not ASCII")
+        self.specs.setdefault(index, part)
+        return 0
+
+    cdef const unsigned char* spec(self, uint32_t index, Record record) except NULL:
+        """The spec of a process, `record.entry.spec_length` bytes."""
+        if self.whole:
+            return self.part(
+                record.entry.offset + record.entry.record_length + CHECKSUM,
+                record.entry.spec_length)
         self.prepare(index, False)
-        self.entry(index, &entry)
-        length[0] = entry.spec_length
-        return self.part(entry.offset + entry.record_length + CHECKSUM, entry.spec_length)
+        return <const unsigned char*>PyBytes_AS_STRING(self.specs[index])
 
     cdef str text(self, const unsigned char* data, uint64_t length):
         try:
@@ -256,7 +303,7 @@ cdef class Pack(Graph):
             raise self.corrupt("a name in it is not UTF-8") from error
 
     cdef const unsigned char* string(
-        self, Record* record, const unsigned char* place, uint32_t* length
+        self, Record record, const unsigned char* place, uint32_t* length
     ) except NULL:
         cdef uint64_t offset = load32(place)
         length[0] = load32(place + 4)
@@ -267,29 +314,22 @@ cdef class Pack(Graph):
     # Links, for the walks
 
     cdef const unsigned char* links(self, uint32_t index, uint32_t* count) except? NULL:
-        cdef Record record
-        self.record(index, &record)
+        cdef Record record = self.record(index)
         count[0] = record.link_count
         return record.links
 
     cdef const unsigned char* callers(self, uint32_t index, uint32_t* count) except? NULL:
-        cdef Record record
-        self.record(index, &record)
+        cdef Record record = self.record(index)
         count[0] = record.caller_count
         return record.callers
 
     cdef bint owns(self, uint32_t index, bytes element) except -1:
-        cdef Record record
-        self.record(index, &record)
-        return self.is_id(&record, element) or self.element(&record, element) != NULL
+        cdef Record record = self.record(index)
+        return record.is_id(element) or self.element(record, element) != NULL
 
     # Looking up
 
-    cdef bint is_id(self, Record* record, bytes name) noexcept:
-        return (record.id_length == <uint64_t>PyBytes_GET_SIZE(name)
-                and memcmp(record.heap, PyBytes_AS_STRING(name), record.id_length) == 0)
-
-    cdef const unsigned char* element(self, Record* record, bytes name) except? NULL:
+    cdef const unsigned char* element(self, Record record, bytes name) except? NULL:
         """The element of that id in the record, or NULL."""
         cdef const unsigned char* at = record.elements
         cdef const unsigned char* id
@@ -341,8 +381,8 @@ cdef class Pack(Graph):
         cdef Record record
         cdef bytes name = process_id.encode("utf-8", "surrogatepass")
         for index in self.candidates(PROCESS_IDS, name):
-            self.record(index, &record)
-            if self.is_id(&record, name):
+            record = self.record(index)
+            if record.is_id(name):
                 return index
         raise KeyError(process_id)
 
@@ -351,8 +391,8 @@ cdef class Pack(Graph):
         cdef Record record
         cdef const unsigned char* at
         cdef uint64_t first, count, position
-        self.record(index, &record)
-        at = self.element(&record, element)
+        record = self.record(index)
+        at = self.element(record, element)
         if at == NULL:
             return 0
         first = load32(at + 8)
@@ -364,8 +404,7 @@ cdef class Pack(Graph):
         return 1
 
     cdef str id_of(self, uint32_t index):
-        cdef Record record
-        self.record(index, &record)
+        cdef Record record = self.record(index)
         return self.text(record.heap, record.id_length)
 
     def root_id(self):
@@ -390,9 +429,9 @@ cdef class Pack(Graph):
         cdef const unsigned char* id
         cdef uint32_t position, length
         cdef list ids = []
-        self.record(self.find(process_id), &record)
+        record = self.record(self.find(process_id))
         for position in range(record.element_count):
-            id = self.string(&record, record.elements + <uint64_t>position * ELEMENT, &length)
+            id = self.string(record, record.elements + <uint64_t>position * ELEMENT, &length)
             ids.append(self.text(id, length))
         return tuple(ids)
 
@@ -404,23 +443,24 @@ cdef class Pack(Graph):
         cdef const unsigned char* name
         cdef uint32_t position, length
         cdef list found = []
-        self.record(self.find(process_id), &record)
+        record = self.record(self.find(process_id))
         for position in range(record.link_count):
             link = record.links + 8 * <uint64_t>position
             names = record.link_names + LINK_NAMES * <uint64_t>position
             if load32(link) >= len(KINDS):
                 raise self.corrupt("a reference in it is of no kind")
-            name = self.string(&record, names, &length)
+            name = self.string(record, names, &length)
             target = self.text(name, length)
-            name = self.string(&record, names + 8, &length)
+            name = self.string(record, names + 8, &length)
             found.append((KINDS[load32(link)], target, self.text(name, length),
                           load32(link + 4) == NOWHERE))
         return found
 
     def spec_json(self, str process_id not None):
-        cdef uint64_t length
-        cdef const unsigned char* data = self.spec(self.find(process_id), &length)
-        return PyBytes_FromStringAndSize(<const char*>data, length)
+        cdef uint32_t index = self.find(process_id)
+        cdef Record record = self.record(index)
+        cdef const unsigned char* data = self.spec(index, record)
+        return PyBytes_FromStringAndSize(<const char*>data, record.entry.spec_length)
 
     def has_element(self, str element_id not None):
         """Whether any process of the workflow has or is the element."""
@@ -472,7 +512,7 @@ cdef class Pack(Graph):
 
     cdef int verify(self, uint64_t offset, uint64_t length) except -1:
         cdef const unsigned char* start = self.part(offset, length)
-        if checksum(self.k0, self.k1, offset, start, length) != load64(start + length):
+        if checksum(self.k0, offset, start, length) != load64(start + length):
             raise self.corrupt(f"the checksum of its part at byte {self.body + offset} is wrong")
         return 0
 

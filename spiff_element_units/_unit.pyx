@@ -7,11 +7,12 @@ together from the pack's own bytes, without parsing or encoding anything.
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
 from cpython.unicode cimport PyUnicode_DecodeUTF8
 from libc.stdint cimport uint32_t, uint64_t
+from libc.stdlib cimport free, realloc
 from libc.string cimport memcpy
 
 from ._graph cimport DEFER_ALL, IndexSet
-from ._layout cimport ELEMENT_IDS
-from ._pack cimport Entry, Pack, Record
+from ._layout cimport ASCII, ELEMENT_IDS, is_ascii
+from ._pack cimport Pack, Record
 
 from ._graph import DEFERS
 from ._version import __version__
@@ -24,47 +25,56 @@ cdef bytes VERSION = (
     b',"serializer_version":"spiff-element-units-' + __version__.encode() + b'"')
 
 
-cdef bint is_ascii(const unsigned char* data, size_t length) noexcept nogil:
-    cdef size_t at
-    cdef unsigned char seen = 0
-    for at in range(length):
-        seen |= data[at]
-    return seen < 0x80
+cdef struct Piece:
+    const void* data
+    size_t length
 
 
 cdef class _Pieces:
     """Stretches of memory to be joined; who makes them keeps them alive."""
 
+    cdef Piece* pieces
+    cdef size_t count, capacity
     cdef uint64_t length
-    cdef list places
+    cdef bint ascii
 
     def __cinit__(self):
-        self.places = []
+        self.ascii = True
 
-    cdef int add(self, const void* data, uint64_t length) except -1:
-        self.places.append((<size_t>data, <size_t>length))
+    def __dealloc__(self):
+        free(self.pieces)
+
+    cdef int add(self, const void* data, uint64_t length, bint ascii) except -1:
+        cdef void* grown
+        if self.count == self.capacity:
+            self.capacity = 2 * self.capacity + 32
+            grown = realloc(self.pieces, self.capacity * sizeof(Piece))
+            if grown == NULL:
+                raise MemoryError()
+            self.pieces = <Piece*>grown
+        self.pieces[self.count].data = data
+        self.pieces[self.count].length = length
+        self.count += 1
         self.length += length
+        self.ascii = self.ascii and ascii
         return 0
 
     cdef str join(self):
         """As text. ASCII is copied once; anything else is checked to be UTF-8."""
-        cdef bint ascii = True
         cdef bytes encoded
         cdef unsigned char* out
-        cdef size_t data, length
+        cdef size_t position
         cdef str text
-        for data, length in self.places:
-            ascii = ascii and is_ascii(<const unsigned char*>data, length)
-        if ascii:
+        if self.ascii:
             text = PyUnicode_New(self.length, 127)
             out = <unsigned char*>PyUnicode_DATA(text)
         else:
             encoded = PyBytes_FromStringAndSize(NULL, self.length)
             out = <unsigned char*>PyBytes_AS_STRING(encoded)
-        for data, length in self.places:
-            memcpy(out, <const void*>data, length)
-            out += length
-        if ascii:
+        for position in range(self.count):
+            memcpy(out, self.pieces[position].data, self.pieces[position].length)
+            out += self.pieces[position].length
+        if self.ascii:
             return text
         return PyUnicode_DecodeUTF8(PyBytes_AS_STRING(encoded), self.length, NULL)
 
@@ -111,21 +121,18 @@ cdef IndexSet select(Pack pack, str process_id, tuple element_ids, int defer, bi
 cdef list ranked(Pack pack, IndexSet members, uint32_t root, bint again):
     """Indexes of the subprocess specs of a unit, in the caller's order."""
     cdef list ranks = []
-    cdef Entry entry
     cdef uint32_t position, index
     for position in range(members.size):
         index = members.items[position]
         if index != root or again:
-            pack.entry(index, &entry)
-            ranks.append((entry.rank, index))
+            ranks.append(<uint64_t>pack.record(index).entry.rank << 32 | index)
     ranks.sort()
-    return [index for _, index in ranks]
+    return [<uint32_t>(<uint64_t>rank & 0xFFFFFFFFu) for rank in ranks]
 
 
-cdef int add_spec(Pack pack, _Pieces pieces, uint32_t index) except -1:
-    cdef uint64_t length
-    cdef const unsigned char* data = pack.spec(index, &length)
-    return pieces.add(data, length)
+cdef int add_spec(Pack pack, _Pieces pieces, uint32_t index, Record record) except -1:
+    return pieces.add(
+        pack.spec(index, record), record.entry.spec_length, record.entry.flags & ASCII)
 
 
 def unit(
@@ -138,21 +145,24 @@ def unit(
     cdef IndexSet members = select(
         pack, process_id, element_ids, DEFERS[defer], True, &root, &again)
     cdef Record record
+    cdef const unsigned char* tail = pack.part(0, pack.tail_length)
+    cdef const unsigned char* key
     cdef const char* separator = ""
-    pieces.add(<const char*>b'{"spec":', 8)
-    add_spec(pack, pieces, root)
-    pieces.add(<const char*>b',"subprocess_specs":{', 21)
+    pieces.add(<const char*>b'{"spec":', 8, True)
+    add_spec(pack, pieces, root, pack.record(root))
+    pieces.add(<const char*>b',"subprocess_specs":{', 21, True)
     for index in ranked(pack, members, root, again):
-        pack.record(index, &record)
-        pieces.add(separator, 1 if separator[0] else 0)
-        pieces.add(record.heap + record.id_length, record.key_length)
-        pieces.add(<const char*>b":", 1)
-        add_spec(pack, pieces, index)
+        record = pack.record(index)
+        key = record.heap + record.id_length
+        pieces.add(separator, 1 if separator[0] else 0, True)
+        pieces.add(key, record.key_length, is_ascii(key, record.key_length))
+        pieces.add(<const char*>b":", 1, True)
+        add_spec(pack, pieces, index, record)
         separator = ","
-    pieces.add(<const char*>b"}", 1)
-    pieces.add(<const char*>VERSION, len(VERSION))
-    pieces.add(pack.part(0, pack.tail_length), pack.tail_length)
-    pieces.add(<const char*>b"}", 1)
+    pieces.add(<const char*>b"}", 1, True)
+    pieces.add(<const char*>VERSION, len(VERSION), True)
+    pieces.add(tail, pack.tail_length, is_ascii(tail, pack.tail_length))
+    pieces.add(<const char*>b"}", 1, True)
     if pieces.length > 2 * pack.size + 1024:
         raise pack.corrupt("parts of it overlap")
     try:

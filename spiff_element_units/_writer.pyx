@@ -14,8 +14,9 @@ import orjson
 
 from ._graph cimport CALL, NOWHERE, Process, embedding_order, read_process
 from ._layout cimport (
-    BUCKET, CHECKSUM, CHUNK, CHUNK_ENTRIES, ELEMENT, ELEMENT_IDS, FORMAT, HEADER,
-    LINK_NAMES, PROCESS_IDS, RECORD, SLOT, SLOTS, checksum, id_hash, load64, store32, store64,
+    ASCII, BUCKET, CHECKSUM, CHUNK, CHUNK_ENTRIES, ELEMENT, ELEMENT_IDS, FORMAT, HEADER,
+    LINK_NAMES, PROCESS_IDS, RECORD, SLOT, SLOTS, checksum, id_hash,
+    is_ascii, load64, store32, store64,
 )
 from ._slicer cimport Member, Slices, Text, slice_workflow
 
@@ -250,18 +251,17 @@ cdef class _Body:
 
     cdef bytes data
     cdef unsigned char* start
-    cdef uint64_t at, k0, k1
+    cdef uint64_t at, k0
 
     def __cinit__(self, bytes digest, uint64_t header, uint64_t length):
         self.data = PyBytes_FromStringAndSize(NULL, header + length)
         self.start = <unsigned char*>PyBytes_AS_STRING(self.data) + header
         self.k0 = load64(<const unsigned char*>PyBytes_AS_STRING(digest))
-        self.k1 = load64(<const unsigned char*>PyBytes_AS_STRING(digest) + 8)
 
     cdef void seal(self, uint64_t offset, uint64_t length) noexcept:
         """Add the checksum of a part that is written."""
         store64(self.start + offset + length,
-                checksum(self.k0, self.k1, offset, self.start + offset, length))
+                checksum(self.k0, offset, self.start + offset, length))
 
     cdef void part(self, const void* data, uint64_t length) noexcept:
         memcpy(self.start + self.at, data, length)
@@ -357,13 +357,14 @@ cdef int write_table(_Body body, list entries) except -1:
     cdef Py_ssize_t first
     for first in range(0, len(entries), CHUNK_ENTRIES):
         out = _Buffer(CHUNK)
-        for offset, spec_length, record_length, run, rank in entries[first:first + CHUNK_ENTRIES]:
+        for offset, spec_length, record_length, run, rank, flags in (
+                entries[first:first + CHUNK_ENTRIES]):
             out.u64(offset)
             out.u64(spec_length)
             out.u32(record_length)
             out.u32(run)
             out.u32(rank)
-            out.u32(0)
+            out.u32(flags)
         memset(out.at, 0, CHUNK - (out.at - <unsigned char*>PyBytes_AS_STRING(out.data)))
         body.part(<const char*>out.data, CHUNK)
     return 0
@@ -412,7 +413,7 @@ def pack_header(
     out.u64(roster)
     out.u64(lists)
     out.raw(<const char*>name, len(name))
-    out.u64(checksum(0, 0, 0, start, length))
+    out.u64(checksum(0, 0, start, length))
     return out.data
 
 
@@ -481,7 +482,8 @@ cdef class _Builder:
         cdef _Body body
         for data, (rank, run) in zip(self.records, self.order):
             member = self.workflow.members[rank]
-            entries.append((at, member.until - member.at, len(data), run, rank))
+            flags = ASCII if is_ascii(&compact[member.at], member.until - member.at) else 0
+            entries.append((at, member.until - member.at, len(data), run, rank, flags))
             at += len(data) + (member.until - member.at) + 2 * CHECKSUM
         header = pack_header(
             "", self.digest, at, len(self.order), self.positions[0], self.processes.buckets,
