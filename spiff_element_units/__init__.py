@@ -4,16 +4,34 @@ from ._version import __version__
 from .api import cache_element_units_for_workflow, workflow_from_cached_element_unit
 from .errors import CacheError, CorruptPack, ElementUnitsError, InvalidWorkflowSpec, UnitNotFound
 from .units import ElementUnits, Reference
+from .upkeep import (
+    CachedWorkflow,
+    CacheReport,
+    DamagedPack,
+    PruneReport,
+    cache_keys,
+    prune_cache,
+    remove_cached_workflow,
+    verify_cache,
+)
 
 __all__ = [
     "CacheError",
+    "CacheReport",
+    "CachedWorkflow",
     "CorruptPack",
+    "DamagedPack",
     "ElementUnits",
     "ElementUnitsError",
     "InvalidWorkflowSpec",
+    "PruneReport",
     "Reference",
     "UnitNotFound",
     "__version__",
     "cache_element_units_for_workflow",
+    "cache_keys",
+    "prune_cache",
+    "remove_cached_workflow",
+    "verify_cache",
     "workflow_from_cached_element_unit",
 ]

@@ -22,6 +22,7 @@ cdef class Process:
     cdef readonly list references   # (kind, process name, element id)
 
 
+cpdef str describe(object value)
 cpdef Process read_process(object spec, str where)
 cpdef list embedding_order(list children)
 
@@ -47,5 +48,6 @@ cdef class Graph:
     cdef bint close(self, IndexSet members, uint32_t root, int defer, bint specs) except -1
     cdef int spread(self, IndexSet members, uint32_t position, IndexSet within) except -1
     cdef int gather(self, IndexSet members, uint32_t position, IndexSet within) except -1
-    cdef IndexSet paths(self, uint32_t start, list candidates, bytes element)
+    cdef list may_own(self, bytes element)
+    cdef IndexSet paths(self, uint32_t start, bytes element)
     cdef bint refers(self, IndexSet members, uint32_t target) except -1

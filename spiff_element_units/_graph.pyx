@@ -17,6 +17,8 @@ from .errors import InvalidWorkflowSpec
 KINDS = ("call", "embedded", "trigger")
 DEFERS = {"calls": DEFER_CALLS, "all": DEFER_ALL, "nothing": DEFER_NOTHING}
 
+cdef uint32_t FEW = 64
+
 # These are references by definition; other typenames are where their "spec" is a string.
 cdef frozenset REFERENCES = frozenset(
     ("CallActivity", "SubWorkflowTask", "TransactionSubprocess", "EventSubprocess",
@@ -31,7 +33,7 @@ cdef class Process:
         self.references = []
 
 
-cdef str describe(object value):
+cpdef str describe(object value):
     if value is None:
         return "null"
     if isinstance(value, bool):
@@ -201,7 +203,7 @@ cdef class IndexSet:
 
     def __cinit__(self, uint32_t count):
         self.count = count
-        self.marks = <unsigned char*>calloc(count + 1, 1)
+        self.marks = <unsigned char*>calloc(<size_t>count + 1, 1)
         if self.marks == NULL:
             raise MemoryError()
 
@@ -240,6 +242,11 @@ cdef class Graph:
         raise NotImplementedError
 
     cdef bint owns(self, uint32_t index, bytes element) except -1:
+        """Whether a process has or is the element."""
+        raise NotImplementedError
+
+    cdef list may_own(self, bytes element):
+        """The processes that own an element, and perhaps others."""
         raise NotImplementedError
 
     cdef int prepare(self, uint32_t index, bint run) except -1:
@@ -289,19 +296,25 @@ cdef class Graph:
                 members.add(caller)
         return 0
 
-    cdef IndexSet paths(self, uint32_t start, list candidates, bytes element):
+    cdef IndexSet paths(self, uint32_t start, bytes element):
         """Every process on a path from `start` to an owner of `element`; empty without a path.
 
-        `candidates` are the indexes that may own it. Two walks take turns, forward from `start`
-        and backward from the owners; the first to end bounds the other, so that the cost is at
-        most twice the smaller of the two plus the result.
+        Where `start` leads to few processes, they are all looked at. Otherwise two walks take
+        turns, forward from `start` and backward from the owners; the first to end bounds the
+        other, so that the cost is at most twice the smaller of the two plus the result.
         """
         cdef IndexSet forward = IndexSet(self.count)
         cdef IndexSet backward = IndexSet(self.count)
         cdef IndexSet found = IndexSet(self.count)
         cdef uint32_t ahead = 0, behind = 0, position = 0
-        cdef Py_ssize_t tried = 0, total = len(candidates)
+        cdef Py_ssize_t tried = 0, total
+        cdef list candidates
         forward.add(start)
+        while ahead < forward.size and ahead < FEW:
+            self.spread(forward, ahead, None)
+            ahead += 1
+        candidates = self.may_own(element) if ahead < forward.size else []
+        total = len(candidates)
         while ahead < forward.size and (tried < total or behind < backward.size):
             self.spread(forward, ahead, None)
             ahead += 1
@@ -313,9 +326,10 @@ cdef class Graph:
                     backward.add(candidates[tried])
                 tried += 1
         if ahead == forward.size:
-            for candidate in candidates:
-                if forward.has(candidate) and self.owns(candidate, element):
-                    found.add(candidate)
+            for position in range(forward.size):
+                if self.owns(forward.items[position], element):
+                    found.add(forward.items[position])
+            position = 0
             while position < found.size:
                 self.gather(found, position, forward)
                 position += 1

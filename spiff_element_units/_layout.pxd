@@ -3,10 +3,10 @@
 The loads and stores put bytes together one by one, which compilers turn into one instruction where
 the machine is little-endian and which is right where it is not.
 
-Checksums are XXH64 (Y. Collet, "xxHash fast digest algorithm", version 0.2.0): as fast as memory, so
-that a get can check all that it reads. Ids are hashed with SipHash-1-3 (J.-P. Aumasson, D. J.
-Bernstein, "SipHash: a fast short-input PRF", 2012, with one compression and three finalization
-rounds), which has a key, so that nobody can choose ids that crowd one bucket of a pack.
+Checksums are XXH64 (Y. Collet, "xxHash fast digest algorithm", version 0.2.0), fast enough for a
+get to check all that it reads. Ids are hashed with SipHash-1-3 (J.-P. Aumasson, D. J. Bernstein,
+"SipHash: a fast short-input PRF", 2012, with one compression and three finalization rounds), which
+has a key, so that nobody can choose ids that crowd one bucket of a pack.
 """
 
 from libc.stdint cimport uint32_t, uint64_t

@@ -43,6 +43,7 @@ cdef class Pack(Graph):
     cdef dict records       # index -> Record
     cdef dict specs         # index -> the spec's part, where it comes from a file
     cdef uint64_t size
+    cdef uint64_t held      # bytes of the parts that are kept
     cdef uint64_t body
     cdef uint64_t k0, k1
     cdef uint32_t root
@@ -56,6 +57,7 @@ cdef class Pack(Graph):
     cdef int read_header(self) except -1
     cdef bytes fetch(self, uint64_t offset, uint64_t length)
     cdef int good(self, uint64_t offset, bytes data) except -1
+    cdef object keep(self, dict parts, object key, bytes data)
     cdef const unsigned char* part(self, uint64_t offset, uint64_t length) except NULL
     cdef int entry(self, uint32_t index, Entry* out) except -1
     cdef Record record(self, uint32_t index)
@@ -71,5 +73,6 @@ cdef class Pack(Graph):
     cdef uint32_t find(self, str process_id) except? 0xFFFFFFFFu
     cdef int own(self, uint32_t index, bytes element, IndexSet members) except -1
     cdef str id_of(self, uint32_t index)
-    cdef int verify(self, uint64_t offset, uint64_t length) except -1
-    cdef int verify_bucket(self, uint64_t directory, uint32_t index) except -1
+    cdef Pack checked(self)
+    cdef uint64_t verify(self, uint64_t offset, uint64_t length) except 0
+    cdef uint64_t verify_bucket(self, uint64_t offset, list lists) except 0

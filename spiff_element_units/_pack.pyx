@@ -4,7 +4,8 @@ A pack is a header and a body. All numbers are little-endian; offsets count from
 body. The body is a row of parts, each followed by its checksum (8 bytes): XXH64, seeded with the
 first 8 bytes of the source's digest xor the part's offset, so that a part is good only in its own
 pack and place. The header's checksum has the seed 0. The directories' hash is SipHash-1-3; its key
-is the first 16 bytes of the digest, the second half xor 1 << 62 for processes, 2 << 62 for elements.
+is the first 16 bytes of the digest, the second half xor 1 << 62 for processes and 2 << 62 for
+elements.
 
     header   8 magic, 4 format version, 4 key length, 8 body length, 32 SHA-256 of the source JSON,
              4 number of processes, 4 index of the root, 4 process buckets, 4 element buckets,
@@ -135,7 +136,10 @@ cdef class Pack(Graph):
         self.tail_length = load64(head + 72)
         self.roster_length = load64(head + 80)
         self.lists_length = load64(head + 88)
-        self.key = (<bytes>self.head[HEADER:length]).decode("utf-8", "surrogatepass")
+        try:
+            self.key = (<bytes>self.head[HEADER:length]).decode("utf-8", "surrogatepass")
+        except UnicodeDecodeError as error:
+            raise self.corrupt("its cache key is not UTF-8") from error
         if max(self.tail_length, self.roster_length, self.lists_length) > body:
             raise self.corrupt("its parts do not fit")
         self.process_directory = self.tail_length + CHECKSUM
@@ -169,6 +173,15 @@ cdef class Pack(Graph):
             raise self.corrupt(f"the checksum of its part at byte {self.body + offset} is wrong")
         return 0
 
+    cdef object keep(self, dict parts, object key, bytes data):
+        """Keep a part that is good; the same part if another thread has kept it meanwhile."""
+        kept = parts.setdefault(key, data)
+        if kept is data:
+            self.held += PyBytes_GET_SIZE(data)
+            if self.held > self.size:
+                raise self.corrupt("parts of it overlap")
+        return kept
+
     cdef const unsigned char* part(self, uint64_t offset, uint64_t length) except NULL:
         """A good part. It stays where it is as long as the pack lives."""
         cdef uint64_t body = self.size - self.body
@@ -180,13 +193,14 @@ cdef class Pack(Graph):
         if data is None:
             data = self.fetch(offset, length + CHECKSUM)
             self.good(offset, data)
-            data = self.kept.setdefault(offset, data)
+            data = self.keep(self.kept, offset, data)
         if <uint64_t>PyBytes_GET_SIZE(data) != length + CHECKSUM:
             raise self.corrupt(f"its part at byte {self.body + offset} has another length")
         return <const unsigned char*>PyBytes_AS_STRING(data)
 
     cdef int entry(self, uint32_t index, Entry* out) except -1:
         cdef const unsigned char* at
+        cdef uint64_t body = self.size - self.body
         if index >= self.count:
             raise self.corrupt(f"it has no process {index}")
         at = self.part(
@@ -198,8 +212,9 @@ cdef class Pack(Graph):
         out.run = load32(at + 20)
         out.rank = load32(at + 24)
         out.flags = load32(at + 28)
-        if (out.offset > self.size or out.spec_length > self.size or not out.run
-                or out.run > self.count - index):
+        if (out.offset > body or out.spec_length > body or not out.run
+                or out.run > self.count - index
+                or out.offset + out.record_length + out.spec_length + 2 * CHECKSUM > body):
             raise self.corrupt(f"the entry of process {index} does not fit")
         return 0
 
@@ -253,7 +268,7 @@ cdef class Pack(Graph):
     cdef int prepare(self, uint32_t index, bint run) except -1:
         """Read record and spec of a process in one go, and of its run if asked."""
         cdef Entry entry, last
-        cdef uint64_t end, at, spec
+        cdef uint64_t end, at = 0, spec
         cdef uint32_t following
         cdef bytes data, part
         if self.whole or index in self.specs:
@@ -261,14 +276,13 @@ cdef class Pack(Graph):
         self.entry(index, &entry)
         self.entry(index + entry.run - 1 if run else index, &last)
         end = last.offset + last.record_length + last.spec_length + 2 * CHECKSUM
-        if end <= entry.offset or end > self.size - self.body:
+        if end <= entry.offset:
             raise self.corrupt(f"the run of process {index} does not fit")
         data = self.fetch(entry.offset, end - entry.offset)
         for following in range(index, index + (entry.run if run else 1)):
             self.entry(following, &last)
-            if last.offset < entry.offset:
-                raise self.corrupt(f"the run of process {index} does not fit")
-            at = last.offset - entry.offset
+            if last.offset != entry.offset + at:
+                raise self.corrupt(f"the run of process {index} has gaps")
             spec = at + last.record_length + CHECKSUM
             part = data[at:spec]
             self.good(last.offset, part)
@@ -276,6 +290,7 @@ cdef class Pack(Graph):
             part = data[spec:spec + last.spec_length + CHECKSUM]
             self.good(entry.offset + spec, part)
             self.keep_spec(following, &last, part)
+            at = spec + last.spec_length + CHECKSUM
         return 0
 
     cdef int keep_spec(self, uint32_t index, Entry* entry, bytes part) except -1:
@@ -284,7 +299,7 @@ cdef class Pack(Graph):
             raise self.corrupt(f"the spec of process {index} is cut short")
         if entry.flags & ASCII and not is_ascii(spec, entry.spec_length):
             raise self.corrupt(f"the spec of process {index} is not ASCII")
-        self.specs.setdefault(index, part)
+        self.keep(self.specs, index, part)
         return 0
 
     cdef const unsigned char* spec(self, uint32_t index, Record record) except NULL:
@@ -326,6 +341,9 @@ cdef class Pack(Graph):
     cdef bint owns(self, uint32_t index, bytes element) except -1:
         cdef Record record = self.record(index)
         return record.is_id(element) or self.element(record, element) != NULL
+
+    cdef list may_own(self, bytes element):
+        return self.candidates(ELEMENT_IDS, element)
 
     # Looking up
 
@@ -477,53 +495,60 @@ cdef class Pack(Graph):
 
     def body_bytes(self):
         """The body, every part of it known to be good."""
-        if self.whole:
-            return memoryview(self.head)[self.body:]
-        self.check()
-        return self.fetch(0, self.size - self.body)
+        cdef Pack checked = self if self.whole else self.checked()
+        return memoryview(checked.head)[checked.body:]
 
     def check(self):
         """Check every part; CorruptPack names the first that is damaged."""
+        self.checked()
+
+    cdef Pack checked(self):
+        """The whole of the pack in memory, every part of it checked."""
         cdef Pack whole = self
         cdef Entry entry
-        cdef uint64_t at = self.processes
+        cdef list lists = []
+        cdef uint64_t at
         cdef uint32_t index
         if not self.whole:
             whole = Pack.in_memory(self.read(0, self.size))
             whole.where = self.where
-        whole.verify(0, self.tail_length)
-        for index in range(self.process_buckets):
-            whole.verify_bucket(self.process_directory, index)
-        for index in range((self.count + CHUNK_ENTRIES - 1) // CHUNK_ENTRIES):
-            whole.verify(self.table + <uint64_t>index * (CHUNK + CHECKSUM), CHUNK)
-        for index in range(self.element_buckets):
-            whole.verify_bucket(self.element_directory, index)
-        whole.verify(self.roster, self.roster_length)
+        at = whole.verify(0, self.tail_length)
+        for _ in range(self.process_buckets):
+            at = whole.verify_bucket(at, lists)
+        for _ in range((self.count + CHUNK_ENTRIES - 1) // CHUNK_ENTRIES):
+            at = whole.verify(at, CHUNK)
+        for _ in range(self.element_buckets):
+            at = whole.verify_bucket(at, lists)
+        at = whole.verify(at, self.roster_length)
+        for start, length in sorted(lists):
+            if start != at:
+                raise self.corrupt("its lists have gaps or overlap")
+            at = whole.verify(at, length)
         for index in range(self.count):
             whole.entry(index, &entry)
             if entry.offset != at:
-                raise self.corrupt(f"process {index} does not follow the one before it")
-            whole.verify(at, entry.record_length)
-            at += entry.record_length + CHECKSUM
-            whole.verify(at, entry.spec_length)
-            at += entry.spec_length + CHECKSUM
+                raise self.corrupt(f"process {index} does not follow what comes before it")
+            at = whole.verify(at, entry.record_length)
+            at = whole.verify(at, entry.spec_length)
         if at != self.size - self.body:
             raise self.corrupt("it does not end with its last process")
+        return whole
 
-    cdef int verify(self, uint64_t offset, uint64_t length) except -1:
+    cdef uint64_t verify(self, uint64_t offset, uint64_t length) except 0:
+        """Check the part of a whole pack at an offset; where the next one starts."""
         cdef const unsigned char* start = self.part(offset, length)
         if checksum(self.k0, offset, start, length) != load64(start + length):
             raise self.corrupt(f"the checksum of its part at byte {self.body + offset} is wrong")
-        return 0
+        return offset + length + CHECKSUM
 
-    cdef int verify_bucket(self, uint64_t directory, uint32_t index) except -1:
-        cdef uint64_t offset = directory + <uint64_t>index * (BUCKET + CHECKSUM)
-        cdef const unsigned char* at
-        cdef uint32_t _slot
-        self.verify(offset, BUCKET)
-        at = self.part(offset, BUCKET)
-        for _slot in range(<uint32_t>SLOTS):
-            if load32(at + 16) > 1:
-                self.verify(load64(at + 8), 4 * <uint64_t>load32(at + 16))
+    cdef uint64_t verify_bucket(self, uint64_t offset, list lists) except 0:
+        """The same of a bucket; `lists` gets the places of the lists that its slots name."""
+        cdef uint64_t end = self.verify(offset, BUCKET)
+        cdef const unsigned char* at = self.part(offset, BUCKET)
+        cdef uint32_t count
+        for _ in range(SLOTS):
+            count = load32(at + 16)
+            if count > 1:
+                lists.append((load64(at + 8), 4 * <uint64_t>count))
             at += SLOT
-        return 0
+        return end

@@ -11,7 +11,7 @@ from libc.stdlib cimport free, realloc
 from libc.string cimport memcpy
 
 from ._graph cimport DEFER_ALL, IndexSet
-from ._layout cimport ASCII, ELEMENT_IDS, is_ascii
+from ._layout cimport ASCII, is_ascii
 from ._pack cimport Pack, Record
 
 from ._graph import DEFERS
@@ -107,7 +107,7 @@ cdef IndexSet select(Pack pack, str process_id, tuple element_ids, int defer, bi
         if pack.own(root[0], name, members):
             again[0] = again[0] or refers_to(pack, root[0], name, root[0])
             continue
-        found = pack.paths(root[0], pack.candidates(ELEMENT_IDS, name), name)
+        found = pack.paths(root[0], name)
         if not found.size:
             raise KeyError(element_id)
         again[0] = again[0] or pack.refers(found, root[0])

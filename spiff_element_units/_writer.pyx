@@ -12,7 +12,7 @@ from libc.string cimport memcpy, memset
 
 import orjson
 
-from ._graph cimport CALL, NOWHERE, Process, embedding_order, read_process
+from ._graph cimport CALL, NOWHERE, Process, describe, embedding_order, read_process
 from ._layout cimport (
     ASCII, BUCKET, CHECKSUM, CHUNK, CHUNK_ENTRIES, ELEMENT, ELEMENT_IDS, FORMAT, HEADER,
     LINK_NAMES, PROCESS_IDS, RECORD, SLOT, SLOTS, checksum, id_hash,
@@ -25,7 +25,7 @@ from .errors import InvalidWorkflowSpec
 cdef bytes MAGIC_BYTES = b"\x89SEU\r\n\x1a\n"
 MAGIC = MAGIC_BYTES
 
-cdef uint64_t LIMIT = 0xFFFFFFFFu  # lengths and counts of one process are 32 bits wide
+cdef uint64_t LIMIT = 0xFFFFFFFFu  # lengths of ids and counts are 32 bits wide
 
 
 cdef object parse(Slices slices, Member member, str where):
@@ -89,9 +89,9 @@ cdef class _Workflow:
         cdef dict last = {}
         cdef str where
         if subprocess_specs.members is None:
-            parse(self.slices, subprocess_specs, "subprocess_specs")
-            raise InvalidWorkflowSpec(
-                'subprocess_specs must be an object ({} where there are no subprocesses)')
+            value = parse(self.slices, subprocess_specs, "subprocess_specs")
+            raise InvalidWorkflowSpec(f"subprocess_specs must be an object, not {describe(value)}; "
+                                      "{} where there are no subprocesses")
         for member in subprocess_specs.members:
             if member.key in last:
                 parse(self.slices, last[member.key], f'subprocess_specs["{member.key}"]')
@@ -509,4 +509,6 @@ def build_pack(Text text not None, bytes digest not None):
     `digest` is the text's SHA-256. Raises InvalidWorkflowSpec. Time and memory are proportional to
     the text.
     """
+    if <uint64_t>text.length > LIMIT:
+        raise InvalidWorkflowSpec("the workflow takes over 4 GiB")
     return _Builder(text, digest).pack()

@@ -30,7 +30,11 @@ def _keyword_of_0_3_1(function: _Function) -> _Function:
 
 @_keyword_of_0_3_1
 def cache_element_units_for_workflow(
-    cache_dir: cache.CacheDir, cache_key: str, workflow_spec_json: Union[str, bytes]
+    cache_dir: cache.CacheDir,
+    cache_key: str,
+    workflow_spec_json: Union[str, bytes],
+    *,
+    durable: bool = False,
 ) -> None:
     """Decompose a workflow and store it in `cache_dir` under `cache_key`.
 
@@ -38,13 +42,16 @@ def cache_element_units_for_workflow(
     before is replaced, and the same one is recognised. `workflow_spec_json` is the JSON text of a
     serialized workflow, `{"spec": {..}, "subprocess_specs": {..}, ..}`.
 
+    With `durable`, what is cached outlives a power failure: file and directories are synced before
+    this returns. Without, the key may be missing or damaged then (and is reported so).
+
     Raises InvalidWorkflowSpec where the text is not that, CacheError where it cannot be stored;
     what was cached before stays then.
     """
     text = read_text(workflow_spec_json)
     digest = digest_of(text)
-    if not cache.holds(cache_dir, cache_key, digest):
-        cache.publish(cache_dir, cache_key, decompose(text, digest))
+    if not cache.holds(cache_dir, cache_key, digest, durable=durable):
+        cache.publish(cache_dir, cache_key, decompose(text, digest), durable=durable)
 
 
 def workflow_from_cached_element_unit(

@@ -4,17 +4,25 @@ A pack is at `<cache_dir>/v2/<2 hex>/<sha256 of the key>.pack`: no key reaches a
 to a temporary file beside its place and renamed, so that a reader sees the old pack, the new one or
 none, whatever happens to the writer. Packs are never changed in place.
 
-Nothing else in the package touches the file system. Everything here is safe across threads and
-processes.
+A writer holds a lock on its temporary file, which the system takes back when the writer dies: what
+is not locked is a leftover, and `upkeep` removes it. A writer whose file is removed under it all
+the same (no locks on this file system, or the directory is deleted) writes once more.
+
+Nothing but this module, `upkeep` and `_platform` touches the file system. Everything here is safe
+across threads and processes.
 """
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import stat
+from collections.abc import Iterable
+from contextlib import suppress
 from typing import Union
 
+from . import _platform
 from ._pack import Pack
 from .errors import CacheError, CorruptPack, UnitNotFound
 
@@ -22,12 +30,10 @@ LAYOUT = "v2"
 
 CacheDir = Union[str, os.PathLike[str]]
 
-# Flags that a platform lacks are 0. Not to block on a pipe in a pack's place; to give no open file
-# to child processes; bytes as they are on Windows.
-_READ = os.O_RDONLY | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
-_READ |= getattr(os, "O_NONBLOCK", 0)
-_CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL
-_CREATE |= getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
+_Parts = Iterable[Union[bytes, memoryview]]
+
+_ATTEMPTS = 10  # to write a pack whose temporary file is removed meanwhile
+_REMOVED = (errno.ENOENT, errno.ESTALE)  # the second from a file server
 
 
 class PackFile:
@@ -37,42 +43,92 @@ class PackFile:
     by then be that of another file.
     """
 
-    __slots__ = ("_fd", "size")
+    __slots__ = ("_content", "_fd", "path", "status")
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str, *, follow: bool = True) -> None:
         self._fd = -1
-        self._fd = os.open(path, _READ)
-        status = os.fstat(self._fd)
-        if not stat.S_ISREG(status.st_mode):
-            raise CacheError(f"{path!r} is not a regular file; remove it and cache again")
-        self.size: int = status.st_size
+        self.path = path
+        if not follow and os.path.islink(path):
+            raise CorruptPack(f"{path!r} is a symbolic link; remove it and cache again")
+        self._fd = os.open(path, _platform.READ | (0 if follow else _platform.NO_FOLLOW))
+        self.status = os.fstat(self._fd)
+        if not stat.S_ISREG(self.status.st_mode):
+            raise CorruptPack(f"{path!r} is not a regular file; remove it and cache again")
+        self._content = None if _platform.READS_AT else self._read_whole()
+
+    @property
+    def size(self) -> int:
+        return self.status.st_size
 
     def read(self, offset: int, length: int) -> bytes:
-        """Up to `length` bytes from `offset` on; fewer at the end of the file."""
-        data = os.pread(self._fd, length, offset)
-        while len(data) < length:
-            more = os.pread(self._fd, length - len(data), offset + len(data))
-            if not more:
-                break
-            data += more
-        return data
+        """Up to `length` bytes from `offset` on; fewer at the end of the file.
+
+        Raises CacheError where the file cannot be read any more.
+        """
+        if self._content is not None:
+            return self._content[offset : offset + length]
+        try:
+            pieces = [os.pread(self._fd, length, offset)]
+            got = len(pieces[0])
+            while got < length and pieces[-1]:
+                pieces.append(os.pread(self._fd, length - got, offset + got))
+                got += len(pieces[-1])
+        except (OSError, MemoryError) as error:
+            raise CacheError(f"cannot read the pack {self.path!r}: {_reason(error)}") from error
+        return b"".join(pieces) if len(pieces) > 1 else pieces[0]
+
+    def refresh(self) -> bool:
+        """Give the pack the age of one just cached; whether it is in its place afterwards.
+
+        One that is dropped for its age meanwhile is either seen to be gone here, or seen to be
+        fresh by who drops it, and put back.
+        """
+        _platform.touch(self._fd, self.path)
+        try:
+            there = os.lstat(self.path)
+        except OSError:
+            return False
+        return (there.st_dev, there.st_ino) == (self.status.st_dev, self.status.st_ino)
+
+    def _read_whole(self) -> bytes:
+        """The content, with the file closed."""
+        with open(self._fd, "rb") as stream:
+            self._fd = -1
+            return stream.read()
 
     def __del__(self) -> None:
         if self._fd >= 0:
             os.close(self._fd)
 
 
-def pack_path(cache_dir: CacheDir, cache_key: str) -> str:
-    """The path of the pack of a key; TypeError where an argument is of the wrong type."""
+def directory_path(cache_dir: CacheDir) -> str:
+    """A cache directory as `str`; TypeError where it is of the wrong type."""
     directory = os.fspath(cache_dir)
     if not isinstance(directory, str):
         raise TypeError(f"cache_dir must be a str or a path of str, not {type(directory).__name__}")
-    if not isinstance(cache_key, str):
-        raise TypeError(f"cache_key must be a str, not {type(cache_key).__name__}")
     if not directory:
         raise CacheError("cache_dir is empty; name a directory ('.' is the current one)")
-    name = hashlib.sha256(cache_key.encode("utf-8", "surrogatepass")).hexdigest()
-    return f"{directory}{os.sep}{LAYOUT}{os.sep}{name[:2]}{os.sep}{name}.pack"
+    return directory
+
+
+def pack_name(cache_key: str) -> str:
+    """The name of the pack of a key."""
+    digest = hashlib.sha256(cache_key.encode("utf-8", "surrogatepass")).hexdigest()
+    return f"{digest}.pack"
+
+
+def pack_path(cache_dir: CacheDir, cache_key: str) -> str:
+    """The path of the pack of a key; TypeError where an argument is of the wrong type."""
+    directory = directory_path(cache_dir)
+    if not isinstance(cache_key, str):
+        raise TypeError(f"cache_key must be a str, not {type(cache_key).__name__}")
+    name = pack_name(cache_key)
+    return f"{directory}{os.sep}{LAYOUT}{os.sep}{name[:2]}{os.sep}{name}"
+
+
+def temporary_path(path: str) -> str:
+    """A name beside a pack that nothing else has."""
+    return f"{path}.{os.getpid():x}-{os.urandom(8).hex()}.tmp"
 
 
 def open_pack(cache_dir: CacheDir, cache_key: str) -> Pack:
@@ -81,9 +137,20 @@ def open_pack(cache_dir: CacheDir, cache_key: str) -> Pack:
     Raises UnitNotFound where the key is not cached, CorruptPack where its pack is damaged or
     another key's, CacheError where it cannot be read.
     """
+    return _open(cache_dir, cache_key, follow=True)[1]
+
+
+def open_whole_pack(cache_dir: CacheDir, cache_key: str) -> Pack:
+    """Open the pack of a key and check every part of it; errors are those of `open_pack`."""
+    pack = open_pack(cache_dir, cache_key)
+    pack.check()
+    return pack
+
+
+def _open(cache_dir: CacheDir, cache_key: str, *, follow: bool) -> tuple[PackFile, Pack]:
     path = pack_path(cache_dir, cache_key)
     try:
-        file = PackFile(path)
+        file = PackFile(path, follow=follow)
         pack = Pack(file.read, file.size, f"pack {path!r} of cache key {cache_key!r}")
     except FileNotFoundError as error:
         raise UnitNotFound(
@@ -92,57 +159,135 @@ def open_pack(cache_dir: CacheDir, cache_key: str) -> Pack:
         ) from error
     except CacheError:
         raise
-    except (OSError, ValueError) as error:
-        raise CacheError(f"cannot read the pack {path!r}: {error}") from error
+    except (OSError, ValueError, MemoryError) as error:
+        raise CacheError(f"cannot read the pack {path!r}: {_reason(error)}") from error
     if pack.key != cache_key:
         raise CorruptPack(
             f"pack {path!r} belongs to cache key {pack.key!r}, not {cache_key!r}; "
             "cache the workflow again"
         )
-    return pack
+    return file, pack
 
 
-def holds(cache_dir: CacheDir, cache_key: str, digest: bytes) -> bool:
-    """Whether a good pack of the workflow with that digest is cached under the key already."""
+def holds(cache_dir: CacheDir, cache_key: str, digest: bytes, *, durable: bool = False) -> bool:
+    """Whether a good pack of the workflow with that digest is cached under the key already.
+
+    If so it has the age of one just cached afterwards, where it can be changed; with `durable` it
+    is on the disk too, or CacheError says why not.
+    """
     try:
-        pack = open_pack(cache_dir, cache_key)
+        file, pack = _open(cache_dir, cache_key, follow=False)
         if pack.digest != digest:
             return False
         pack.check()
-    except (CacheError, UnitNotFound, OSError):
+    except (CacheError, UnitNotFound):
         return False
+    if not file.refresh():
+        return False
+    if durable:
+        try:
+            _sync_stored(cache_dir, file.path)
+        except OSError as error:
+            raise CacheError(f"cannot sync the pack {file.path!r}: {error}") from error
     return True
 
 
-def publish(cache_dir: CacheDir, cache_key: str, pack: Pack) -> None:
+def publish(cache_dir: CacheDir, cache_key: str, pack: Pack, *, durable: bool = False) -> None:
     """Store a pack under a key, in place of what is there.
+
+    With `durable`, file and directories are on the disk when it returns.
 
     Raises CacheError where the directory or the file cannot be made or written; what was there
     stays then.
     """
     path = pack_path(cache_dir, cache_key)
-    body = pack.body_bytes()
-    temporary = f"{path}.{os.getpid():x}-{os.urandom(8).hex()}.tmp"
+    parts = (pack.header(str.__str__(cache_key)), pack.body_bytes())
     try:
-        file = _create(path, temporary)
-        try:
-            with open(file, "wb", buffering=0) as stream:
-                for part in (pack.header(cache_key), body):
-                    rest = memoryview(part)
-                    while rest:
-                        rest = rest[stream.write(rest) :]
-            os.replace(temporary, path)
-        except BaseException:
-            os.unlink(temporary)
-            raise
+        _write_until_it_stays(cache_dir, path, parts, durable)
     except (OSError, ValueError) as error:
         raise CacheError(f"cannot write the pack {path!r}: {error}") from error
 
 
-def _create(path: str, temporary: str) -> int:
-    """Open a new file for writing, in a directory that is made where it is missing."""
+def _write_until_it_stays(cache_dir: CacheDir, path: str, parts: _Parts, durable: bool) -> None:
+    """Write a pack; again where its temporary file or the directory is removed under way."""
+    for attempt in range(1, _ATTEMPTS + 1):
+        try:
+            return _write(cache_dir, path, parts, durable)
+        except OSError as error:
+            if error.errno not in _REMOVED or attempt == _ATTEMPTS:
+                raise
+
+
+def _write(cache_dir: CacheDir, path: str, parts: _Parts, durable: bool) -> None:
+    temporary = temporary_path(path)
+    file, made = _create(path, temporary)
     try:
-        return os.open(temporary, _CREATE, 0o666)
+        with open(file, "wb", buffering=0) as stream:
+            _own(file, temporary)
+            for part in parts:
+                rest = memoryview(part)
+                while rest:
+                    rest = rest[stream.write(rest) :]
+            _platform.touch(file, temporary)
+            if durable:
+                _platform.sync_file(file)
+            _platform.unlock(file)
+        # Closed before it is renamed: some file systems tell only then that the disk is full.
+        _platform.replace(temporary, path)
+    except BaseException:
+        with suppress(OSError):
+            os.unlink(temporary)
+        raise
+    if durable:
+        _sync_directories(cache_dir, path, made)
+
+
+def _own(file: int, temporary: str) -> None:
+    """Lock a new temporary file; FileNotFoundError where it was taken for a leftover before."""
+    locked = _platform.try_lock(file)
+    if locked is False or (locked and not os.path.lexists(temporary)):
+        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), temporary)
+
+
+def _create(path: str, temporary: str) -> tuple[int, list[str]]:
+    """Open a new file for writing, in a directory that is made where it is missing.
+
+    Gives the directories in which others were made, too.
+    """
+    try:
+        return os.open(temporary, _platform.CREATE, 0o666), []
     except FileNotFoundError:
-        os.makedirs(os.path.dirname(path), exist_ok=True)
-        return os.open(temporary, _CREATE, 0o666)
+        made = _make_directory(os.path.dirname(path))
+        return os.open(temporary, _platform.CREATE, 0o666), made
+
+
+def _make_directory(directory: str) -> list[str]:
+    """Make a directory; the parents of those that were missing."""
+    parents = []
+    missing = directory
+    while missing and not os.path.lexists(missing):
+        missing = os.path.dirname(missing)
+        parents.append(missing or os.curdir)
+    os.makedirs(directory, exist_ok=True)
+    return parents
+
+
+def _sync_directories(cache_dir: CacheDir, path: str, others: list[str]) -> None:
+    """Sync every directory between the cache's own and the pack, and some others."""
+    shard = os.path.dirname(path)
+    for directory in dict.fromkeys([shard, os.path.dirname(shard), os.fspath(cache_dir), *others]):
+        _platform.sync_directory(directory)
+
+
+def _sync_stored(cache_dir: CacheDir, path: str) -> None:
+    """Sync a pack that another process may have stored without."""
+    file = os.open(path, _platform.SYNC | _platform.NO_FOLLOW)
+    try:
+        _platform.sync_file(file)
+    finally:
+        os.close(file)
+    _sync_directories(cache_dir, path, [])
+
+
+def _reason(error: BaseException) -> str:
+    return "it does not fit in memory" if isinstance(error, MemoryError) else str(error)

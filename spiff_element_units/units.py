@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import difflib
 import hashlib
+from collections.abc import Iterable
+from contextlib import suppress
+from itertools import islice
 from types import TracebackType
-from typing import NamedTuple, Optional, Union
+from typing import Callable, NamedTuple, Optional, Union
 
 from . import cache
 from ._pack import Pack
@@ -13,7 +16,13 @@ from ._slicer import Text
 from ._unit import needs as _needs
 from ._unit import unit as _unit
 from ._writer import build_pack
-from .errors import CacheError, ElementUnitsError, InvalidWorkflowSpec, UnitNotFound
+from .errors import (
+    CacheError,
+    CorruptPack,
+    ElementUnitsError,
+    InvalidWorkflowSpec,
+    UnitNotFound,
+)
 
 DEFERS = ("calls", "all", "nothing")
 
@@ -82,18 +91,46 @@ class ElementUnits:
         """
         return cls._of(cache.open_pack(cache_dir, cache_key), cache_key)
 
-    def save(self, cache_dir: cache.CacheDir, cache_key: str) -> None:
+    @classmethod
+    def get_or_cache(
+        cls,
+        cache_dir: cache.CacheDir,
+        cache_key: str,
+        make_json: Callable[[], Union[str, bytes]],
+        *,
+        durable: bool = False,
+    ) -> ElementUnits:
+        """Open a workflow from a cache; where there is none or it is damaged, make and cache it.
+
+        `make_json()` gives the JSON text, and is called only then. When several processes ask at
+        once it may be called in each of them, and each gets a whole workflow. A stored one is read
+        and checked from end to end, which `open` does not do.
+
+        Raises what `make_json` raises, and what `open`, `from_json` and `save` do.
+        """
+        if not callable(make_json):
+            raise TypeError(f"make_json must be callable, not {type(make_json).__name__}")
+        with suppress(UnitNotFound, CorruptPack):
+            return cls._of(cache.open_whole_pack(cache_dir, cache_key), cache_key)
+        text = read_text(make_json())
+        pack = decompose(text, digest_of(text))
+        cache.publish(cache_dir, cache_key, pack, durable=durable)
+        return cls._of(pack, cache_key)
+
+    def save(self, cache_dir: cache.CacheDir, cache_key: str, *, durable: bool = False) -> None:
         """Store the workflow in a cache under a key, in place of what is there.
 
         A reader in any process sees what was there or the whole new workflow. Where the same
-        workflow is stored undamaged already, nothing is written. The data is not synced to the
-        disk: after a power failure the key may be missing or damaged (and is then reported so).
+        workflow is stored undamaged already, nothing is written, and it counts as just cached.
+
+        With `durable`, what is cached outlives a power failure: file and directories are synced
+        before this returns. Without, the key may be missing or damaged then (and is reported so).
 
         Raises CacheError where the directory cannot be made or written; what was there stays.
         """
         pack = self._use()
-        if not cache.holds(cache_dir, cache_key, pack.digest):
-            cache.publish(cache_dir, cache_key, pack)
+        if not cache.holds(cache_dir, cache_key, pack.digest, durable=durable):
+            cache.publish(cache_dir, cache_key, pack, durable=durable)
 
     def close(self) -> None:
         """Let go of the file. Every later question is a CacheError."""
@@ -147,7 +184,7 @@ class ElementUnits:
 
         Raises UnitNotFound.
         """
-        _require_str("process_id", process_id)
+        process_id = _string("process_id", process_id)
         try:
             return self._use().element_ids(process_id)
         except KeyError:
@@ -158,7 +195,7 @@ class ElementUnits:
 
         Raises UnitNotFound.
         """
-        _require_str("process_id", process_id)
+        process_id = _string("process_id", process_id)
         try:
             return tuple(Reference(*item) for item in self._use().references(process_id))
         except KeyError:
@@ -169,9 +206,9 @@ class ElementUnits:
 
         Arguments and errors are those of `workflow`.
         """
-        _require_unit(process_id, element_ids, defer)
+        process_id = _string("process_id", process_id)
         try:
-            return _needs(self._use(), process_id, element_ids, defer)
+            return _needs(self._use(), process_id, _strings(element_ids), _defer(defer))
         except KeyError as missing:
             raise self._not_found(process_id, missing.args[0]) from None
 
@@ -187,9 +224,9 @@ class ElementUnits:
         Raises UnitNotFound where the workflow lacks the process or the process cannot reach an
         element, CorruptPack where a stored workflow is damaged, ValueError for another `defer`.
         """
-        _require_unit(process_id, element_ids, defer)
+        process_id = _string("process_id", process_id)
         try:
-            return _unit(self._use(), process_id, element_ids, defer)
+            return _unit(self._use(), process_id, _strings(element_ids), _defer(defer))
         except KeyError as missing:
             raise self._not_found(process_id, missing.args[0]) from None
 
@@ -198,7 +235,7 @@ class ElementUnits:
 
         Raises UnitNotFound.
         """
-        _require_str("process_id", process_id)
+        process_id = _string("process_id", process_id)
         try:
             return self._use().spec_json(process_id)
         except KeyError:
@@ -212,30 +249,41 @@ class ElementUnits:
 
     def _not_found(self, process_id: str, element_id: Optional[str] = None) -> ElementUnitsError:
         """Why a process, or an element of it, is not to be found."""
+        try:
+            return self._why_not(process_id, element_id)
+        except KeyError as missing:
+            return self._use().corrupt(f"its directory lacks process {missing.args[0]!r}")
+
+    def _why_not(self, process_id: str, element_id: Optional[str]) -> ElementUnitsError:
         pack = self._use()
         known = self.process_ids
         if process_id not in known:
             return UnitNotFound(f"no process {process_id!r}{self._whereabouts(process_id)}")
         if element_id is None or element_id == process_id:
-            return pack.corrupt(f"its directory lacks process {process_id!r}")
+            raise KeyError(process_id)
         if pack.has_element(element_id):
             return UnitNotFound(
                 f"element {element_id!r} exists in the workflow, but process {process_id!r} does "
                 "not lead to it; ask with the process that has it, or one that calls that"
             )
-        near = _near(element_id, [*pack.element_ids(process_id), *known])
+        reached = _needs(pack, process_id, (), "nothing")
+        elements = (id for name in reached for id in (name, *pack.element_ids(name)))
         return UnitNotFound(
             f"no element {element_id!r} in process {process_id!r} or the processes that it leads "
-            f"to{near}"
+            f"to{_near(element_id, elements)}"
         )
 
     def _whereabouts(self, process_id: str) -> str:
+        pack = self._use()
         if process_id in self.subprocess_ids:
-            return (
-                f': subprocess_specs["{process_id}"] is null in the workflow, so the process is '
-                "external; load it from where it is defined"
-            )
-        return f" in the workflow of {self.root!r}{_near(process_id, self.process_ids)}"
+            missing = f'subprocess_specs["{process_id}"] is null'
+        elif any(
+            to == process_id for name in self.process_ids for _, to, *_ in pack.references(name)
+        ):
+            missing = "it is referred to but absent from subprocess_specs"
+        else:
+            return f" in the workflow of {self.root!r}{_near(process_id, self.process_ids)}"
+        return f": {missing}, so the process is external; load it from where it is defined"
 
 
 def read_text(workflow_spec_json: Union[str, bytes]) -> Text:
@@ -258,28 +306,31 @@ def decompose(text: Text, digest: bytes) -> Pack:
     return Pack.in_memory(build_pack(text, digest))
 
 
-def _require_str(name: str, value: object) -> None:
+def _string(name: str, value: object) -> str:
+    """A string argument, as plain `str` where it is a kind of that."""
     if not isinstance(value, str):
         raise TypeError(f"{name} must be a str, not {type(value).__name__}")
+    return str.__str__(value)
 
 
-def _require_unit(process_id: object, element_ids: tuple[object, ...], defer: object) -> None:
-    _require_str("process_id", process_id)
-    for element_id in element_ids:
-        _require_str("element_id", element_id)
+def _strings(values: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(_string("element_id", value) for value in values)
+
+
+def _defer(value: object) -> str:
+    defer = _string("defer", value)
     if defer not in DEFERS:
         raise ValueError(f"defer must be one of {', '.join(map(repr, DEFERS))}, not {defer!r}")
+    return defer
 
 
-def _near(wanted: str, known: list[str] | tuple[str, ...]) -> str:
+def _near(wanted: str, known: Iterable[str]) -> str:
     """A hint at the ids most like the one that was not found."""
-    if len(wanted) > _LONGEST:
-        return ""
-    likely = [name for name in known if abs(len(name) - len(wanted)) <= _FARTHEST]
-    near = difflib.get_close_matches(wanted, likely[:_MOST], n=3)
+    likely = (name for name in known if abs(len(name) - len(wanted)) <= _FARTHEST)
+    some = list(islice(likely, _COMPARED // (len(wanted) + _FARTHEST) ** 2))
+    near = difflib.get_close_matches(wanted, some, n=3)
     return f"; did you mean {' or '.join(map(repr, near))}?" if near else ""
 
 
-_LONGEST = 200  # characters of an id that a hint is looked for
-_FARTHEST = 8  # characters that a near one may be longer or shorter
-_MOST = 2_000  # ids looked at, so that a wrong id in a large workflow costs milliseconds
+_FARTHEST = 8  # characters that a near id may be longer or shorter
+_COMPARED = 2_000_000  # pairs of characters, so that a wrong id costs milliseconds
