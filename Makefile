@@ -3,6 +3,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
 CORPUS ?= corpus
+export PYTHONPATH := $(CURDIR)
 
 .PHONY: help dev-env compile bindings tests run-integration-tests integration-tests fmt lint \
 	wheel demo corpus clean
@@ -16,7 +17,7 @@ help:
 $(VENV)/made: pyproject.toml
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade "pip>=25.1"
-	$(BIN)/python -m pip install --quiet --group test --group lint --group build
+	$(BIN)/python -m pip install --quiet --group test --group lint --group build orjson
 	touch $@
 
 dev-env: $(VENV)/made
@@ -26,10 +27,9 @@ compile: dev-env
 	SPIFF_ELEMENT_UNITS_WERROR=1 $(BIN)/python setup.py --quiet build_ext --force \
 		--build-lib build/compile --build-temp build/compile
 
-# Build the extension in place and put the tree on the path of .venv.
+# Build the extension in place.
 bindings: dev-env
-	$(BIN)/python -m pip install --quiet --no-build-isolation --no-deps --editable .
-	$(BIN)/python -m pip install --quiet orjson
+	$(BIN)/python setup.py --quiet build_ext --inplace
 
 tests: bindings
 	$(BIN)/python -m pytest tests
