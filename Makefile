@@ -18,6 +18,8 @@ $(VENV)/made: pyproject.toml
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade "pip>=25.1"
 	$(BIN)/python -m pip install --quiet --group test --group lint --group build orjson
+	$(BIN)/python -m pip install --quiet --no-deps \
+		'spiff-arena-common>=0.1.50; python_version >= "3.10"'
 	touch $@
 
 dev-env: $(VENV)/made

@@ -16,6 +16,7 @@ What this module promises:
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cache
@@ -38,7 +39,7 @@ from SpiffWorkflow.spiff.serializer.task_spec import (
 from SpiffWorkflow.spiff.specs.defaults import CallActivity, NoneTask
 
 FOLDER = Path(__file__).parent / "bpmn"
-SPIFF_VERSION = tuple(int(part) for part in SpiffWorkflow.version.__version__.split(".")[:3])
+SPIFF_VERSION = tuple(map(int, re.findall(r"\d+", SpiffWorkflow.version.__version__)[:3]))
 
 
 # What an application adds to SpiffWorkflow: task specs with typenames of their own.
