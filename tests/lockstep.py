@@ -1,0 +1,216 @@
+"""Runs a model on plain SpiffWorkflow and on units in lockstep, and compares after every step.
+
+What this module promises:
+
+- Both sides make the same choices, and after each step stand at the same point (`same_point`), or
+  have raised the same.
+- `VARIANTS` are the ways in which a side is carried from one step to the next: as it is, saved and
+  resumed by a `SpecLoader`, or by SpiffWorkflow's own serializer.
+- Nothing is kept between two runs but the parsed models.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from copy import deepcopy
+from dataclasses import dataclass
+from typing import Any, Callable
+
+import driving
+import models
+from SpiffWorkflow.bpmn.workflow import BpmnWorkflow
+from SpiffWorkflow.exceptions import SpiffWorkflowException
+
+from spiff_element_units import ElementUnits
+from spiff_element_units.spiff import SpecLoader
+
+HEADER = "spiff_element_units"
+SPECS = ("spec", "subprocess_specs")
+ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+
+
+def loader_of(model, **options) -> SpecLoader:
+    """A new loader of a model's workflow, in memory."""
+    units = ElementUnits.from_json(models.spec_json(model))
+    return SpecLoader(units, models.serializer(), **options)
+
+
+def full_specs(model) -> dict:
+    """The model's `subprocess_specs`, restored, as plain SpiffWorkflow has them."""
+    registry = models.serializer().registry
+    specs = models.spec_dict(model)["subprocess_specs"]
+    return {name: spec and registry.restore(spec) for name, spec in specs.items()}
+
+
+def plain_start(model, process_id):
+    """A workflow of one process on plain SpiffWorkflow, with the specs that it leads to.
+
+    That is what SpiffWorkflow's parser gives for a process. The root is run with the full dict.
+    """
+    registry = models.serializer().registry
+    specs = models.spec_dict(model)
+    full = specs["subprocess_specs"]
+    known = {specs["spec"]["name"]: specs["spec"], **full}
+    names = set(full) if process_id == specs["spec"]["name"] else reachable(known, process_id)
+    return BpmnWorkflow(
+        registry.restore(deepcopy(known[process_id])),
+        {name: known[name] and registry.restore(deepcopy(known[name])) for name in sorted(names)},
+        script_engine=models.script_engine(),
+    )
+
+
+def reachable(known, process_id) -> set:
+    """The names of the processes in `known` that a process leads to."""
+    found: set = set()
+    waiting = [process_id]
+    while waiting:
+        for task_spec in (known[waiting.pop()] or {"task_specs": {}})["task_specs"].values():
+            names = {task_spec.get("spec"), *task_spec.get("trigger_specs", [])}
+            new = names.intersection(known) - found
+            found |= new
+            waiting += new
+    return found
+
+
+# How a workflow is carried from one step to the next
+
+
+def kept(workflow, loader):
+    """As it is."""
+    return workflow
+
+
+def resumed(workflow, loader):
+    """Saved and resumed by the loader. The state is what SpiffWorkflow writes, less specs."""
+    state = loader.save(workflow)
+    assert without_specs(state) == without_specs(models.serializer().serialize_json(workflow))
+    return loader.resume(state, script_engine=workflow.script_engine)
+
+
+def resumed_by_another(workflow, loader):
+    """Saved by the loader and resumed by one that has restored nothing yet."""
+    fresh = SpecLoader(loader.units, models.serializer())
+    return fresh.resume(loader.save(workflow), script_engine=workflow.script_engine)
+
+
+def own_save(workflow, loader):
+    """Saved and restored by SpiffWorkflow's serializer."""
+    return driving.saved_and_restored(workflow)
+
+
+def moved_over(workflow, loader):
+    """Saved by SpiffWorkflow's serializer, specs and all, and resumed by the loader."""
+    text = models.serializer().serialize_json(workflow)
+    return loader.resume(text, script_engine=workflow.script_engine)
+
+
+@dataclass(frozen=True)
+class Variant:
+    """How the two sides are carried, and whether SpiffWorkflow's own save is part of it."""
+
+    name: str
+    plain: Callable
+    units: Callable
+
+    def fits(self, model) -> bool:
+        """Whether the sides can be the same: a save of SpiffWorkflow's can change a run."""
+        return not model.own_save_differs or (self.plain is kept) == (self.units is kept)
+
+
+VARIANTS = {
+    variant.name: variant
+    for variant in (
+        Variant("no saves", kept, kept),
+        Variant("saved and resumed", own_save, resumed),
+        Variant("saved and resumed, plain not", kept, resumed),
+        Variant("resumed by another loader", own_save, resumed_by_another),
+        Variant("SpiffWorkflow's own save", own_save, own_save),
+        Variant("moved over", own_save, moved_over),
+    )
+}
+
+
+def variant_for(model) -> Variant:
+    """The variant that tells most about units among those that fit a model."""
+    fitting = (VARIANTS["saved and resumed"], VARIANTS["no saves"])
+    return next(variant for variant in fitting if variant.fits(model))
+
+
+# Lockstep
+
+
+def lockstep(model, variant: Variant, loader=None) -> list:
+    """Runs a model on both sides to the end and returns what was done, step by step."""
+    loader = loader or loader_of(model)
+    units = loader.start(script_engine=models.script_engine())
+    return compare(model, variant, driving.start(model), units, loader)
+
+
+def compare(model, variant: Variant, plain, units, loader) -> list:
+    """Runs a plain workflow and one on units to the end; returns what was done, step by step."""
+    sides = [
+        Side(model, plain, variant.plain, None),
+        Side(model, units, variant.units, loader),
+    ]
+    done: list = []
+    for _ in range(driving.STEP_LIMIT):
+        same_point(*(side.workflow for side in sides), f"{model.name} after {done[-5:]}")
+        plain, units = [side.step() for side in sides]
+        assert plain == units, f"{model.name}: {plain!r} on plain, {units!r} on units"
+        if plain is None or plain.startswith("error"):
+            return done
+        done.append(plain)
+    raise AssertionError(f"{model.name} is not at an end after {done[-5:]}")
+
+
+class Side:
+    """One of the two workflows, and how it is carried."""
+
+    def __init__(self, model, workflow, carry, loader):
+        self.workflow = workflow
+        self._driver = driving.Driver(model)
+        self._carry = carry
+        self._loader = loader
+
+    def step(self):
+        """Does the next thing; says what, or what SpiffWorkflow raised, or None at the end."""
+        try:
+            action = self._driver.step(self.workflow)
+        except SpiffWorkflowException as error:
+            return f"error {type(error).__name__}: {error}"
+        except AssertionError as end:  # the script of a model does not fit the process that is run
+            return f"error {end}"
+        if action is not None:
+            self.workflow = self._carry(self.workflow, self._loader)
+        return action
+
+
+def same_point(plain, units, where="") -> None:
+    """Fails unless both workflows stand at the same point, and says where they differ."""
+    difference = first_difference(driving.snapshot(plain), driving.snapshot(units))
+    assert difference is None, f"{where}: {difference}"
+
+
+def first_difference(plain: Any, units: Any, place: str = "workflow"):
+    """Where two snapshots first differ, as text; None if they are equal."""
+    if plain == units or both_ids(plain, units):
+        return None
+    if isinstance(plain, dict) and isinstance(units, dict) and plain.keys() == units.keys():
+        pairs = ((f"{place}[{key!r}]", plain[key], units[key]) for key in plain)
+    elif isinstance(plain, list) and isinstance(units, list) and len(plain) == len(units):
+        pairs = ((f"{place}[{at}]", *both) for at, both in enumerate(zip(plain, units)))
+    else:
+        return f"{place} is {plain!r} on plain and {units!r} on units"
+    found = (first_difference(a, b, at) for at, a, b in pairs)
+    return next((difference for difference in found if difference), None)
+
+
+def both_ids(plain: Any, units: Any) -> bool:
+    """Whether these are ids of tasks that are no more. Those of others are paths in a snapshot."""
+    return all(isinstance(one, str) and ID.fullmatch(one) for one in (plain, units))
+
+
+def without_specs(state: str) -> dict:
+    """A saved state as a dict, less specs and header."""
+    return {k: v for k, v in json.loads(state).items() if k not in (*SPECS, HEADER)}

@@ -1,0 +1,250 @@
+"""Processes that the workflow lacks, brought by `resolve` when the engine comes to them."""
+
+from __future__ import annotations
+
+import json
+
+import driving
+import lockstep
+import models
+import pytest
+import spiff_bpmn
+from SpiffWorkflow.bpmn.workflow import BpmnWorkflow
+from SpiffWorkflow.exceptions import WorkflowException
+
+from spiff_element_units import ElementUnits, ElementUnitsError, UnitNotFound
+from spiff_element_units.spiff import ChangedWorkflow, MissingProcess, SpecLoader
+
+# Four processes, each in a file of its own: outer calls inner three levels down, twice.
+FILES = {
+    "outer": [("human",), ("call", "middle"), ("human",)],
+    "middle": [("embed", [("human",), ("call", "inner")]), ("parallel", [("call", "inner")], [])],
+    "inner": [("script", "reached = True"), ("human",), ("call", "innermost")],
+    "innermost": [("script", "deep = True")],
+}
+
+
+def units_of(name, processes=FILES, **options):
+    """A workflow that was parsed from one file: what it calls is null."""
+    others = [one for one in processes if one != name]
+    options.setdefault("null", others)
+    options.setdefault("absent", others)
+    return ElementUnits.from_json(spiff_bpmn.spec_json(processes, name, **options))
+
+
+def loader_of(name="outer", resolve=None, **options):
+    units = units_of(name, **options)
+    return SpecLoader(units, models.serializer(), resolve=resolve)
+
+
+class Shelf:
+    """Resolves from a set of workflows, and notes what it was asked for."""
+
+    def __init__(self, *names, processes=FILES):
+        self.units = {name: units_of(name, processes) for name in names}
+        self.asked = []
+
+    def __call__(self, process_id):
+        self.asked.append(process_id)
+        return self.units.get(process_id)
+
+
+def plain(processes=FILES, root="outer"):
+    """The same processes parsed together, on plain SpiffWorkflow."""
+    specs = json.loads(spiff_bpmn.spec_json(processes, root))
+    registry = models.serializer().registry
+    return BpmnWorkflow(
+        registry.restore(specs["spec"]),
+        {name: registry.restore(spec) for name, spec in specs["subprocess_specs"].items()},
+        script_engine=models.script_engine(),
+    )
+
+
+def advance(workflow):
+    """Completes the first human task and all that follows; False at the end."""
+    workflow.do_engine_steps()
+    manual = [task for task in driving.ready_tasks(workflow) if task.task_spec.manual]
+    if not manual:
+        return False
+    manual[0].run()
+    workflow.do_engine_steps()
+    return True
+
+
+def to_the_end(workflow):
+    """Completes all human tasks."""
+    while advance(workflow):
+        pass
+
+
+@pytest.mark.parametrize("nothing_written", ["null", "absent"])
+@pytest.mark.parametrize("saved", [False, True])
+def test_models_cached_one_file_at_a_time_run_together(nothing_written, saved):
+    shelf = Shelf("middle", "inner", "innermost")
+    null = () if nothing_written == "absent" else FILES
+    loader = loader_of(resolve=shelf, null=[one for one in null if one != "outer"])
+    expected, workflow = plain(), loader.start(script_engine=models.script_engine())
+    while advance(expected):
+        assert advance(workflow)
+        if saved:
+            workflow = loader.resume(loader.save(workflow), script_engine=models.script_engine())
+        lockstep.same_point(expected, workflow)
+    assert workflow.is_completed()
+    assert shelf.asked == ["middle", "inner", "innermost"]
+
+
+def test_a_fresh_loader_resumes_inside_external_processes():
+    engine = models.script_engine()
+    loader = loader_of(resolve=Shelf("middle", "inner", "innermost"))
+    workflow, expected = loader.start(script_engine=engine), plain()
+    for one in (workflow, expected):
+        assert advance(one)
+        assert advance(one)
+    state = loader.save(workflow)
+    shelf = Shelf("middle", "inner", "innermost")
+    fresh = loader_of(resolve=shelf)
+    workflow = fresh.resume(state, script_engine=engine)
+    assert set(shelf.asked) == {"middle", "inner"}
+    lockstep.same_point(expected, workflow)
+    while advance(expected):
+        assert advance(workflow)
+    lockstep.same_point(expected, workflow)
+
+
+def test_spiffworkflows_own_serializer_saves_the_external_specs_that_were_used():
+    loader = loader_of(resolve=Shelf("middle", "inner", "innermost"), null=())
+    workflow = loader.start(script_engine=models.script_engine())
+    advance(workflow)
+    specs = json.loads(models.serializer().serialize_json(workflow))["subprocess_specs"]
+    embedded = [name for name in specs if "embed" in name]
+    assert specs.keys() == {"middle", *embedded}
+    workflow = driving.saved_and_restored(workflow)
+    assert {one.spec.name for one in workflow.subprocesses.values()} == {"middle", *embedded}
+
+
+def test_resolve_is_asked_once_and_only_for_what_is_external():
+    shelf = Shelf("middle", "inner", "innermost")
+    loader = loader_of(resolve=shelf)
+    for _ in range(2):
+        workflow = loader.start(script_engine=models.script_engine())
+        to_the_end(workflow)
+        assert workflow.is_completed()
+    assert shelf.asked == ["middle", "inner", "innermost"]
+
+
+def test_resolve_is_asked_again_for_what_it_had_not():
+    shelf = Shelf()
+    loader = loader_of(resolve=shelf, null=())
+    mapping = loader.subprocess_specs()
+    assert "middle" not in mapping
+    assert mapping.get("middle", "default") == "default"
+    with pytest.raises(KeyError, match="middle"):
+        mapping["middle"]
+    shelf.units["middle"] = units_of("middle")
+    assert "middle" in mapping
+    assert mapping["middle"].name == "middle"
+    assert list(mapping) == ["middle"]
+
+
+def test_specs_of_external_processes_are_shared_by_all_workflows():
+    loader = loader_of(resolve=Shelf("middle"))
+    first, second = loader.subprocess_specs(), loader.subprocess_specs()
+    assert first["middle"] is second["middle"]
+
+
+def test_what_was_deleted_is_not_brought_again():
+    mapping = loader_of(resolve=Shelf("middle")).subprocess_specs()
+    del mapping["middle"]
+    assert "middle" not in mapping
+    assert mapping.get("middle") is None
+    del_and_bring = loader_of(resolve=Shelf("middle"), null=()).subprocess_specs()
+    del del_and_bring["middle"]
+    with pytest.raises(KeyError):
+        del_and_bring["middle"]
+
+
+# Errors
+
+
+@pytest.mark.parametrize("null", [FILES, ()])
+@pytest.mark.parametrize("resolve", [None, lambda process_id: None])
+def test_a_process_that_nobody_has_is_named_with_its_call_activity(resolve, null):
+    loader = loader_of(resolve=resolve, null=[one for one in null if one != "outer"])
+    workflow = loader.start(script_engine=models.script_engine())
+    call = next(one for one in workflow.spec.task_specs.values() if hasattr(one, "spec"))
+    with pytest.raises(MissingProcess) as raised:
+        to_the_end(workflow)
+    told = str(raised.value)
+    for named in ("CallActivity", f"'{call.name}'", "'outer'", "'middle'"):
+        assert named in told
+    assert ("resolve returned None" if resolve else "resolve=") in told
+    assert raised.value.task_spec.name == call.name
+    assert isinstance(raised.value, (UnitNotFound, WorkflowException))
+
+
+def test_resuming_where_a_process_is_gone_names_it_and_its_call_activity():
+    loader = loader_of(resolve=Shelf("middle", "inner", "innermost"))
+    workflow = loader.start(script_engine=models.script_engine())
+    advance(workflow)
+    with pytest.raises(MissingProcess, match=r"CallActivity 'outer_call_\d+'.*'middle'"):
+        loader_of().resume(loader.save(workflow))
+
+
+def test_what_resolve_may_not_return():
+    with pytest.raises(TypeError, match=r"resolve\('middle'\) returned str"):
+        loader_of(resolve=lambda process_id: "text").subprocess_specs()["middle"]
+    with pytest.raises(UnitNotFound, match=r"resolve\('middle'\) returned .*'inner'"):
+        loader_of(resolve=lambda process_id: units_of("inner")).subprocess_specs()["middle"]
+
+
+def test_what_resolve_raises_passes_through():
+    def resolve(process_id):
+        raise RuntimeError(process_id)
+
+    workflow = loader_of(resolve=resolve).start(script_engine=models.script_engine())
+    with pytest.raises(RuntimeError, match="middle"):
+        to_the_end(workflow)
+
+
+def test_a_changed_external_process_is_refused_with_both_digests():
+    loader = loader_of(resolve=Shelf("middle"))
+    workflow = loader.start(script_engine=models.script_engine())
+    advance(workflow)
+    state = loader.save(workflow)
+    changed = {**FILES, "middle": [FILES["middle"][0], ("parallel", [("call", "innermost")], [])]}
+    shelf = Shelf("middle", processes=changed)
+    other = loader_of(resolve=shelf)
+    with pytest.raises(ChangedWorkflow) as raised:
+        other.resume(state)
+    for digest in (units_of("middle").digest, shelf.units["middle"].digest):
+        assert digest in str(raised.value)
+    assert "'middle'" in str(raised.value)
+    assert other.resume(state, accept_changed=True).spec.name == "outer"
+
+
+def test_one_id_for_two_embedded_subprocesses_is_refused():
+    """The engine knows subprocesses by id alone and would run the one in place of the other."""
+    text = spiff_bpmn.spec_json({"outer": FILES["outer"]}, "outer")
+    outer = json.loads(text)
+    (name,) = [one for one in units_of("middle").process_ids if "embed" in one]
+    outer["subprocess_specs"][name] = {**outer["spec"], "name": name}
+    units = ElementUnits.from_json(json.dumps(outer))
+    loader = SpecLoader(units, models.serializer(), resolve=Shelf("middle"))
+    with pytest.raises(ElementUnitsError) as raised:
+        loader.subprocess_specs()["middle"]
+    for named in (name, "'outer'", "'middle'"):
+        assert named in str(raised.value)
+
+
+def test_the_same_embedded_subprocess_in_two_workflows_is_no_clash():
+    middle = json.loads(spiff_bpmn.spec_json(FILES, "middle"))
+    outer = json.loads(spiff_bpmn.spec_json(FILES, "outer"))
+    outer["subprocess_specs"].pop("middle")
+    loader = SpecLoader(
+        ElementUnits.from_json(json.dumps(outer)),
+        models.serializer(),
+        resolve={"middle": ElementUnits.from_json(json.dumps(middle))}.get,
+    )
+    workflow = loader.start(script_engine=models.script_engine())
+    to_the_end(workflow)
+    assert workflow.is_completed()
