@@ -114,54 +114,48 @@ cdef inline Py_ssize_t copy_string(Cursor* c) noexcept nogil:
     return 0
 
 
-cdef Py_ssize_t copy_value(Cursor* cursor, int depth) noexcept nogil:
-    """Copy the value that starts at the cursor; `depth` objects are open around it."""
+cdef Py_ssize_t copy_container(Cursor* cursor, int depth) noexcept nogil:
+    """Copy the object or array that starts at the cursor; `depth` of them are open around it."""
     cdef Cursor c = cursor[0]  # a copy, which the stores to `out` can't be thought to change
     cdef int outer = depth
     cdef unsigned char byte
-    cdef Py_ssize_t end = TRUNCATED
     while c.pos < c.length:
         byte = c.text[c.pos]
         if byte == b'"':
             if copy_string(&c) < 0:
-                break
-            if depth == outer:
-                end = 0
-                break
-            continue
-        if byte <= 0x20 and is_space(byte):
-            if depth == outer:
-                end = 0
-                break
+                return TRUNCATED
+        elif byte <= 0x20 and is_space(byte):
             skip_space(&c)
             if is_scalar(c.out[c.at - 1]) and c.pos < c.length and is_scalar(c.text[c.pos]):
-                end = MERGED
-                break
-            continue
-        if byte == b"{" or byte == b"[":
-            depth += 1
-            if depth > MAX_DEPTH:
-                end = TOO_DEEP
-                break
-        elif byte == b"}" or byte == b"]":
-            if depth == outer:
-                end = 0
-                break
-            depth -= 1
-            if depth == outer:
-                c.out[c.at] = byte
-                c.at += 1
-                c.pos += 1
-                end = 0
-                break
-        elif byte == b"," and depth == outer:
-            end = 0
-            break
-        c.out[c.at] = byte
+                return MERGED
+        else:
+            c.out[c.at] = byte
+            c.at += 1
+            c.pos += 1
+            if byte | 0x20 == b"{":  # or a bracket
+                depth += 1
+                if depth > MAX_DEPTH:
+                    return TOO_DEEP
+            elif byte | 0x20 == b"}":
+                depth -= 1
+                if depth == outer:
+                    cursor[0] = c
+                    return 0
+    return TRUNCATED
+
+
+cdef Py_ssize_t copy_value(Cursor* c, int depth) noexcept nogil:
+    """Copy the value that starts at the cursor."""
+    if c.pos < c.length:
+        if c.text[c.pos] == b'"':
+            return copy_string(c)
+        if c.text[c.pos] | 0x20 == b"{":
+            return copy_container(c, depth)
+    while c.pos < c.length and is_scalar(c.text[c.pos]) and not is_space(c.text[c.pos]):
+        c.out[c.at] = c.text[c.pos]
         c.at += 1
         c.pos += 1
-    cursor[0] = c
-    return end
+    return 0
 
 
 cdef class _Reader:
