@@ -6,13 +6,13 @@ CORPUS ?= corpus
 export PYTHONPATH := $(CURDIR)
 
 .PHONY: help dev-env compile bindings tests run-integration-tests integration-tests fmt lint \
-	wheel demo corpus clean
+	wheel installed demo corpus clean
 
 help:
 	@echo "make demo     cache a workflow, run it on units, and show what was loaded"
 	@echo "make tests    build the extension and run all tests"
 	@echo "others: dev-env compile bindings integration-tests run-integration-tests fmt lint"
-	@echo "        wheel clean corpus CORPUS=FOLDER"
+	@echo "        wheel installed clean corpus CORPUS=FOLDER"
 
 $(VENV)/made: pyproject.toml
 	$(PYTHON) -m venv $(VENV)
@@ -53,6 +53,15 @@ lint: bindings
 
 wheel: dev-env
 	$(BIN)/python -m build --outdir dist .
+
+# What a user has: the wheel in an environment of its own, away from the tree.
+installed: export PYTHONPATH =
+installed: wheel
+	rm -rf build/installed
+	$(PYTHON) -m venv build/installed
+	wheel=$$(ls -t dist/*.whl | head -n 1) && \
+		build/installed/bin/python -m pip install --quiet "$$wheel[spiff]"
+	cd build/installed && bin/python ../../examples/demo.py
 
 demo: bindings
 	$(BIN)/python examples/demo.py
