@@ -67,7 +67,7 @@ class SpecMapping(MutableMapping[str, Spec]):
     Belongs to one workflow, and like that is for one thread at a time.
     """
 
-    __slots__ = ("_deleted", "_externals", "_process_id", "_sources", "_specs", "_template")
+    __slots__ = ("_externals", "_overridden", "_process_id", "_sources", "_specs", "_template")
 
     def __init__(
         self, sources: SpecSources, template: dict[str, Any], process_id: Optional[str]
@@ -77,7 +77,7 @@ class SpecMapping(MutableMapping[str, Spec]):
         self._process_id = process_id
         self._specs = dict(template)
         self._externals: dict[str, SpecStore] = {}  # by digest, in the order they were resolved
-        self._deleted: set[str] = set()
+        self._overridden: set[str] = set()  # what the application has assigned or deleted
 
     @property
     def sources(self) -> SpecSources:
@@ -96,18 +96,21 @@ class SpecMapping(MutableMapping[str, Spec]):
 
     def from_elsewhere(self) -> Iterator[tuple[str, SpecStore]]:
         """The processes here that came from other workflows, and which."""
-        for key in self.touched if self._externals else ():
+        for key in self._brought() if self._externals else ():
             store = self.owner(key)
             if store is not None and store is not self._sources.own:
                 yield key, store
 
     def changeable(self) -> Iterator[tuple[str, SpecStore, Spec]]:
         """The specs here that the engine changes, each with its process id and origin."""
-        for key, spec in self._specs.items():
-            if not isinstance(spec, _Marker) and spec is not None and changes_while_running(spec):
-                origin = self.owner(key)
-                if origin is not None:
-                    yield key, origin, spec
+        for key in self._brought():
+            spec, origin = self._specs[key], self.owner(key)
+            if origin is not None and changes_while_running(spec):
+                yield key, origin, spec
+
+    def _brought(self) -> Iterator[str]:
+        """What was looked at and is not the application's own."""
+        return (key for key in self.touched if key not in self._overridden)
 
     def owner(self, process_id: str) -> Optional[SpecStore]:
         """Whose spec a process's is, of the workflow and the others that were resolved."""
@@ -147,13 +150,13 @@ class SpecMapping(MutableMapping[str, Spec]):
 
     def __setitem__(self, key: str, spec: Spec) -> None:
         self._specs[key] = spec
-        self._deleted.discard(key)
+        self._overridden.add(key)
 
     def __delitem__(self, key: str) -> None:
         if key not in self:
             raise KeyError(key)
         self._specs.pop(key, None)
-        self._deleted.add(key)
+        self._overridden.add(key)
 
     def __len__(self) -> int:
         return len(self._specs)
@@ -185,7 +188,7 @@ class SpecMapping(MutableMapping[str, Spec]):
 
     def clear(self) -> None:
         """Takes out all processes, restoring none."""
-        self._deleted.update(self._specs)
+        self._overridden.update(self._specs)
         self._specs.clear()
 
     def __eq__(self, other: object) -> bool:
@@ -239,7 +242,7 @@ class SpecMapping(MutableMapping[str, Spec]):
         made = SpecMapping(self._sources, self._template, self._process_id)
         made._specs = specs
         made._externals = dict(self._externals)
-        made._deleted = set(self._deleted)
+        made._overridden = set(self._overridden)
         return made
 
     # Finding specs
@@ -249,7 +252,7 @@ class SpecMapping(MutableMapping[str, Spec]):
         spec = self._specs.get(key, _ABSENT)
         if spec is UNTOUCHED:
             spec = self._specs[key] = self._sources.own.spec(key)
-        elif isinstance(spec, _Marker) and isinstance(key, str) and key not in self._deleted:
+        elif isinstance(spec, _Marker) and isinstance(key, str) and key not in self._overridden:
             origin = self._external_of(key)
             if origin is not None:
                 self._require_same_embedded(key, origin)

@@ -196,7 +196,9 @@ class SpecLoader:
 
         A state that an earlier SpiffWorkflow has saved is migrated by the serializer, as in
         `deserialize_json`; specs are not. Where SpiffWorkflow has changed how specs are written,
-        cache the workflow again, and resume with `accept_changed`.
+        cache the workflow again, and resume with `accept_changed`. What SpiffWorkflow cannot
+        migrate by itself is not resumed either: 3.2.0 raises a NameError for instances of 3.0 and
+        3.1 that have subprocesses.
 
         Raises StateError where the text is no state or a damaged one, ChangedWorkflow where it is
         refused, UnitNotFound where the workflow lacks the process that was started,

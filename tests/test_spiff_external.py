@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import json
+import pickle
 
 import driving
 import lockstep
@@ -161,6 +163,20 @@ def test_what_was_deleted_is_not_brought_again():
     del del_and_bring["middle"]
     with pytest.raises(KeyError):
         del_and_bring["middle"]
+
+
+def test_a_spec_that_refers_to_external_processes_is_as_any():
+    """How it names them is no matter: it is written, copied and pickled as with plain names."""
+    loader, plain_spec = loader_of(), plain().spec
+    call = next(name for name, one in plain_spec.task_specs.items() if hasattr(one, "spec"))
+    written = [models.serializer().to_dict(spec) for spec in (loader.spec("outer"), plain_spec)]
+    assert json.dumps(written[0]) == json.dumps(written[1])
+    for spec in (loader.spec("outer"), copy.deepcopy(loader.spec("outer"))):
+        name = spec.task_specs[call].spec
+        assert name == "middle"
+        assert {name: 1} == {"middle": 1}
+        assert name.task_spec is spec.task_specs[call]
+    assert pickle.loads(pickle.dumps(spec)).task_specs[call].spec == "middle"
 
 
 # Errors

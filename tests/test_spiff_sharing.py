@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import sys
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 
 import driving
@@ -140,14 +141,63 @@ def test_one_loader_serves_several_threads(name, tmp_path):
         sys.setswitchinterval(interval)
 
 
-def test_threads_that_ask_at_once_get_one_spec():
-    for _ in range(20):
-        loader = loader_of(models.MODELS["nested_calls"])
-        barrier = threading.Barrier(6)
+def at_once(number, action):
+    """What an action returns in some threads that do it at once."""
+    barrier = threading.Barrier(number)
 
-        def ask(number, loader=loader, barrier=barrier):
-            barrier.wait()
-            return loader.spec("transport")
+    def run(_):
+        barrier.wait()
+        return action()
 
-        with ThreadPoolExecutor(6) as pool:
-            assert len({id(spec) for spec in pool.map(ask, range(6))}) == 1
+    with ThreadPoolExecutor(number) as pool:
+        return list(pool.map(run, range(number)))
+
+
+def test_threads_that_ask_at_once_get_one_spec_restored_once():
+    loader, restored = loader_of(models.MODELS["nested_calls"]), []
+    own = loader._sources.own
+    restore = own.restore
+
+    def slowly(process_id):
+        restored.append(process_id)
+        time.sleep(0.05)  # the others are asking by now
+        return restore(process_id)
+
+    own.restore = slowly
+    specs = at_once(4, lambda: loader.subprocess_specs()["transport"])
+    assert len({id(spec) for spec in specs}) == 1
+    assert restored == ["transport"]
+
+
+class Slow:
+    """A value that takes its time to be converted, and notes how many are at that at once."""
+
+    lock = threading.Lock()
+    now = most = 0
+
+    @classmethod
+    def to_dict(cls, value):
+        with cls.lock:
+            cls.now += 1
+            cls.most = max(cls.most, cls.now)
+        time.sleep(0.02)
+        with cls.lock:
+            cls.now -= 1
+        return {}
+
+
+def test_one_thread_at_a_time_writes():
+    """SpiffWorkflow's serializer keeps on its registry, which loaders may share, that it does."""
+    model = models.MODELS["human_tasks"]
+    serializer = models.serializer()
+    serializer.registry.register(Slow, Slow.to_dict, lambda dct: Slow())
+    units = ElementUnits.from_json(models.spec_json(model))
+
+    def save():
+        loader = SpecLoader(units, serializer)
+        workflow = loader.start()
+        workflow.task_tree.data["slow"] = Slow()
+        return loader.save(workflow)
+
+    assert len(at_once(4, save)) == 4
+    assert Slow.most == 1

@@ -344,6 +344,16 @@ def test_a_workflow_of_another_loader_is_not_saved():
     assert SpecLoader(mine.units, models.serializer()).save(mine.start())
 
 
+def test_specs_of_the_applications_own_do_not_disturb_a_save():
+    loader = loader_of(NESTED)
+    workflow = in_the_middle(NESTED, loader)
+    workflow.subprocess_specs.update(mine="no spec", transport=loader.spec("handover"))
+    del workflow.subprocess_specs["handover"]
+    state = loader.save(workflow)
+    assert set(json.loads(state)[HEADER]) == {"state_format", "process_id", "cache_key", "digest"}
+    assert set(loader.resume(state).subprocess_specs) == set(full_specs(NESTED))
+
+
 # States that are none
 
 
