@@ -48,6 +48,6 @@ cdef class Graph:
     cdef bint close(self, IndexSet members, uint32_t root, int defer, bint specs) except -1
     cdef int spread(self, IndexSet members, uint32_t position, IndexSet within) except -1
     cdef int gather(self, IndexSet members, uint32_t position, IndexSet within) except -1
-    cdef list may_own(self, bytes element)
+    cdef list may_own(self, bytes element, uint32_t most)
     cdef IndexSet paths(self, uint32_t start, bytes element)
     cdef bint refers(self, IndexSet members, uint32_t target) except -1

@@ -245,8 +245,8 @@ cdef class Graph:
         """Whether a process has or is the element."""
         raise NotImplementedError
 
-    cdef list may_own(self, bytes element):
-        """The processes that own an element, and perhaps others."""
+    cdef list may_own(self, bytes element, uint32_t most):
+        """The processes that own an element, and perhaps others; None where more than `most`."""
         raise NotImplementedError
 
     cdef int prepare(self, uint32_t index, bint run) except -1:
@@ -299,9 +299,10 @@ cdef class Graph:
     cdef IndexSet paths(self, uint32_t start, bytes element):
         """Every process on a path from `start` to an owner of `element`; empty without a path.
 
-        Where `start` leads to few processes, they are all looked at. Otherwise two walks take
-        turns, forward from `start` and backward from the owners; the first to end bounds the
-        other, so that the cost is at most twice the smaller of the two plus the result.
+        Two walks take turns, forward from `start` and backward from the owners; the first to end
+        bounds the other, so that the cost is at most twice the smaller of the two plus the result.
+        Where the owners are many, the walk forward goes ahead: where it ends soon, they need not
+        even be listed.
         """
         cdef IndexSet forward = IndexSet(self.count)
         cdef IndexSet backward = IndexSet(self.count)
@@ -310,10 +311,12 @@ cdef class Graph:
         cdef Py_ssize_t tried = 0, total
         cdef list candidates
         forward.add(start)
-        while ahead < forward.size and ahead < FEW:
-            self.spread(forward, ahead, None)
-            ahead += 1
-        candidates = self.may_own(element) if ahead < forward.size else []
+        candidates = self.may_own(element, FEW)
+        if candidates is None:
+            while ahead < forward.size and ahead < FEW:
+                self.spread(forward, ahead, None)
+                ahead += 1
+            candidates = [] if ahead == forward.size else self.may_own(element, NOWHERE)
         total = len(candidates)
         while ahead < forward.size and (tried < total or behind < backward.size):
             self.spread(forward, ahead, None)

@@ -68,7 +68,7 @@ cdef class Pack(Graph):
         self, Record record, const unsigned char* place, uint32_t* length) except NULL
     cdef const unsigned char* element(self, Record record, bytes name) except? NULL
     cdef str text(self, const unsigned char* data, uint64_t length)
-    cdef list candidates(self, uint64_t directory, bytes name)
+    cdef list candidates(self, uint64_t directory, bytes name, uint32_t most)
     cdef list indexes(self, uint64_t offset, uint32_t count)
     cdef uint32_t find(self, str process_id) except? 0xFFFFFFFFu
     cdef int own(self, uint32_t index, bytes element, IndexSet members) except -1

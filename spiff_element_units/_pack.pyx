@@ -342,8 +342,8 @@ cdef class Pack(Graph):
         cdef Record record = self.record(index)
         return record.is_id(element) or self.element(record, element) != NULL
 
-    cdef list may_own(self, bytes element):
-        return self.candidates(ELEMENT_IDS, element)
+    cdef list may_own(self, bytes element, uint32_t most):
+        return self.candidates(ELEMENT_IDS, element, most)
 
     # Looking up
 
@@ -363,8 +363,11 @@ cdef class Pack(Graph):
             at += ELEMENT
         return NULL
 
-    cdef list candidates(self, uint64_t directory, bytes name):
-        """Indexes of the processes that may have the id; a hash tells, so some may not."""
+    cdef list candidates(self, uint64_t directory, bytes name, uint32_t most):
+        """Indexes of the processes that may have the id; None where there are more than `most`.
+
+        A hash tells, so some may not have it.
+        """
         cdef uint64_t hashed = id_hash(
             self.k0, self.k1, directory,
             <const unsigned char*>PyBytes_AS_STRING(name), PyBytes_GET_SIZE(name))
@@ -384,7 +387,7 @@ cdef class Pack(Graph):
                 if load64(at) == hashed:
                     if count == 1:
                         return [load32(at + 20)]
-                    return self.indexes(load64(at + 8), count)
+                    return None if count > most else self.indexes(load64(at + 8), count)
                 at += SLOT
             bucket = bucket + 1 if bucket + 1 < buckets else 0
         return []
@@ -398,7 +401,7 @@ cdef class Pack(Graph):
         """The index of a process; KeyError where there is none."""
         cdef Record record
         cdef bytes name = process_id.encode("utf-8", "surrogatepass")
-        for index in self.candidates(PROCESS_IDS, name):
+        for index in self.candidates(PROCESS_IDS, name, NOWHERE):
             record = self.record(index)
             if record.is_id(name):
                 return index
@@ -483,7 +486,7 @@ cdef class Pack(Graph):
     def has_element(self, str element_id not None):
         """Whether any process of the workflow has or is the element."""
         name = element_id.encode("utf-8", "surrogatepass")
-        return any([self.owns(index, name) for index in self.candidates(ELEMENT_IDS, name)])
+        return any([self.owns(index, name) for index in self.candidates(ELEMENT_IDS, name, NOWHERE)])
 
     # The whole
 
