@@ -433,6 +433,11 @@ cdef class Pack(Graph):
 
     def subprocess_ids(self):
         """(key, whether it holds a spec) for each key of subprocess_specs, in order."""
+        if self.roster_keys is None:
+            self.roster_keys = self.read_roster()
+        return self.roster_keys
+
+    cdef tuple read_roster(self):
         cdef const unsigned char* at = self.part(self.roster, self.roster_length)
         cdef const unsigned char* end = at + self.roster_length
         cdef list keys = []
@@ -443,7 +448,7 @@ cdef class Pack(Graph):
             length = load32(at + 4)
             keys.append((self.text(at + 8, length), load32(at) != NOWHERE))
             at += 8 + length
-        return keys
+        return tuple(keys)
 
     def element_ids(self, str process_id not None):
         cdef Record record
