@@ -6,13 +6,13 @@ CORPUS ?= corpus
 export PYTHONPATH := $(CURDIR)
 
 .PHONY: help dev-env compile bindings tests run-integration-tests integration-tests fmt lint \
-	wheel installed demo corpus clean
+	wheel installed demo corpus bench bench-quick bench-instructions clean
 
 help:
 	@echo "make demo     cache a workflow, run it on units, and show what was loaded"
 	@echo "make tests    build the extension and run all tests"
 	@echo "others: dev-env compile bindings integration-tests run-integration-tests fmt lint"
-	@echo "        wheel installed clean corpus CORPUS=FOLDER"
+	@echo "        bench bench-quick bench-instructions wheel installed clean corpus CORPUS=FOLDER"
 
 $(VENV)/made: pyproject.toml
 	$(PYTHON) -m venv $(VENV)
@@ -62,6 +62,21 @@ installed: wheel
 	wheel=$$(ls -t dist/*.whl | head -n 1) && \
 		build/installed/bin/python -m pip install --quiet "$$wheel[spiff]"
 	cd build/installed && bin/python ../../examples/demo.py
+
+# Rivals run in an environment of their own: both packages import by the same name.
+$(VENV)/rival: pyproject.toml
+	$(BIN)/python -m pip install --quiet --group bench
+	$(PYTHON) -m venv $(VENV)/rival
+	$(VENV)/rival/bin/python -m pip install --quiet spiff-element-units==0.3.1 pyperf
+
+bench: bindings $(VENV)/rival
+	$(BIN)/python benchmarks/run.py --rival $(VENV)/rival/bin/python
+
+bench-quick: bindings $(VENV)/rival
+	$(BIN)/python benchmarks/run.py --quick --rival $(VENV)/rival/bin/python $(SPECS)
+
+bench-instructions: bindings
+	$(BIN)/python benchmarks/instructions.py
 
 demo: bindings
 	$(BIN)/python examples/demo.py

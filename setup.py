@@ -11,7 +11,9 @@ from setuptools import Extension, setup
 
 MODULES = ("_slicer", "_graph", "_writer", "_pack", "_unit")
 
-flags = [] if sys.platform == "win32" else ["-O3", "-g0", "-Wall", "-Wextra", "-Wno-unused-parameter"]
+flags = (
+    [] if sys.platform == "win32" else ["-O3", "-g0", "-Wall", "-Wextra", "-Wno-unused-parameter"]
+)
 if os.environ.get("SPIFF_ELEMENT_UNITS_WERROR"):
     flags.append("-Werror")
 

@@ -44,15 +44,25 @@ def in_use(error: OSError) -> bool:
     return WINDOWS and isinstance(error, PermissionError)
 
 
-def try_lock(file: int) -> Optional[bool]:
+def open_to_lock(path: str) -> int:
+    """Open a file that may be renamed or replaced meanwhile; -1 where that cannot be."""
+    if not WINDOWS:
+        with suppress(OSError):
+            return os.open(path, READ | NO_FOLLOW)
+    return -1
+
+
+def try_lock(file: int, *, shared: bool = False) -> Optional[bool]:
     """Lock an open file until it is closed or the process dies, whatever kills it.
 
-    False where another process holds it, None where files cannot be locked.
+    False where another process holds it, None where files cannot be locked. Who holds it `shared`
+    lets others do so too.
     """
-    if fcntl is None:
+    if fcntl is None or file < 0:
         return None
+    kind = fcntl.LOCK_SH if shared else fcntl.LOCK_EX
     try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(file, kind | fcntl.LOCK_NB)
     except BlockingIOError:
         return False
     except OSError:  # some network file systems
@@ -60,9 +70,17 @@ def try_lock(file: int) -> Optional[bool]:
     return True
 
 
+def lock_patiently(file: int) -> None:
+    """Lock an open file, shared; go on without where another process does not give it back."""
+    for _ in range(PATIENCE):
+        if try_lock(file, shared=True) is not False:
+            break
+        time.sleep(PAUSE)
+
+
 def unlock(file: int) -> None:
     """Give a lock back. Closing would not, where a child process was forked meanwhile."""
-    if fcntl is not None:
+    if fcntl is not None and file >= 0:
         with suppress(OSError):
             fcntl.flock(file, fcntl.LOCK_UN)
 

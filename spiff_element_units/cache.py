@@ -18,8 +18,8 @@ import errno
 import hashlib
 import os
 import stat
-from collections.abc import Iterable
-from contextlib import suppress
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
 from typing import Union
 
 from . import _platform
@@ -33,7 +33,9 @@ CacheDir = Union[str, os.PathLike[str]]
 _Parts = Iterable[Union[bytes, memoryview]]
 
 _ATTEMPTS = 10  # to write a pack whose temporary file is removed meanwhile
-_REMOVED = (errno.ENOENT, errno.ESTALE)  # the second from a file server
+# What is told where a file or a directory is removed under way: the second by a file server, the
+# third by `os.makedirs`.
+_REMOVED = (errno.ENOENT, errno.ESTALE, errno.EEXIST)
 
 
 class PackFile:
@@ -80,14 +82,18 @@ class PackFile:
     def refresh(self) -> bool:
         """Give the pack the age of one just cached; whether it is in its place afterwards.
 
-        One that is dropped for its age meanwhile is either seen to be gone here, or seen to be
-        fresh by who drops it, and put back.
+        One that is dropped for its age meanwhile is either locked or seen to be gone here, or seen
+        to be fresh by who drops it, and put back.
         """
-        _platform.touch(self._fd, self.path)
+        if _platform.try_lock(self._fd, shared=True) is False:
+            return False
         try:
+            _platform.touch(self._fd, self.path)
             there = os.lstat(self.path)
         except OSError:
             return False
+        finally:
+            _platform.unlock(self._fd)
         return (there.st_dev, there.st_ino) == (self.status.st_dev, self.status.st_ino)
 
     def _read_whole(self) -> bytes:
@@ -233,13 +239,27 @@ def _write(cache_dir: CacheDir, path: str, parts: _Parts, durable: bool) -> None
                 _platform.sync_file(file)
             _platform.unlock(file)
         # Closed before it is renamed: some file systems tell only then that the disk is full.
-        _platform.replace(temporary, path)
+        with _kept(path):
+            _platform.replace(temporary, path)
     except BaseException:
         with suppress(OSError):
             os.unlink(temporary)
         raise
     if durable:
         _sync_directories(cache_dir, path, made)
+
+
+@contextmanager
+def _kept(path: str) -> Iterator[None]:
+    """Replace a pack while nobody drops it: what is dropped then might be the new one."""
+    file = _platform.open_to_lock(path)
+    try:
+        _platform.lock_patiently(file)
+        yield
+    finally:
+        _platform.unlock(file)
+        if file >= 0:
+            os.close(file)
 
 
 def _own(file: int, temporary: str) -> None:

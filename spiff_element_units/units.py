@@ -328,7 +328,7 @@ def _near(wanted: str, known: Iterable[str]) -> str:
     """A hint at the ids most like the one that was not found."""
     likely = (name for name in known if abs(len(name) - len(wanted)) <= _FARTHEST)
     some = list(islice(likely, _COMPARED // (len(wanted) + _FARTHEST) ** 2))
-    near = difflib.get_close_matches(wanted, some, n=3)
+    near = difflib.get_close_matches(wanted, some, n=3) if some else []
     return f"; did you mean {' or '.join(map(repr, near))}?" if near else ""
 
 

@@ -16,7 +16,6 @@ import re
 import stat
 import time
 from collections.abc import Iterator
-from contextlib import suppress
 from datetime import datetime, timedelta, timezone
 from typing import Callable, NamedTuple, Optional, Union
 
@@ -348,11 +347,11 @@ def _drop_packs(
 def _drop(pack: _Found) -> bool:
     """Remove a pack if it still is as it was found; whether it was.
 
-    Nothing removes a file on condition. So it is renamed first, out of reach of writers, and put
-    back where it turns out to have been cached anew until then. The lock tells other prunes that
-    the renamed file is no leftover.
+    Nothing removes a file on condition. The lock keeps writers from replacing the pack meanwhile,
+    and tells other prunes that it is no leftover while it is set aside. Where files cannot be
+    locked, setting it aside shows whether it was cached anew until then, and it is put back.
     """
-    file = _open_to_lock(pack.path)
+    file = _platform.open_to_lock(pack.path)
     try:
         if file >= 0 and _platform.try_lock(file) is False:
             return False
@@ -374,14 +373,6 @@ def _drop(pack: _Found) -> bool:
         if file >= 0:
             os.close(file)
     return True
-
-
-def _open_to_lock(path: str) -> int:
-    """A descriptor; -1 where the file cannot be opened, or could then not be renamed."""
-    if not _platform.WINDOWS:
-        with suppress(OSError):
-            return os.open(path, _platform.READ | _platform.NO_FOLLOW)
-    return -1
 
 
 def _remove_leftover(path: str) -> Optional[int]:

@@ -1,0 +1,175 @@
+"""What is measured once in a fresh process: memory, bytes read, sizes, the time of an import.
+
+    python benchmarks/probes.py PROBE SUBJECT FOLDER
+
+prints one JSON object. `FOLDER` is what `workflows.prepare` has written; for an import it does not
+matter. Memory is in bytes, times in seconds.
+"""
+
+from __future__ import annotations
+
+import gc
+import importlib
+import json
+import resource
+import sys
+import tempfile
+from pathlib import Path
+from time import perf_counter
+from typing import Any
+
+from cases import KEY, Given, _asked, _cache, _engine, _saved, _serializer
+
+STARTS = 1_000
+OPENED = 100
+
+
+# Memory of this process
+
+
+def _status(name: str) -> int:
+    """A line of /proc/self/status, in bytes; 0 where the system has none."""
+    try:
+        with open("/proc/self/status", encoding="ascii") as file:
+            return next(int(line.split()[1]) * 1024 for line in file if line.startswith(name))
+    except OSError:
+        return 0
+
+
+def _forget_peak() -> None:
+    """Let the peak begin anew (Linux). A process inherits it from the one that starts it."""
+    try:
+        with open("/proc/self/clear_refs", "w", encoding="ascii") as file:
+            file.write("5")
+    except OSError:
+        pass
+
+
+def _peak() -> int:
+    unit = 1 if sys.platform == "darwin" else 1024
+    return _status("VmHWM:") or resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+
+
+def _now() -> int:
+    return _status("VmRSS:") or _peak()
+
+
+# Probes
+
+
+def caching(given: Given, subject: str) -> dict[str, Any]:
+    """The peak of caching a workflow, above what was in memory before: the input among it."""
+    from spiff_element_units import cache_element_units_for_workflow
+
+    text = given.text()
+    gc.collect()
+    _forget_peak()
+    before = _peak()
+    cache_element_units_for_workflow(str(given.scratch), KEY, text)
+    return {"above input": _peak() - before, "text": len(text)}
+
+
+def opened(given: Given, subject: str) -> dict[str, Any]:
+    """What one open `ElementUnits` takes after it was asked for units: the mean of many."""
+    from spiff_element_units import ElementUnits
+
+    _cache_elsewhere(given)
+    asked = [given.about[name] for name in ("root", "leaf")]
+
+    def one() -> ElementUnits:
+        units = ElementUnits.open(str(given.scratch), KEY)
+        for process_id in asked:
+            units.workflow(process_id)
+        return units
+
+    one()
+    gc.collect()
+    before = _now()
+    kept = [one() for _ in range(OPENED)]
+    file = next(given.scratch.glob("v2/*/*.pack"))
+    return {"each": (_now() - before) // len(kept), "file": file.stat().st_size}
+
+
+def loader(given: Given, subject: str) -> dict[str, Any]:
+    """How memory grows while a loader starts instances, which are let go."""
+    from spiff_element_units import ElementUnits
+    from spiff_element_units.spiff import SpecLoader
+
+    _cache_elsewhere(given)
+    loader = SpecLoader(ElementUnits.open(str(given.scratch), KEY), _serializer())
+    engine = _engine()
+
+    def start(times: int) -> int:
+        for _ in range(times):
+            loader.start(script_engine=engine).do_engine_steps()
+        gc.collect()
+        return _now()
+
+    first = start(STARTS // 10)
+    return {"starts": STARTS, "resident": first, "grown": start(STARTS) - first}
+
+
+def reading(given: Given, subject: str) -> dict[str, Any]:
+    """How often, and how many bytes, a get reads from the file."""
+    from spiff_element_units import cache, workflow_from_cached_element_unit
+
+    _cache(given)
+    read: list[int] = []
+    plain = cache.PackFile.read
+
+    def counted(self: Any, offset: int, length: int) -> bytes:
+        data = plain(self, offset, length)
+        read.append(len(data))
+        return data
+
+    cache.PackFile.read = counted  # type: ignore[method-assign]
+    found: dict[str, Any] = {"file": next(given.scratch.glob("v2/*/*.pack")).stat().st_size}
+    for name in ("start", "deep", "leaf"):
+        read.clear()
+        unit = workflow_from_cached_element_unit(str(given.scratch), KEY, *_asked(given, name))
+        found[name] = {"reads": len(read), "bytes": sum(read), "unit": len(unit.encode())}
+    return found
+
+
+def sizes(given: Given, subject: str) -> dict[str, Any]:
+    """Bytes of the workflow's text, and of an instance saved with its specs and without."""
+    from spiff_element_units import ElementUnits
+    from spiff_element_units.spiff import SpecLoader
+
+    loader = SpecLoader(ElementUnits.from_json(given.text()), _serializer())
+    return {
+        "text": len(given.text()),
+        "full": len(given.text("state")),
+        "state": len(loader.save(_saved(given, "save"))),
+        "full deep": len(given.text("deep")),
+        "state deep": len(loader.save(_saved(given, "save deep"))),
+    }
+
+
+def importing(given: Given, subject: str) -> dict[str, Any]:
+    """Seconds that the import of a module takes, and whether SpiffWorkflow came with it."""
+    before = perf_counter()
+    importlib.import_module(subject)
+    return {"seconds": perf_counter() - before, "SpiffWorkflow": "SpiffWorkflow" in sys.modules}
+
+
+def _cache_elsewhere(given: Given) -> None:
+    """Cache the workflow in another process, so that this one has never held it."""
+    import multiprocessing
+
+    child = multiprocessing.get_context("spawn").Process(target=_cache, args=(given,))
+    child.start()
+    child.join()
+
+
+PROBES = {f.__name__: f for f in (caching, opened, loader, reading, sizes, importing)}
+
+
+def main() -> None:
+    probe, subject, folder = sys.argv[1:]
+    with tempfile.TemporaryDirectory() as scratch:
+        print(json.dumps(PROBES[probe](Given(Path(folder), Path(scratch)), subject)))
+
+
+if __name__ == "__main__":
+    main()

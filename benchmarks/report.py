@@ -1,0 +1,362 @@
+"""From measurements to the table: every number that must be reached, and whether it is.
+
+A ratio is taken between two jobs of one round, from the medians of their values. Its spread is that
+of the rounds: the quartiles. Nothing fails here; a row that is missed says so.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from statistics import median, quantiles
+from typing import Any, NamedTuple, Optional
+
+RIVAL = "0.3.1"
+MICRO = 1e-6
+
+
+def name_of(what: str, workflow: str, subject: str) -> str:
+    """The name of a measurement in the results."""
+    return f"{what} | {workflow} | {subject}"
+
+
+@dataclass
+class Results:
+    """Measurements by name: for each round the values in seconds, or what a probe found."""
+
+    times: dict[str, list[list[float]]] = field(default_factory=dict)
+    probes: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
+    failures: dict[str, str] = field(default_factory=dict)
+
+    def rounds(self, *name: str) -> list[float]:
+        """The median of each round, in seconds; none where it was not measured."""
+        return [median(values) for values in self.times.get(name_of(*name), [])]
+
+    def probed(self, what: str, workflow: str, subject: str, key: str) -> list[Any]:
+        """What a probe found in each round."""
+        return [found[key] for found in self.probes.get(name_of(what, workflow, subject), [])]
+
+    def sizes(self, what: str, subject: str) -> dict[int, list[float]]:
+        """The rounds of a case by number of processes."""
+        found = {}
+        for name in self.times:
+            case, workflow, its_subject = name.split(" | ")
+            if (case, its_subject) == (what, subject) and workflow.isdigit():
+                found[int(workflow)] = self.rounds(case, workflow, its_subject)
+        return dict(sorted(found.items()))
+
+
+class Row(NamedTuple):
+    """One row of the table: two measurements, the ratio that they have, and must have.
+
+    `ours` and `other` are seconds or bytes, as `unit` says. `ratio` is `(lower quartile, median,
+    upper quartile)`. It must be `bound` at least or at most, as `most` says; None: it is told only.
+    """
+
+    what: str
+    on: str
+    against: str
+    ours: float
+    other: float
+    unit: str
+    ratio: tuple[float, float, float]
+    bound: Optional[float]
+    most: bool
+    note: str = ""
+
+    @property
+    def reached(self) -> Optional[bool]:
+        """Whether the median is what it must be; None where nothing is asked."""
+        if self.bound is None:
+            return None
+        return self.ratio[1] <= self.bound if self.most else self.ratio[1] >= self.bound
+
+
+# The rows. A name is (case, number of processes, subject).
+
+
+class Ask(NamedTuple):
+    """A row to make of times: `faster` says that the ratio is other / ours, else ours / other."""
+
+    what: str
+    ours: tuple[str, str, str]
+    other: tuple[str, str, str]
+    faster: bool
+    bound: Optional[float] = None
+
+
+def faster(
+    what: str, on: str, ours: str, than: str, bound: Optional[float] = None, case: str = ""
+) -> Ask:
+    """A row for "at least so many times faster"."""
+    return Ask(what, (case or what, on, ours), (case or what, on, than), True, bound)
+
+
+def within(
+    what: str, on: str, ours: str, of: str, bound: Optional[float] = None, case: str = ""
+) -> Ask:
+    """A row for "at most so many times the cost of"."""
+    return Ask(what, (case or what, on, ours), (case or what, on, of), False, bound)
+
+
+def grows(what: str, case: str, subject: str, small: str, large: str, bound: float) -> Ask:
+    """A row for "grows by at most"."""
+    return Ask(what, (case, large, subject), (case, small, subject), False, bound)
+
+
+def asked(largest: str) -> list[Ask]:
+    """All rows that are made of two times."""
+    return [
+        faster("cache", "200", "ours", RIVAL, 2),
+        within("cache", "200", "ours", "loads", 1.3),
+        within("cache", "200", "ours", "write"),
+        faster("cache", "1500", "ours", RIVAL, 4),
+        faster("cache again", "200", "ours", RIVAL, 12),
+        faster("get start", "36", "ours", RIVAL, 200),
+        within("get start", "36", "ours", "read", 3),
+        faster("get deep", "36", "ours", RIVAL, 100),
+        within("get deep", "36", "ours", "read"),
+        grows("get, same unit", "get leaf", "ours", "36", largest, 1.3),
+        faster("start, cold", "200", "cold", "json", 80, "start"),
+        faster("start, cold", "200", "cold", "orjson", None, "start"),
+        faster("start, cold", "200", "cold", "pickle", None, "start"),
+        within("start, warm", "200", "warm", "engine", 1.3, "start"),
+        faster("resume, cold", "200", "cold", "json", 80, "resume"),
+        faster("resume, warm", "200", "warm", "json", 80, "resume"),
+        faster("resume, cold", "200", "cold", "orjson", None, "resume"),
+        faster("resume, cold", "200", "cold", "pickle", None, "resume"),
+        within("resume, warm", "200", "warm", "engine", None, "resume"),
+        faster("resume 3 levels deep, cold", "200", "cold", "json", None, "resume deep"),
+        faster("resume 3 levels deep, warm", "200", "warm", "json", None, "resume deep"),
+        faster("save", "200", "ours", "json", 20),
+        faster("save", "200", "ours", "orjson"),
+        faster("save", "200", "ours", "pickle"),
+        faster("save 3 levels deep", "200", "ours", "json", None, "save deep"),
+        faster("start, cold", "36", "cold", "json", 10, "start"),
+        within("start, warm", "36", "warm", "engine", 1.5, "start"),
+        faster("resume, cold", "36", "cold", "json", 10, "resume"),
+        faster("save", "36", "ours", "json", 5),
+        grows("start, cold", "start", "cold", "36", "200", 1.3),
+        grows("resume, cold", "resume", "cold", "36", "200", 1.3),
+        faster("cache, calls one level deep", "36 flat", "ours", RIVAL, None, "cache"),
+        faster("get start, calls one level deep", "36 flat", "ours", RIVAL, None, "get start"),
+        faster("get deep, calls one level deep", "36 flat", "ours", RIVAL, None, "get deep"),
+    ]
+
+
+def rows(results: Results) -> list[Row]:
+    """The table: what was measured of it."""
+    sizes = [int(name.split(" | ")[1]) for name in results.times if name.startswith("get leaf")]
+    largest = str(max(sizes, default=0))
+    made = [_of_times(results, ask) for ask in [*asked(largest), *_given(results)]]
+    made += [
+        *_copying(results),
+        _of_probes(results, "peak memory of caching", ("caching", "200"), None),
+        _of_probes(results, "peak memory of caching", ("caching", "1500"), 1 / 3),
+        *_reading(results, largest),
+        *_states(results),
+        _importing(results),
+    ]
+    return [row for row in made if row is not None]
+
+
+def _given(results: Results) -> list[Ask]:
+    """Rows for the spec JSON files that were given."""
+    found = []
+    for name in results.times:
+        case, workflow, subject = name.split(" | ")
+        generated = workflow.isdigit() or workflow == "36 flat"
+        if not generated and subject == "ours":
+            found.append(faster(case, workflow, "ours", RIVAL))
+            found.append(within(case, workflow, "ours", "loads" if case == "cache" else "read"))
+    return found
+
+
+def _of_times(results: Results, ask: Ask) -> Optional[Row]:
+    ours, other = results.rounds(*ask.ours), results.rounds(*ask.other)
+    if not ours or not other:
+        return None
+    ratios = [b / a if ask.faster else a / b for a, b in zip(ours, other)]
+    same = ask.ours[1] == ask.other[1]
+    on = ask.ours[1] if same else f"{ask.other[1]} -> {ask.ours[1]}"
+    against = ask.other[2] if same else "itself"
+    values = median(ours), median(other)
+    return Row(ask.what, on, against, *values, "s", spread(ratios), ask.bound, not ask.faster)
+
+
+def _copying(results: Results) -> list[Row]:
+    """`ElementUnits.workflow()` against copying the unit's bytes, 1.5 times, plus 5 us."""
+    made = []
+    for case, what in (("workflow()", "workflow()"), ("workflow() leaf", "workflow(), 1 process")):
+        ours, copies = results.rounds(case, "36", "ours"), results.rounds(case, "36", "copy")
+        if ours and copies:
+            allowed = [1.5 * copy + 5 * MICRO for copy in copies]
+            ratios = [a / b for a, b in zip(ours, allowed)]
+            against = "1.5 copies + 5 us"
+            values = median(ours), median(allowed)
+            made.append(Row(what, "36", against, *values, "s", spread(ratios), 1, True))
+    return made
+
+
+def _of_probes(
+    results: Results, what: str, case: tuple[str, str], bound: Optional[float]
+) -> Optional[Row]:
+    ours = results.probed(*case, "ours", "above input")
+    other = results.probed(*case, RIVAL, "above input")
+    if not ours or not other:
+        return None
+    ratios = [a / b for a, b in zip(ours, other)]
+    text = results.probed(*case, "ours", "text")[0]
+    note = f"{median(ours) / text:.1f} and {median(other) / text:.1f} times the text"
+    values = median(ours), median(other)
+    return Row(what, case[1], RIVAL, *values, "B", spread(ratios), bound, True, note)
+
+
+def _reading(results: Results, largest: str) -> list[Row]:
+    made = []
+    for key, bound in (("leaf", 1.3), ("start", None), ("deep", None)):
+        small = results.probed("reading", "36", "ours", key)
+        large = results.probed("reading", largest, "ours", key)
+        if small and large:
+            ratio = large[0]["bytes"] / small[0]["bytes"]
+            values = large[0]["bytes"], small[0]["bytes"]
+            note = (
+                f"{small[0]['reads']} and {large[0]['reads']} reads for units of "
+                f"{small[0]['unit']:,} and {large[0]['unit']:,} bytes"
+            )
+            what = "bytes read by a get" + (", same unit" if key == "leaf" else f", {key}")
+            on = f"36 -> {largest}"
+            made.append(Row(what, on, "itself", *values, "B", (ratio,) * 3, bound, True, note))
+    return made
+
+
+def _states(results: Results) -> list[Row]:
+    made = []
+    for size, key, bound in (("200", "", 0.01), ("200", " deep", None), ("36", "", 0.05)):
+        ours = results.probed("sizes", size, "ours", f"state{key}")
+        full = results.probed("sizes", size, "ours", f"full{key}")
+        if ours:
+            ratio = (ours[0] / full[0],) * 3
+            what = "saved state" + (" 3 levels deep" if key else "")
+            made.append(Row(what, size, "json", ours[0], full[0], "B", ratio, bound, True))
+    return made
+
+
+def _importing(results: Results) -> Optional[Row]:
+    """The import against that of orjson plus 25 ms."""
+    ours = results.probed("importing", "36", "spiff_element_units", "seconds")
+    base = results.probed("importing", "36", "orjson", "seconds")
+    if not ours:
+        return None
+    ratios = [a / (b + 0.025) for a, b in zip(ours, base)]
+    loads = any(results.probed("importing", "36", "spiff_element_units", "SpiffWorkflow"))
+    note = (
+        f"{1e3 * median(a - b for a, b in zip(ours, base)):.0f} ms above orjson; SpiffWorkflow is "
+        f"{'' if loads else 'not '}imported"
+    )
+    values = median(ours), median(base) + 0.025
+    return Row("import", "", "orjson + 25 ms", *values, "s", spread(ratios), 1, True, note)
+
+
+def spread(ratios: list[float]) -> tuple[float, float, float]:
+    """Lower quartile, median, upper quartile."""
+    if len(ratios) < 2:
+        return (ratios[0],) * 3
+    low, middle, high = quantiles(ratios, n=4, method="inclusive")
+    return low, middle, high
+
+
+# As text
+
+
+def amount(value: float, unit: str) -> str:
+    """Seconds or bytes, to three digits."""
+    steps = (
+        ((1, "s"), (1e-3, "ms"), (1e-6, "µs"), (1e-9, "ns"))
+        if unit == "s"
+        else ((1e6, "MB"), (1e3, "kB"), (1, "B"))
+    )
+    size, name = next((step for step in steps if value >= step[0]), steps[-1])
+    return f"{digits(value / size)} {name}"
+
+
+def digits(value: float) -> str:
+    """A number to three digits, or two where it is less than 1."""
+    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}" if value >= 1 else f"{value:.2g}"
+
+
+def cells(row: Row) -> list[str]:
+    """A row as the texts of its columns."""
+    low, middle, high = map(digits, row.ratio)
+    must = "" if row.bound is None else f"{'≤' if row.most else '≥'} {digits(row.bound)}"
+    reached = {None: "", True: "yes", False: "no"}[row.reached]
+    ours, other = amount(row.ours, row.unit), amount(row.other, row.unit)
+    spread_of = "" if low == high else f" ({low} - {high})"
+    return [
+        row.what,
+        row.on,
+        ours,
+        f"{other} {LABELS.get(row.against, row.against)}",
+        f"{middle}{spread_of}",
+        must,
+        reached,
+    ]
+
+
+HEADINGS = ("what", "processes", "ours", "against", "ratio (quartiles)", "must be", "reached")
+LABELS = {
+    "loads": "`orjson.loads`",
+    "write": "writing the same bytes",
+    "read": "reading a file with the unit",
+    "engine": "engine alone",
+    "json": "`json`, full text",
+    "orjson": "`orjson`, full text",
+    "pickle": "pickled specs",
+    "itself": "",
+}
+
+
+def markdown(results: Results, about: dict[str, str]) -> str:
+    """The table in Markdown, with what it depends on, and what is beside it."""
+    lines = [f"| {' | '.join(HEADINGS)} |", "| --- | --- | --- | --- | --- | --- | --- |"]
+    lines += [f"| {' | '.join(cells(row))} |" for row in rows(results)]
+    lines += ["", f"Measured with {measured_with(about)}.", *_beside(results), ""]
+    return "\n".join(lines)
+
+
+def text(results: Results, about: dict[str, str]) -> str:
+    """The table for a terminal."""
+    table = [list(HEADINGS), *(cells(row) for row in rows(results))]
+    table = [[cell.replace("`", "") for cell in line] for line in table]
+    widths = [max(len(line[i]) for line in table) for i in range(len(HEADINGS))]
+    lines = ["  ".join(c.ljust(w) for c, w in zip(line, widths)).rstrip() for line in table]
+    missed = [row for row in rows(results) if row.reached is False]
+    lines += ["", measured_with(about), *_beside(results), f"{len(missed)} missed"]
+    lines += [f"failed: {name}: {why}" for name, why in results.failures.items()]
+    return "\n".join(lines)
+
+
+def measured_with(about: dict[str, str]) -> str:
+    """The environment on one line."""
+    plain = ("cpu", "system", "python", "peer", "date")
+    named = [about[key] for key in plain if key in about and key != "date"]
+    return ", ".join([*named, *(f"{k} {v}" for k, v in about.items() if k not in plain)])
+
+
+def _beside(results: Results) -> list[str]:
+    """Measures that are compared with nothing."""
+    found = [f"{row.what} ({row.on}): {row.note}." for row in rows(results) if row.note]
+    for name, probes in results.probes.items():
+        probe, size, _ = name.split(" | ")
+        if probe == "opened":
+            each, file = median(p["each"] for p in probes), probes[0]["file"]
+            found.append(
+                f"An open ElementUnits over a pack of {size} processes ({amount(file, 'B')}) takes "
+                f"{amount(each, 'B')}."
+            )
+        if probe == "loader":
+            grown, starts = probes[0]["grown"], probes[0]["starts"]
+            found.append(
+                f"A loader of {size} processes grew by {amount(max(0, grown), 'B')} in "
+                f"{starts:,} starts, from {amount(probes[0]['resident'], 'B')} of the process."
+            )
+    return found

@@ -1,0 +1,294 @@
+"""Run the benchmarks: ours and every rival's, in processes of their own, interleaved.
+
+    python benchmarks/run.py --rival PYTHON [--quick] [SPEC_JSON ..]
+
+It is run by an interpreter that has this library, SpiffWorkflow, pyperf and matplotlib; `PYTHON`
+is one that has spiff-element-units 0.3.1 and pyperf. Without it the rows of 0.3.1 are left out.
+Spec JSON files given, or folders of them, are measured for caching and getting too.
+
+A round runs every job once, those that are compared one after another, and the next round runs them
+in the opposite order. A ratio is taken within a round; what is reported is the median of the
+rounds' ratios, and their quartiles. Workflows are made once and kept in `.cache` beside this file.
+
+Written to `--output` (`results` beside this file; with --quick `.cache/quick`): `benchmarks.json`,
+which pyperf reads; `probes.json`, what is not a time; `summary.json` and `table.md`, the table;
+and the plots.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import platform
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, NamedTuple, Optional
+
+import plots
+import pyperf
+import report
+from workflows import SIZES, Tree, prepared
+
+HERE = Path(__file__).parent
+CACHE = HERE / ".cache"
+RIVAL = report.RIVAL
+FLAT = Tree(36, fan_out=35, embedded=0)  # the one kind of workflow that 0.3.1 decomposes
+SECONDS = 0.05  # what the loops of one value take, where the operation is not longer
+
+WAYS = ("engine", "json", "orjson", "pickle")  # of running without units
+SUBJECTS = {
+    "cache": ("ours", RIVAL, "loads", "write"),
+    "cache again": ("ours", RIVAL),
+    "get start": ("ours", RIVAL, "read"),
+    "get deep": ("ours", RIVAL, "read"),
+    "get leaf": ("ours",),
+    "workflow()": ("ours", "copy"),
+    "workflow() leaf": ("ours", "copy"),
+    "start": ("cold", "warm", *WAYS),
+    "resume": ("cold", "warm", *WAYS),
+    "resume deep": ("cold", "warm", *WAYS),
+    "save": ("ours", *WAYS[1:]),
+    "save deep": ("ours", *WAYS[1:]),
+}
+
+
+class Workflow(NamedTuple):
+    """A workflow to measure on: its name in the results, and its prepared folder."""
+
+    name: str
+    folder: Path
+
+
+class Job(NamedTuple):
+    """One case, or probe, with one subject on one workflow, and in how many rounds it runs."""
+
+    what: str
+    workflow: Workflow
+    subject: str
+    rounds: int
+    script: str = "cases.py"
+
+    @property
+    def name(self) -> str:
+        """Its name in the results."""
+        return report.name_of(self.what, self.workflow.name, self.subject)
+
+
+# What is run
+
+
+def full_jobs() -> Iterator[Job]:
+    """The jobs of a full run, those that are compared next to each other."""
+    rounds = {36: 9, 200: 9, 10_000: 3}
+    for what in ("cache", "get start", "start", "resume", "save"):
+        for size in SIZES:
+            yield from _jobs(what, tree(size), rounds.get(size, 5))
+    for what in ("get deep", "workflow()", "workflow() leaf"):
+        yield from _jobs(what, tree(36), 9)
+    for what in ("cache again", "resume deep", "save deep"):
+        yield from _jobs(what, tree(200), 9)
+    for size in (36, 10_000):
+        yield from _jobs("get leaf", tree(size), 9)
+    for what in ("cache", "get start", "get deep"):
+        yield from _jobs(what, workflow_of(FLAT, "36 flat"), 9)
+    yield from _probes(tree(10_000), 15)
+
+
+def quick_jobs() -> Iterator[Job]:
+    """The jobs of the table alone, in fewer rounds and without the largest workflow."""
+    yield from _jobs("cache", tree(200), 3, ("ours", RIVAL, "loads"))
+    yield from _jobs("cache", tree(1_500), 3, ("ours", RIVAL))
+    yield from _jobs("cache again", tree(200), 3)
+    for what in ("get start", "get deep", "workflow()"):
+        yield from _jobs(what, tree(36), 3)
+    for size in (36, 1_500):
+        yield from _jobs("get leaf", tree(size), 3)
+    for what in ("start", "resume", "save"):
+        for size in (36, 200):
+            yield from _jobs(what, tree(size), 3, ("ours", "cold", "warm", "engine", "json"))
+    yield from _probes(tree(1_500), 5)
+
+
+def given_jobs(paths: Sequence[Path], rounds: int, scratch: Path) -> Iterator[Job]:
+    """The jobs of spec JSON files, and of those in folders."""
+    files = [file for path in paths for file in (sorted(path.rglob("*.json")) or [path])]
+    for number, file in enumerate(file for file in files if file.suffix == ".json"):
+        folder = scratch / f"{number}"
+        folder.mkdir()
+        shutil.copyfile(file, folder / "spec.json")
+        root = json.loads(file.read_text(encoding="utf-8"))["spec"]["name"]
+        (folder / "about.json").write_text(json.dumps({"root": root}), encoding="utf-8")
+        for what in ("cache", "get start"):
+            yield from _jobs(what, Workflow(file.stem, folder), rounds)
+
+
+def tree(processes: int) -> Workflow:
+    """The workflow of so many processes."""
+    return workflow_of(Tree(processes), f"{processes}")
+
+
+def workflow_of(tree: Tree, name: str) -> Workflow:
+    """The workflow of a tree, under a name of its own."""
+    return Workflow(name, prepared(tree, CACHE))
+
+
+def _jobs(
+    what: str, workflow: Workflow, rounds: int, only: Optional[Sequence[str]] = None
+) -> Iterator[Job]:
+    for subject in SUBJECTS[what]:
+        if only is None or subject in only:
+            yield Job(what, workflow, subject, rounds)
+
+
+def _probes(largest: Workflow, imports: int) -> Iterator[Job]:
+    """What `probes.py` is asked for."""
+
+    def probe(what: str, workflow: Workflow, rounds: int, *subjects: str) -> Iterator[Job]:
+        for subject in subjects or ("ours",):
+            yield Job(what, workflow, subject, rounds, "probes.py")
+
+    for size in (200, 1_500):
+        yield from probe("caching", tree(size), 3, "ours", RIVAL)
+    for workflow in (tree(36), largest):
+        yield from probe("reading", workflow, 1)
+    for size in (36, 200):
+        yield from probe("sizes", tree(size), 1)
+    yield from probe("opened", largest, 3)
+    yield from probe("loader", tree(200), 1)
+    yield from probe("importing", tree(36), imports, "orjson", "spiff_element_units")
+
+
+# Running it
+
+
+class Interpreters(NamedTuple):
+    """The Python that runs ours, and the one that runs 0.3.1, if there is one."""
+
+    ours: str
+    rival: Optional[str]
+
+
+def run(jobs: Sequence[Job], interpreters: Interpreters, values: int) -> report.Results:
+    """Run all rounds of some jobs. A job that fails is noted and not run again."""
+    results = report.Results()
+    rounds = max(job.rounds for job in jobs)
+    for number in range(rounds):
+        turn = [job for job in jobs if job.rounds > number]
+        for done, job in enumerate(turn if number % 2 == 0 else turn[::-1]):
+            _show(f"round {number + 1} of {rounds}, {done + 1} of {len(turn)}: {job.name}")
+            if job.name in results.failures:
+                continue
+            try:
+                measured = _measure(job, interpreters, values)
+            except subprocess.CalledProcessError as error:
+                results.failures[job.name] = error.stderr.strip().rpartition("\n")[2]
+                continue
+            kind = results.times if job.script == "cases.py" else results.probes
+            kind.setdefault(job.name, []).append(measured)
+    _show("")
+    return results
+
+
+def _measure(job: Job, interpreters: Interpreters, values: int) -> Any:
+    """The values of one process, in seconds, or what its probe has found."""
+    python = interpreters.rival if job.subject == RIVAL else interpreters.ours
+    command = [str(python), str(HERE / job.script), job.what, job.subject, str(job.workflow.folder)]
+    if job.script == "probes.py":
+        return json.loads(_output(command))
+    with tempfile.TemporaryDirectory() as folder:
+        file = f"{folder}/run.json"
+        command += [f"--seconds={SECONDS}", f"--values={values}", "--warmups=0", "--loops=1"]
+        _output([*command, "--worker", f"--output={file}"])
+        return list(pyperf.Benchmark.load(file).get_values())
+
+
+def _output(command: Sequence[str]) -> str:
+    return subprocess.run(command, check=True, capture_output=True, text=True).stdout
+
+
+def _show(line: str) -> None:
+    if sys.stderr.isatty():
+        print(f"\r{line[:99]:<99}", end="" if line else "\r", file=sys.stderr, flush=True)
+
+
+# Writing it down
+
+
+def environment(interpreters: Interpreters) -> dict[str, str]:
+    """What the results depend on: the processor and the versions; no names of this machine."""
+    names = ("spiff-element-units", "SpiffWorkflow", "orjson")
+    from spiff_element_units import __version__
+
+    found = {"spiff-element-units": __version__}
+    found.update({name: version(name) for name in names[1:]})
+    if interpreters.rival:
+        found["peer"] = f"spiff-element-units {RIVAL}"
+    return {
+        "cpu": _cpu(),
+        "system": f"{platform.system()} {platform.machine()}",
+        "python": f"{platform.python_implementation()} {platform.python_version()}",
+        **found,
+        "date": time.strftime("%Y-%m-%d"),
+    }
+
+
+def _cpu() -> str:
+    try:
+        with open("/proc/cpuinfo", encoding="utf-8") as file:
+            return next(line.split(":")[1].strip() for line in file if line.startswith("model na"))
+    except (OSError, StopIteration):
+        return platform.processor() or platform.machine()
+
+
+def write(results: report.Results, about: dict[str, str], folder: Path) -> None:
+    """Write all files of the results."""
+    folder.mkdir(parents=True, exist_ok=True)
+    suite = pyperf.BenchmarkSuite(
+        [
+            pyperf.Benchmark(
+                [
+                    pyperf.Run(values, metadata={"name": name, **about}, collect_metadata=False)
+                    for values in rounds
+                ]
+            )
+            for name, rounds in results.times.items()
+        ]
+    )
+    suite.dump(str(folder / "benchmarks.json"), replace=True)
+    rows = report.rows(results)
+    summary = {"environment": about, "rows": [row._asdict() for row in rows]}
+    for name, held in (("summary", summary), ("probes", results.probes)):
+        text = json.dumps(held, indent=1) + "\n"
+        (folder / f"{name}.json").write_text(text, encoding="utf-8")
+    (folder / "table.md").write_text(report.markdown(results, about), encoding="utf-8")
+    plots.draw(results, folder)
+
+
+def main() -> None:
+    arguments = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    arguments.add_argument("spec_json", nargs="*", type=Path, help="files, or folders of them")
+    arguments.add_argument("--quick", action="store_true", help="the table alone, in two minutes")
+    arguments.add_argument("--rival", help=f"the Python that has spiff-element-units {RIVAL}")
+    arguments.add_argument("--ours", default=sys.executable, help="the Python that has ours")
+    arguments.add_argument("--output", type=Path, help="the folder for the results")
+    given = arguments.parse_args()
+    interpreters = Interpreters(given.ours, given.rival)
+    with tempfile.TemporaryDirectory() as scratch:
+        jobs = list(quick_jobs() if given.quick else full_jobs())
+        jobs += given_jobs(given.spec_json, 3 if given.quick else 9, Path(scratch))
+        if not given.rival:
+            jobs = [job for job in jobs if job.subject != RIVAL]
+        results = run(jobs, interpreters, 3 if given.quick else 5)
+    about = environment(interpreters)
+    write(results, about, given.output or (CACHE / "quick" if given.quick else HERE / "results"))
+    print(report.text(results, about))
+
+
+if __name__ == "__main__":
+    main()

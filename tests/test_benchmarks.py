@@ -1,0 +1,111 @@
+"""What the benchmarks measure on: the generator makes the trees that it says."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+import pytest
+from SpiffWorkflow.util.task import TaskState
+
+BENCHMARKS = Path(__file__).parent.parent / "benchmarks"
+sys.path.insert(0, str(BENCHMARKS))
+
+import workflows  # noqa: E402
+from workflows import Tree  # noqa: E402
+
+TREES = [
+    Tree(1),
+    Tree(10),
+    Tree(36),
+    Tree(60, tasks=4, humans=2, fan_out=3, embedded=0.5),
+    Tree(12, tasks=2, humans=0, fan_out=11, embedded=0),
+    Tree(9, tasks=3, fan_out=1, embedded=1),
+]
+
+
+def held(tree):
+    """The processes of a tree's spec JSON by id."""
+    workflow = json.loads(workflows.spec_json(tree))
+    root = workflow["spec"]
+    return {root["name"]: root, **workflow["subprocess_specs"]}
+
+
+def of_typename(spec, *typenames):
+    return [task for task in spec["task_specs"].values() if task["typename"] in typenames]
+
+
+@pytest.mark.parametrize("tree", TREES, ids=lambda tree: tree.name)
+def test_a_tree_has_what_it_says(tree):
+    specs = held(tree)
+    assert sorted(specs) == [workflows.process_id(i) for i in range(tree.processes)]
+    for i in range(tree.processes):
+        spec = specs[workflows.process_id(i)]
+        children = [workflows.process_id(child) for child in tree.children(i)]
+        embedded = [child for child in tree.children(i) if tree.is_embedded(child)]
+        assert len(of_typename(spec, "ScriptTask")) == tree.tasks - tree.humans
+        assert len(of_typename(spec, "ManualTask")) == tree.humans
+        references = of_typename(spec, "CallActivity", "SubWorkflowTask")
+        assert sorted(task["spec"] for task in references) == children
+        assert [task["spec"] for task in of_typename(spec, "SubWorkflowTask")] == [
+            workflows.process_id(child) for child in embedded
+        ]
+    parents = [tree.parent(i) for i in range(1, tree.processes)]
+    assert all(child in tree.children(parent) for child, parent in enumerate(parents, 1))
+
+
+def test_the_share_of_embedded_subprocesses_is_the_one_asked_for():
+    tree = Tree(1_000)
+    assert sum(map(tree.is_embedded, range(1_000))) == pytest.approx(200, abs=20)
+
+
+def test_embedded_subprocesses_are_nested_no_deeper_than_said():
+    tree = Tree(9, fan_out=1, embedded=1)
+    assert [tree.is_embedded(i) for i in range(7)] == [False, True, True, False, True, True, False]
+
+
+def test_36_processes_have_three_levels():
+    assert max(map(Tree(36).level, range(36))) == 2
+
+
+def test_a_leaf_is_the_same_in_a_small_and_in_a_large_tree():
+    small, large = held(Tree(36)), held(Tree(80))
+    name = workflows.process_id(34)
+    leaf = workflows.process_id(79)
+    same = json.dumps(small[name]).replace("00034", "00079")
+    assert json.dumps(large[leaf]) == same
+
+
+def test_the_text_is_the_same_at_every_call():
+    assert workflows.spec_json(Tree(36)) == workflows.spec_json(Tree(36))
+
+
+def test_no_path_is_in_the_text():
+    assert all(spec["file"] is None for spec in held(Tree(10)).values())
+
+
+@pytest.mark.parametrize("tree", TREES, ids=lambda tree: tree.name)
+def test_a_run_stops_at_every_human_task_and_comes_to_its_end(tree):
+    instance = workflows.waiting(*workflows.specs(tree), level=0)
+    stops = 0
+    while workflows.go_on(instance):
+        stops += 1
+    assert stops == tree.processes * tree.humans
+    assert instance.completed
+    assert len(instance.subprocesses) == tree.processes - 1
+
+
+def test_what_is_prepared_is_made_once_and_waits_where_it_says(tmp_path):
+    folder = workflows.prepared(Tree(10), tmp_path)
+    about = json.loads((folder / "about.json").read_text())
+    assert about["deep"] == "Process_00007"
+    assert about["level"] == 2
+    serializer = workflows.serializer()
+    for name, place in (("state", "Process_00000"), ("deep", "Process_00007")):
+        instance = serializer.deserialize_json((folder / f"{name}.json").read_text())
+        waits = instance.get_next_task(state=TaskState.READY, manual=True)
+        assert waits.task_spec.name == f"{place}_human_1"
+    before = folder.stat().st_mtime_ns
+    assert workflows.prepared(Tree(10), tmp_path) == folder
+    assert folder.stat().st_mtime_ns == before
