@@ -491,7 +491,8 @@ cdef class Pack(Graph):
     def has_element(self, str element_id not None):
         """Whether any process of the workflow has or is the element."""
         name = element_id.encode("utf-8", "surrogatepass")
-        return any([self.owns(index, name) for index in self.candidates(ELEMENT_IDS, name, NOWHERE)])
+        owners = self.candidates(ELEMENT_IDS, name, NOWHERE)
+        return any([self.owns(index, name) for index in owners])
 
     # The whole
 
