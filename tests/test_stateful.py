@@ -229,7 +229,7 @@ class Cache(RuleBasedStateMachine):
     @rule(data=st.data(), key=keys)
     def put_a_pack_in_the_place_of_another(self, data: Any, key: str) -> None:
         other = data.draw(st.sampled_from(sorted(self.model)))
-        if other != key:
+        if other != key and self.model[other].mark != DAMAGED:  # which may be this one's own
             self.path(key).parent.mkdir(parents=True, exist_ok=True)
             self.path(key).touch()
             self.damage(key, self.path(other).read_bytes())
