@@ -2,29 +2,10 @@
 
 from libc.stdint cimport uint32_t
 
-cdef enum:
-    NOWHERE = 0xFFFFFFFF  # the target of a reference to an external process
-
-cdef enum Kind:
-    CALL = 0
-    EMBEDDED = 1
-    TRIGGER = 2
-
 cdef enum Defer:
     DEFER_CALLS = 0
     DEFER_ALL = 1
     DEFER_NOTHING = 2
-
-
-cdef class Process:
-    """What a process spec says about elements and other processes."""
-    cdef readonly dict elements     # element id -> names of the processes it refers to, or None
-    cdef readonly list references   # (kind, process name, element id)
-
-
-cpdef str describe(object value)
-cpdef Process read_process(object spec, str where)
-cpdef list embedding_order(list children)
 
 
 cdef class IndexSet:

@@ -1,202 +1,21 @@
-"""Processes, their elements and references, and which processes a unit needs.
+"""Which processes a unit needs: walks over references.
 
-`read_process` takes a parsed process spec and says what the unit rules need to know of it.
-`Graph` walks references between processes known by index. It asks whoever holds the processes for
-the links of one at a time, so a walk touches what the unit holds and not the whole workflow.
+`Graph` walks the references between processes known by index. It asks whoever holds the processes
+for the links of one at a time, so a walk touches what the unit holds and not the whole workflow.
 
 Every walk is a loop over a queue (breadth first): a cycle ends it and depth costs no C stack.
 """
 
 from libc.stdint cimport uint32_t
-from libc.stdlib cimport calloc, free, realloc
+from libc.stdlib cimport calloc, free
 
-from ._layout cimport load32
-
-from .errors import InvalidWorkflowSpec
+from ._layout cimport CALL, NOWHERE, load32
+from ._memory cimport more
 
 KINDS = ("call", "embedded", "trigger")
 DEFERS = {"calls": DEFER_CALLS, "all": DEFER_ALL, "nothing": DEFER_NOTHING}
 
 cdef uint32_t FEW = 64
-
-# These are references by definition; other typenames are where their "spec" is a string.
-cdef frozenset REFERENCES = frozenset(
-    ("CallActivity", "SubWorkflowTask", "TransactionSubprocess", "EventSubprocess",
-     "AdHocSubprocess")
-)
-
-
-cdef class Process:
-
-    def __init__(self):
-        self.elements = {}
-        self.references = []
-
-
-cpdef str describe(object value):
-    if value is None:
-        return "null"
-    if isinstance(value, bool):
-        return "a boolean"
-    if isinstance(value, str):
-        return "a string"
-    if isinstance(value, (int, float)):
-        return "a number"
-    return "an array" if isinstance(value, list) else "an object"
-
-
-cdef object wrong(str where, str field, object owner, str expected):
-    if field in owner:
-        return InvalidWorkflowSpec(
-            f'{where}.{field} must be {expected}, not {describe(owner[field])}')
-    return InvalidWorkflowSpec(
-        f'{where} has no "{field}" ({expected}); serialize the workflow with SpiffWorkflow again')
-
-
-cdef object required(dict owner, str field, type kind, str expected, str where):
-    value = owner.get(field)
-    if not isinstance(value, kind):
-        raise wrong(where, field, owner, expected)
-    return value
-
-
-cdef str reference_of(dict task, str typename, str where):
-    """The process that a task spec refers to, or None."""
-    value = task.get("spec")
-    if isinstance(value, str):
-        return value
-    if typename in REFERENCES:
-        raise wrong(where, "spec", task, "a string")
-    return None
-
-
-cdef dict referred(dict task_specs, dict own):
-    """Task name -> the process that it refers to, itself or through the tasks it loops over."""
-    cdef dict targets = dict(own)
-    cdef list chain
-    for name in task_specs:
-        chain = []
-        while name not in targets:
-            targets[name] = None  # until the chain ends; a chain into itself refers to nothing
-            chain.append(name)
-            inner = (<dict>task_specs[name]).get("task_spec")
-            if not isinstance(inner, str) or inner not in task_specs:
-                break
-            name = inner
-        for outer in chain:
-            targets[outer] = targets[name]
-    return targets
-
-
-cdef int read_triggers(Process process, dict task, str element, str where) except -1:
-    triggers = task.get("trigger_specs")
-    if triggers is None:
-        return 0
-    if not isinstance(triggers, list):
-        raise wrong(where, "trigger_specs", task, "an array of strings")
-    for trigger in <list>triggers:
-        if not isinstance(trigger, str):
-            raise InvalidWorkflowSpec(
-                f"{where}.trigger_specs must hold strings, not {describe(trigger)}")
-        process.references.append((TRIGGER, trigger, element))
-    return 0
-
-
-cdef int add_element(dict elements, str element, str target) except -1:
-    """An id that several task specs share refers to what each of them refers to."""
-    targets = elements.setdefault(element, None)
-    if target is not None:
-        if targets is None:
-            elements[element] = [target]
-        else:
-            (<list>targets).append(target)
-    return 0
-
-
-cdef int read_task(Process process, dict own, str name, object task, str where) except -1:
-    cdef str typename, target
-    if not isinstance(task, dict):
-        raise InvalidWorkflowSpec(f'{where}.task_specs["{name}"] must be an object, '
-                                  f"not {describe(task)}")
-    kind = (<dict>task).get("typename")
-    if isinstance(kind, str) and not ("spec" in task or "trigger_specs" in task
-                                      or kind in REFERENCES):
-        return 0
-    where = f'{where}.task_specs["{name}"]'
-    typename = required(task, "typename", str, "a string", where)
-    target = reference_of(task, typename, where)
-    if target is not None:
-        own[name] = target
-        process.references.append((CALL if typename == "CallActivity" else EMBEDDED, target, name))
-    return read_triggers(process, task, name, where)
-
-
-cdef int read_ids(dict elements, str name, dict task, str target, str where) except -1:
-    add_element(elements, name, target)
-    for field in ("name", "bpmn_id"):
-        alias = task.get(field)
-        if alias is not None and alias != name:
-            if not isinstance(alias, str):
-                raise wrong(f'{where}.task_specs["{name}"]', field, task, "a string")
-            add_element(elements, alias, target)
-    return 0
-
-
-cpdef Process read_process(object spec, str where):
-    """Read a parsed process spec. `where` is its place in the JSON, for messages.
-
-    Raises InvalidWorkflowSpec where a field is missing or of the wrong type.
-    """
-    cdef Process process = Process()
-    cdef dict task_specs, own = {}, targets
-    if not isinstance(spec, dict):
-        raise InvalidWorkflowSpec(f"{where} must be an object, not {describe(spec)}")
-    required(spec, "name", str, "a string", where)
-    required(spec, "typename", str, "a string", where)
-    task_specs = required(spec, "task_specs", dict, "an object", where)
-    for name, task in task_specs.items():
-        read_task(process, own, name, task, where)
-    targets = referred(task_specs, own) if own else own
-    for name, task in task_specs.items():
-        read_ids(process.elements, name, task, targets.get(name), where)
-    return process
-
-
-cpdef list embedding_order(list children):
-    """Indexes in depth-first preorder over `children` (index -> indexes), and where each ends.
-
-    Returns a list of (index, number of indexes in its subtree); each index comes once, under the
-    first parent that reaches it. Parents are tried in order of index, but not before everything
-    above them, so that a subtree is as whole as it can be.
-    """
-    cdef Py_ssize_t count = len(children)
-    cdef list order = [], stack, has_parent = [False] * count
-    cdef list placed = [-1] * count
-    cdef list sizes = []
-    cdef Py_ssize_t index, child, position
-    for index in range(count):
-        for child in children[index]:
-            if child != index:
-                has_parent[child] = True
-    starts = [index for index in range(count) if not has_parent[index]]
-    starts += [index for index in range(count) if has_parent[index]]
-    for index in starts:
-        if placed[index] >= 0:
-            continue
-        stack = [(index, False)]
-        while stack:
-            child, leaving = stack.pop()
-            if leaving:
-                position = placed[child]
-                sizes[position] = len(order) - position
-            elif placed[child] < 0:
-                placed[child] = len(order)
-                order.append(child)
-                sizes.append(0)
-                stack.append((child, True))
-                stack.extend([(below, False) for below in reversed(children[child])
-                              if placed[below] < 0])
-    return list(zip(order, sizes))
 
 
 cdef class IndexSet:
@@ -215,17 +34,9 @@ cdef class IndexSet:
         return index < self.count and self.marks[index]
 
     cdef int add(self, uint32_t index) except -1:
-        cdef uint32_t capacity
-        cdef void* grown
         if index >= self.count or self.marks[index]:
             return 0
-        if self.size == self.capacity:
-            capacity = 2 * self.capacity if self.capacity else 16
-            grown = realloc(self.items, <size_t>capacity * sizeof(uint32_t))
-            if grown == NULL:
-                raise MemoryError()
-            self.items = <uint32_t*>grown
-            self.capacity = capacity
+        self.items = <uint32_t*>more(self.items, self.size, &self.capacity, sizeof(uint32_t))
         self.marks[index] = 1
         self.items[self.size] = index
         self.size += 1

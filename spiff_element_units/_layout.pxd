@@ -27,6 +27,10 @@ cdef enum:
     PROCESS_IDS = 1       # what a directory's hash is of
     ELEMENT_IDS = 2
     ASCII = 1             # a flag of a table's entry: the spec is
+    NOWHERE = 0xFFFFFFFF  # the target of a reference to an external process
+    CALL = 0              # kinds of references
+    EMBEDDED = 1
+    TRIGGER = 2
 
 
 cdef inline uint32_t load32(const unsigned char* p) noexcept nogil:

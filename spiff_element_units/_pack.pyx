@@ -45,10 +45,10 @@ from cpython.unicode cimport PyUnicode_DecodeUTF8
 from libc.stdint cimport uint32_t, uint64_t
 from libc.string cimport memcmp
 
-from ._graph cimport NOWHERE, Graph, IndexSet
+from ._graph cimport Graph, IndexSet
 from ._layout cimport (
     ASCII, BUCKET, CHECKSUM, CHUNK, CHUNK_ENTRIES, ELEMENT, ELEMENT_IDS, ENTRY, FORMAT, HEADER,
-    LINK_NAMES, PROCESS_IDS, RECORD, SLOT, SLOTS, checksum, id_hash,
+    LINK_NAMES, NOWHERE, PROCESS_IDS, RECORD, SLOT, SLOTS, checksum, id_hash,
     is_ascii, load32, load64,
 )
 

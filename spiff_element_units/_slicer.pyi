@@ -1,20 +1,9 @@
-from typing import Optional, Union
+from typing import Union
 
 class Text:
     def __init__(self, text: Union[str, bytes]) -> None: ...
     def __buffer__(self, flags: int, /) -> memoryview: ...
 
-class Member:
-    key: str
-    members: Optional[list[Member]]
-    key_at: int
-    key_end: int
-    at: int
-    until: int
-
-class Slices:
-    members: list[Member]
-    text: Text
-    compact: memoryview
+class Slices: ...
 
 def slice_workflow(text: Text) -> Slices: ...

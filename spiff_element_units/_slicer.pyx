@@ -1,20 +1,27 @@
-"""Workflow JSON -> where its process specs lie, and the text without whitespace.
+"""Workflow JSON -> where its process specs and the ids in them lie; the text without whitespace.
 
-`slice_workflow` goes through the text once. It reads the two outer objects (the workflow and its
-`subprocess_specs`) to the letter of RFC 8259 and only finds the ends of the values inside; whether
-those are JSON is for the JSON parser to say, which the caller runs on each slice. Good outer
-objects and good slices make a good whole, and the other way round.
+`slice_workflow` goes through the text once. All of it is held to the letter of RFC 8259 and to what
+orjson accepts; of the members of the workflow, of its process specs and of their task specs, those
+are noted that say what a process is, has and leads to. What they say is for `_model` to read.
 
 On the way the text is copied without the whitespace between its tokens, and the slices are of that
-copy: the caller's own bytes, ready to be checked and stored. Whitespace that keeps two tokens apart
-(`[1 2]`) is an error, so that taking it away makes no bad text good.
+copy: the caller's own bytes, ready to be stored. Tokens that whitespace parts are checked before it
+is left out, so that taking it away makes no bad text good.
 
-Nothing here recurses: nesting is counted, and refused where orjson refuses it.
+Nothing here recurses deeper than a workflow's own levels: other nesting is counted, and refused
+where orjson refuses it. Work and memory are proportional to the text.
 """
 
 from cpython.buffer cimport PyBuffer_FillInfo
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
-from libc.string cimport memchr, memcpy
+from libc.stdint cimport uint32_t
+from libc.stdlib cimport free
+from libc.string cimport memcmp, memcpy, memset
+
+from ._json cimport (
+    MAX_DEPTH, after_escape, after_plain, after_scalar, after_string, is_space, is_utf8, unescape,
+)
+from ._memory cimport room
 
 import orjson
 
@@ -23,11 +30,8 @@ from .errors import InvalidWorkflowSpec
 cdef extern from "Python.h":
     const char* PyUnicode_AsUTF8AndSize(object text, Py_ssize_t* size) except NULL
 
-cdef enum:
-    MAX_DEPTH = 1024  # orjson's limit for a whole text
-    TRUNCATED = -1
-    TOO_DEEP = -2
-    MERGED = -3
+cdef Py_ssize_t LIMIT = 0xFFFFFFFF  # a slice's numbers are 32 bits wide
+cdef uint32_t LONGEST_KEY = 16      # of the keys that are known
 
 
 cdef class Text:
@@ -39,6 +43,7 @@ cdef class Text:
     def __cinit__(self, text):
         cdef const char* data
         if isinstance(text, str) and (<str>text).isascii():
+            self.ascii = True
             data = PyUnicode_AsUTF8AndSize(text, &self.length)
         else:
             if isinstance(text, str):
@@ -46,6 +51,8 @@ cdef class Text:
             elif not isinstance(text, bytes):
                 raise TypeError(
                     f"workflow_spec_json must be str or bytes, not {type(text).__name__}")
+            else:
+                self.ascii = (<bytes>text).isascii()
             data = PyBytes_AS_STRING(text)
             self.length = PyBytes_GET_SIZE(text)
         self.owner = text
@@ -55,207 +62,437 @@ cdef class Text:
         PyBuffer_FillInfo(buffer, self, <void*>self.data, self.length, 1, flags)
 
 
-cdef class Member:
-    """A `"key": value` of a JSON object.
-
-    `key` is the decoded key. The slices are half-open byte ranges of the compact copy: of the key's
-    token (`key_at`, `key_end`) and of the value (`at`, `until`). `members` are the value's own
-    where it was read to the letter too.
-    """
-
-
 cdef class Slices:
-    """The members of a workflow's outer object and the text without whitespace."""
+    """What was found in a workflow's text, and the text without whitespace."""
+
+    def __dealloc__(self):
+        free(self.found.processes)
+        free(self.found.tasks)
+        free(self.found.others)
+
+    cdef bytes bytes_of(self, Slice slice):
+        return self.data[slice.at:slice.at + slice.length]
+
+    cdef str string(self, Slice token):
+        """The content of a string."""
+        return orjson.loads(self.bytes_of(token))
+
+    cdef void forget_tasks(self) noexcept:
+        """Give back what is not wanted any more when the task specs are read."""
+        free(self.found.tasks)
+        self.found.tasks = NULL
+        self.found.task_count = self.found.task_room = 0
 
 
-cdef inline bint is_space(unsigned char c) noexcept nogil:
-    return c == b" " or c == b"\n" or c == b"\r" or c == b"\t"
+cdef enum Field:
+    OTHER
+    SPEC
+    SUBPROCESS_SPECS
+    NAME
+    TYPENAME
+    TASK_SPECS
+    BPMN_ID
+    TASK_SPEC
+    TRIGGER_SPECS
 
 
-cdef inline bint is_scalar(unsigned char c) noexcept nogil:
-    """Part of a number, `true`, `false` or `null`, or of nothing in JSON."""
-    return not (c == b"," or c == b":" or c == b'"' or c == b"{" or c == b"}" or c == b"["
-                or c == b"]")
+cdef struct Scan:
+    const unsigned char* end        # of the text
+    const unsigned char* run        # what is not copied yet starts here
+    unsigned char* start            # of the copy
+    unsigned char* out              # where the run goes
+    const unsigned char* field      # the key of the top-level member that is read, or NULL
+    const unsigned char* process    # the key of the subprocess spec that is read, or NULL
+    bint no_memory
+    Found found
 
 
-cdef struct Cursor:
-    const unsigned char* text
-    unsigned char* out
-    Py_ssize_t pos      # in text
-    Py_ssize_t length   # of text
-    Py_ssize_t at       # in out; never beyond pos
+cdef inline const unsigned char* skip(Scan* s, const unsigned char* at) noexcept nogil:
+    """Leave whitespace out of the copy; the place behind it."""
+    cdef const unsigned char* next = at
+    cdef Py_ssize_t length = at - s.run
+    if at[0] > c" ":
+        return at
+    while is_space(next[0]):
+        next += 1
+    if next == at:
+        return at
+    if length <= 32 and s.end - s.run >= 32:
+        memcpy(s.out, s.run, 32)  # a fixed length is an instruction or two
+    else:
+        memcpy(s.out, s.run, length)
+    s.out += length
+    s.run = next
+    return next
 
 
-cdef inline void skip_space(Cursor* c) noexcept nogil:
-    while c.pos < c.length and is_space(c.text[c.pos]):
-        c.pos += 1
+cdef inline uint32_t place(Scan* s, const unsigned char* at) noexcept nogil:
+    """Where a byte of the text is, or will be, in the copy."""
+    return <uint32_t>((s.out - s.start) + (at - s.run))
 
 
-cdef inline Py_ssize_t copy_string(Cursor* c) noexcept nogil:
-    """Copy the string that starts at the cursor, quotes included.
-
-    A quote ends it unless an odd number of backslashes stands before."""
-    cdef const unsigned char* start = c.text + c.pos
-    cdef const unsigned char* end = c.text + c.length
-    cdef const unsigned char* quote = start
-    cdef const unsigned char* before
+cdef const unsigned char* after_container(
+    Scan* s, const unsigned char* at, int depth
+) noexcept nogil:
+    """An object or array, with `depth` of them open around it."""
+    cdef unsigned char[MAX_DEPTH] closing
+    cdef int top = -1, most = MAX_DEPTH - depth - 1
     while True:
-        quote = <const unsigned char*>memchr(quote + 1, b'"', end - quote - 1)
-        if quote == NULL:
-            return TRUNCATED
-        before = quote - 1
-        while before[0] == b"\\":
-            before -= 1
-        if (quote - before) & 1:
-            break
-    memcpy(c.out + c.at, start, quote + 1 - start)
-    c.at += quote + 1 - start
-    c.pos += quote + 1 - start
-    return 0
-
-
-cdef Py_ssize_t copy_container(Cursor* cursor, int depth) noexcept nogil:
-    """Copy the object or array that starts at the cursor; `depth` of them are open around it."""
-    cdef Cursor c = cursor[0]  # a copy, which the stores to `out` can't be thought to change
-    cdef int outer = depth
-    cdef unsigned char byte
-    while c.pos < c.length:
-        byte = c.text[c.pos]
-        if byte == b'"':
-            if copy_string(&c) < 0:
-                return TRUNCATED
-        elif byte <= 0x20 and is_space(byte):
-            skip_space(&c)
-            if is_scalar(c.out[c.at - 1]) and c.pos < c.length and is_scalar(c.text[c.pos]):
-                return MERGED
+        if at[0] | 0x20 == c"{":        # or a bracket
+            if top == most:
+                return NULL
+            top += 1
+            closing[top] = at[0] + 2    # ASCII has what closes them two places further
+            at = skip(s, at + 1)
+            if at[0] != closing[top]:
+                if closing[top] == c"}":
+                    at = after_key(s, at, NULL, NULL)
+                    if at == NULL:
+                        return NULL
+                continue
         else:
-            c.out[c.at] = byte
-            c.at += 1
-            c.pos += 1
-            if byte | 0x20 == b"{":  # or a bracket
-                depth += 1
-                if depth > MAX_DEPTH:
-                    return TOO_DEEP
-            elif byte | 0x20 == b"}":
-                depth -= 1
-                if depth == outer:
-                    cursor[0] = c
-                    return 0
-    return TRUNCATED
+            at = after_scalar(at, s.end)
+            if at == NULL:
+                return NULL
+            at = skip(s, at)
+        while at[0] == closing[top]:
+            top -= 1
+            if top < 0:
+                return at + 1
+            at = skip(s, at + 1)
+        if at[0] != c",":
+            return NULL
+        at = skip(s, at + 1)
+        if closing[top] == c"}":
+            at = after_key(s, at, NULL, NULL)
+            if at == NULL:
+                return NULL
 
 
-cdef Py_ssize_t copy_value(Cursor* c, int depth) noexcept nogil:
-    """Copy the value that starts at the cursor."""
-    if c.pos < c.length:
-        if c.text[c.pos] == b'"':
-            return copy_string(c)
-        if c.text[c.pos] | 0x20 == b"{":
-            return copy_container(c, depth)
-    while c.pos < c.length and is_scalar(c.text[c.pos]) and not is_space(c.text[c.pos]):
-        c.out[c.at] = c.text[c.pos]
-        c.at += 1
-        c.pos += 1
-    return 0
+cdef inline const unsigned char* after_value(
+    Scan* s, const unsigned char* at, int depth, Slice* value
+) noexcept nogil:
+    value.at = place(s, at)
+    at = after_container(s, at, depth) if at[0] | 0x20 == c"{" else after_scalar(at, s.end)
+    if at != NULL:
+        value.length = place(s, at) - value.at
+    return at
 
 
-cdef class _Reader:
-    """Reads objects to the letter; holds the text and its compact copy while at it."""
+# Objects that are read member by member: `more` tells whether `at` is at a key
 
-    cdef Text text
-    cdef bytes compact
-    cdef object view        # of the compact copy
-    cdef Cursor c
 
-    def __cinit__(self, Text text not None):
-        self.text = text
-        self.compact = PyBytes_FromStringAndSize(NULL, text.length)
-        self.view = memoryview(self.compact)
-        self.c.text = text.data
-        self.c.out = <unsigned char*>PyBytes_AS_STRING(self.compact)
-        self.c.length = text.length
+cdef inline bint first_member(Scan* s, const unsigned char** at) noexcept nogil:
+    at[0] = skip(s, at[0] + 1)
+    if at[0][0] != c"}":
+        return True
+    at[0] += 1
+    return False
 
-    cdef int fail(self, str expected) except -1:
-        """Refuse the text, with the parser's own words where it refuses it too."""
-        try:
-            orjson.loads(memoryview(self.text))
-        except orjson.JSONDecodeError as error:
-            raise InvalidWorkflowSpec(f"the workflow is not JSON: {error}") from error
-        raise InvalidWorkflowSpec(f"expected {expected} at byte {self.c.pos} of the workflow JSON")
 
-    cdef int take(self, unsigned char byte, str expected) except -1:
-        skip_space(&self.c)
-        if self.c.pos >= self.c.length or self.c.text[self.c.pos] != byte:
-            self.fail(expected)
-        self.c.out[self.c.at] = byte
-        self.c.pos += 1
-        self.c.at += 1
-        return 0
+cdef inline bint next_member(Scan* s, const unsigned char** at) noexcept nogil:
+    """After a value; NULL where that was none, or something else follows."""
+    if at[0] == NULL:
+        return False
+    at[0] = skip(s, at[0])
+    if at[0][0] == c",":
+        at[0] = skip(s, at[0] + 1)
+        return True
+    at[0] = at[0] + 1 if at[0][0] == c"}" else NULL
+    return False
 
-    cdef bint peek(self, unsigned char byte) noexcept:
-        skip_space(&self.c)
-        return self.c.pos < self.c.length and self.c.text[self.c.pos] == byte
 
-    cdef Member key(self):
-        cdef Member member = Member.__new__(Member)
-        if not self.peek(b'"'):
-            self.fail("a key")
-        member.key_at = self.c.at
-        if copy_string(&self.c) < 0:
-            self.fail("the end of a key")
-        member.key_end = self.c.at
-        try:
-            member.key = orjson.loads(self.view[member.key_at:member.key_end])
-        except orjson.JSONDecodeError:
-            self.fail("a valid key")
-        self.take(b":", "':'")
-        return member
+cdef inline const unsigned char* after_key(
+    Scan* s, const unsigned char* at, Slice* key, Field* field
+) noexcept nogil:
+    """A key and its colon; notes where it is, and which it is, if asked."""
+    cdef const unsigned char* start = at + 1
+    if at[0] != c'"':
+        return NULL
+    at = after_plain(start, s.end)
+    if at[0] == c'"':
+        if field != NULL:
+            field[0] = field_of(start, at - start)
+    else:
+        while at[0] == c"\\":
+            at = after_escape(at)
+            if at == NULL:
+                return NULL
+            at = after_plain(at, s.end)
+        if at[0] != c'"':
+            return NULL
+        if field != NULL:
+            field[0] = escaped_field(start, at - start)
+    at += 1
+    if key != NULL:
+        key.at = place(s, start - 1)
+        key.length = <uint32_t>(at - start + 1)
+    at = skip(s, at)
+    return skip(s, at + 1) if at[0] == c":" else NULL
 
-    cdef list object(self, int depth, str inner):
-        """The members of the object at the cursor; the value of the key `inner` is read to the
-        letter too where it is an object."""
-        cdef list members = []
-        cdef Member member
-        cdef Py_ssize_t failed
-        self.take(b"{", "an object")
-        if self.peek(b"}"):
-            self.take(b"}", "'}'")
-            return members
-        while True:
-            member = self.key()
-            skip_space(&self.c)
-            member.at = self.c.at
-            if member.key == inner and self.peek(b"{"):
-                member.members = self.object(depth + 1, None)
-            else:
-                with nogil:
-                    failed = copy_value(&self.c, depth)
-                if failed == TOO_DEEP:
-                    self.fail(f"at most {MAX_DEPTH} levels of nesting")
-                if failed or member.at == self.c.at:
-                    self.fail("a value")
-            member.until = self.c.at
-            members.append(member)
-            if self.peek(b"}"):
-                self.take(b"}", "'}'")
-                return members
-            self.take(b",", "',' or '}'")
 
-    cdef Slices whole(self):
-        cdef Slices slices = Slices.__new__(Slices)
-        skip_space(&self.c)
-        slices.members = self.object(1, "subprocess_specs")
-        skip_space(&self.c)
-        if self.c.pos != self.c.length:
-            self.fail("the end")
-        slices.text = self.text
-        slices.compact = self.view
-        return slices
+cdef inline Field field_of(const unsigned char* key, size_t length) noexcept nogil:
+    if length == 4:
+        if memcmp(key, b"name", 4) == 0:
+            return NAME
+        return SPEC if memcmp(key, b"spec", 4) == 0 else OTHER
+    if length == 7:
+        return BPMN_ID if memcmp(key, b"bpmn_id", 7) == 0 else OTHER
+    if length == 8:
+        return TYPENAME if memcmp(key, b"typename", 8) == 0 else OTHER
+    if length == 9:
+        return TASK_SPEC if memcmp(key, b"task_spec", 9) == 0 else OTHER
+    if length == 10:
+        return TASK_SPECS if memcmp(key, b"task_specs", 10) == 0 else OTHER
+    if length == 13:
+        return TRIGGER_SPECS if memcmp(key, b"trigger_specs", 13) == 0 else OTHER
+    if length == 16:
+        return SUBPROCESS_SPECS if memcmp(key, b"subprocess_specs", 16) == 0 else OTHER
+    return OTHER
+
+
+cdef Field escaped_field(const unsigned char* key, size_t length) noexcept nogil:
+    cdef unsigned char[6 * 16] plain
+    if length > 6 * LONGEST_KEY:
+        return OTHER
+    return field_of(plain, unescape(key, <uint32_t>length, plain))
+
+
+cdef const unsigned char* after_task(
+    Scan* s, const unsigned char* at, int depth, TaskSpec* task
+) noexcept nogil:
+    """A task spec's value; only of an object the members are noted."""
+    cdef Field field
+    cdef Slice key, value
+    cdef bint more
+    task.first = at[0]
+    if at[0] != c"{":
+        return after_value(s, at, depth, &value)
+    more = first_member(s, &at)
+    while more:
+        at = after_key(s, at, &key, &field)
+        if at == NULL:
+            return NULL
+        at = after_value(s, at, depth + 1, &value)
+        if field == NAME:
+            task.name = value
+        elif field == BPMN_ID:
+            task.bpmn_id = value
+        elif field == TYPENAME:
+            task.typename = value
+        elif field == SPEC:
+            task.spec = value
+        elif field == TASK_SPEC:
+            task.task_spec = value
+        elif field == TRIGGER_SPECS:
+            task.trigger_specs = value
+        more = next_member(s, &at)
+    return at
+
+
+cdef const unsigned char* after_tasks(
+    Scan* s, const unsigned char* at, int depth
+) noexcept nogil:
+    """The object of a process's task specs."""
+    cdef TaskSpec task
+    cdef void* tasks
+    cdef bint more = first_member(s, &at)
+    while more:
+        memset(&task, 0, sizeof(task))
+        at = after_key(s, at, &task.key, NULL)
+        if at == NULL:
+            return NULL
+        at = after_task(s, at, depth + 1, &task)
+        tasks = room(s.found.tasks, s.found.task_count, &s.found.task_room, sizeof(task))
+        if tasks == NULL:
+            s.no_memory = True
+            return NULL
+        s.found.tasks = <TaskSpec*>tasks
+        s.found.tasks[s.found.task_count] = task
+        s.found.task_count += 1
+        more = next_member(s, &at)
+    return at
+
+
+cdef const unsigned char* after_members_of_process(
+    Scan* s, const unsigned char* at, int depth, ProcessSpec* process
+) noexcept nogil:
+    cdef Field field
+    cdef Slice key, value
+    cdef bint more = first_member(s, &at)
+    while more:
+        at = after_key(s, at, &key, &field)
+        if at == NULL:
+            return NULL
+        if field == TASK_SPECS and at[0] == c"{":
+            value.at = place(s, at)
+            process.first_task = s.found.task_count
+            at = after_tasks(s, at, depth + 1)
+            if at != NULL:
+                value.length = place(s, at) - value.at
+                process.task_count = s.found.task_count - process.first_task
+        else:
+            at = after_value(s, at, depth + 1, &value)
+        if field == NAME:
+            process.name = value
+        elif field == TYPENAME:
+            process.typename = value
+        elif field == TASK_SPECS:
+            process.task_specs = value
+        more = next_member(s, &at)
+    return at
+
+
+cdef const unsigned char* after_process(
+    Scan* s, const unsigned char* at, int depth, Slice key
+) noexcept nogil:
+    """A process spec, or what is in the place of one."""
+    cdef ProcessSpec process
+    cdef void* processes
+    memset(&process, 0, sizeof(process))
+    process.key = key
+    if at[0] == c"{":
+        process.value.at = place(s, at)
+        at = after_members_of_process(s, at, depth, &process)
+        if at == NULL:
+            return NULL
+        process.value.length = place(s, at) - process.value.at
+    else:
+        at = after_value(s, at, depth, &process.value)
+    processes = room(
+        s.found.processes, s.found.process_count, &s.found.process_room, sizeof(process))
+    if processes == NULL:
+        s.no_memory = True
+        return NULL
+    s.found.processes = <ProcessSpec*>processes
+    s.found.processes[s.found.process_count] = process
+    s.found.process_count += 1
+    return at
+
+
+cdef const unsigned char* after_subprocesses(Scan* s, const unsigned char* at) noexcept nogil:
+    """The object of subprocess specs, or what is in its place."""
+    cdef Slice key
+    cdef bint more
+    s.found.first = s.found.process_count
+    s.found.count = 0
+    if at[0] != c"{":
+        return after_value(s, at, 1, &s.found.subprocess_specs)
+    s.found.subprocess_specs.at = place(s, at)
+    more = first_member(s, &at)
+    while more:
+        s.process = at
+        at = after_key(s, at, &key, NULL)
+        if at == NULL:
+            return NULL
+        at = after_process(s, at, 2, key)
+        more = next_member(s, &at)
+    if at != NULL:
+        s.found.count = s.found.process_count - s.found.first
+        s.found.subprocess_specs.length = place(s, at) - s.found.subprocess_specs.at
+        s.process = NULL
+    return at
+
+
+cdef const unsigned char* after_other(
+    Scan* s, const unsigned char* at, Slice key
+) noexcept nogil:
+    cdef Member member
+    cdef void* others
+    member.key = key
+    at = after_value(s, at, 1, &member.value)
+    others = room(s.found.others, s.found.other_count, &s.found.other_room, sizeof(member))
+    if others == NULL:
+        s.no_memory = True
+        return NULL
+    s.found.others = <Member*>others
+    s.found.others[s.found.other_count] = member
+    s.found.other_count += 1
+    return at
+
+
+cdef const unsigned char* after_workflow(Scan* s, const unsigned char* at) noexcept nogil:
+    cdef Field field
+    cdef Slice key
+    cdef bint more = first_member(s, &at)
+    while more:
+        s.field = at
+        at = after_key(s, at, &key, &field)
+        if at == NULL:
+            return NULL
+        if field == SPEC:
+            at = after_process(s, at, 1, key)
+            s.found.root = s.found.process_count
+        elif field == SUBPROCESS_SPECS:
+            at = after_subprocesses(s, at)
+        else:
+            at = after_other(s, at, key)
+        if at == NULL:
+            return NULL
+        s.field = NULL
+        more = next_member(s, &at)
+    return at
+
+
+cdef object refusal(Text text, Scan* s):
+    """The error for a text that is refused, in the parser's own words."""
+    if s.no_memory:
+        return MemoryError()
+    try:
+        orjson.loads(memoryview(text))
+    except orjson.JSONDecodeError as error:
+        refused = InvalidWorkflowSpec(f"the workflow is not JSON: {where(s)}{error}")
+        refused.__cause__ = error
+        return refused
+    return InvalidWorkflowSpec('the workflow must be an object, '
+                               '{"spec": {..}, "subprocess_specs": {..}}')
+
+
+cdef str where(Scan* s):
+    """What was read when the scan ended, as far as its keys are good."""
+    cdef str field = key_at(s.field, s.end)
+    cdef str process = key_at(s.process, s.end)
+    if field is None:
+        return ""
+    return f"in {field}, " if process is None else f'in {field}["{process}"], '
+
+
+cdef str key_at(const unsigned char* at, const unsigned char* end):
+    cdef const unsigned char* after = NULL
+    if at != NULL:
+        after = after_string(at, end)
+    return None if after == NULL else orjson.loads(at[:after - at])
 
 
 cpdef Slices slice_workflow(Text text):
     """Slice a workflow's JSON text.
 
-    The values found are not validated yet. Raises InvalidWorkflowSpec where the outer objects
-    are not JSON. Time and memory are proportional to the text.
+    Raises InvalidWorkflowSpec where it is not JSON or no object.
     """
-    return _Reader(text).whole()
+    cdef Slices slices = Slices.__new__(Slices)
+    cdef Scan s
+    cdef const unsigned char* at = text.data
+    if text.length > LIMIT:
+        raise InvalidWorkflowSpec("the workflow takes over 4 GiB")
+    memset(&s, 0, sizeof(s))
+    slices.text = text
+    slices.compact = PyBytes_FromStringAndSize(NULL, text.length)
+    slices.data = <const unsigned char*>PyBytes_AS_STRING(slices.compact)
+    s.end = text.data + text.length
+    s.start = s.out = <unsigned char*>slices.data
+    with nogil:
+        while is_space(at[0]):
+            at += 1
+        s.run = at
+        if at[0] == c"{" and (text.ascii or is_utf8(text.data, s.end)):
+            at = after_workflow(&s, at)
+            if at != NULL:
+                at = skip(&s, at)
+        else:
+            at = NULL
+        if at == s.end:
+            memcpy(s.out, s.run, at - s.run)
+    slices.found = s.found  # also to be freed
+    if at != s.end:
+        raise refusal(text, &s)
+    return slices

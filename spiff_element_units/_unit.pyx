@@ -7,11 +7,12 @@ together from the pack's own bytes, without parsing or encoding anything.
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
 from cpython.unicode cimport PyUnicode_DecodeUTF8
 from libc.stdint cimport uint32_t, uint64_t
-from libc.stdlib cimport free, realloc
+from libc.stdlib cimport free
 from libc.string cimport memcpy
 
 from ._graph cimport DEFER_ALL, IndexSet
 from ._layout cimport ASCII, is_ascii
+from ._memory cimport more
 from ._pack cimport Pack, Record
 
 from ._graph import DEFERS
@@ -34,7 +35,7 @@ cdef class _Pieces:
     """Stretches of memory to be joined; who makes them keeps them alive."""
 
     cdef Piece* pieces
-    cdef size_t count, capacity
+    cdef uint32_t count, capacity
     cdef uint64_t length
     cdef bint ascii
 
@@ -45,13 +46,7 @@ cdef class _Pieces:
         free(self.pieces)
 
     cdef int add(self, const void* data, uint64_t length, bint ascii) except -1:
-        cdef void* grown
-        if self.count == self.capacity:
-            self.capacity = 2 * self.capacity + 32
-            grown = realloc(self.pieces, self.capacity * sizeof(Piece))
-            if grown == NULL:
-                raise MemoryError()
-            self.pieces = <Piece*>grown
+        self.pieces = <Piece*>more(self.pieces, self.count, &self.capacity, sizeof(Piece))
         self.pieces[self.count].data = data
         self.pieces[self.count].length = length
         self.count += 1

@@ -1,249 +1,169 @@
-"""Workflow JSON -> pack bytes. The layout is the table in `_pack`.
+"""A workflow's model -> pack bytes. The layout is the table in `_pack`.
 
-Each process spec is parsed by itself and let go before the next, so that the memory taken is the
-text, its copy without whitespace, the pack, and one process. The same text gives the same bytes.
+The memory taken is the text, its copy without whitespace, what the model says, and the pack. The
+same text gives the same bytes.
 """
 
-from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
-from cpython.bytearray cimport PyByteArray_AS_STRING
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
 from libc.stdint cimport uint32_t, uint64_t
-from libc.stdlib cimport free, qsort, realloc
+from libc.stdlib cimport calloc, free, malloc
 from libc.string cimport memcpy, memset
 
-import orjson
-
-from ._graph cimport CALL, NOWHERE, Process, describe, embedding_order, read_process
 from ._layout cimport (
-    ASCII, BUCKET, CHECKSUM, CHUNK, CHUNK_ENTRIES, ELEMENT, ELEMENT_IDS, FORMAT, HEADER,
-    LINK_NAMES, PROCESS_IDS, RECORD, SLOT, SLOTS, checksum, id_hash,
-    is_ascii, load64, store32, store64,
+    ASCII, BUCKET, CALL, CHECKSUM, CHUNK, CHUNK_ENTRIES, ELEMENT, FORMAT, HEADER,
+    LINK_NAMES, NOWHERE, PROCESS_IDS, RECORD, SLOT, SLOTS, checksum, id_hash, is_ascii,
+    load64, store32, store64,
 )
-from ._slicer cimport Member, Slices, Text, slice_workflow
+from ._memory cimport more
+from ._model cimport Element, Id, Link, Model, Process
+from ._slicer cimport Member, Slice, Text, slice_workflow
 
 from .errors import InvalidWorkflowSpec
 
 cdef bytes MAGIC_BYTES = b"\x89SEU\r\n\x1a\n"
 MAGIC = MAGIC_BYTES
 
-cdef uint64_t LIMIT = 0xFFFFFFFFu  # lengths of ids and counts are 32 bits wide
+cdef uint64_t LIMIT = 0xFFFFFFFFu  # lengths and counts are 32 bits wide
 
 
-cdef object parse(Slices slices, Member member, str where):
-    """The value of a member."""
-    try:
-        return orjson.loads(slices.compact[member.at:member.until])
-    except orjson.JSONDecodeError as error:
-        try:
-            orjson.loads(memoryview(slices.text))  # for the position in the whole
-        except orjson.JSONDecodeError as whole:
-            error = whole
-        raise InvalidWorkflowSpec(f"{where} is not JSON: {error}") from error
+cdef class _Numbers:
+    cdef uint32_t* at
+
+    def __dealloc__(self):
+        free(self.at)
 
 
-cdef inline bytes key_token(Slices slices, Member member):
-    return bytes(slices.compact[member.key_at:member.key_end])
+cdef _Numbers numbers(size_t count, uint32_t value):
+    """An array of so many numbers, each of the same value at first."""
+    cdef _Numbers made = _Numbers.__new__(_Numbers)
+    cdef size_t place
+    made.at = <uint32_t*>malloc((count + 1) * sizeof(uint32_t))
+    if made.at == NULL:
+        raise MemoryError()
+    for place in range(count):
+        made.at[place] = value
+    return made
 
 
-cdef class _Workflow:
-    """A workflow read from its text: processes by rank, the root first, then as the caller has
-    them; and what the text says beside them."""
+# Order
 
-    cdef Slices slices
-    cdef list members       # Member of each process
-    cdef list ids           # str of each process
-    cdef list keys          # JSON token of each id
-    cdef list processes     # Process of each
-    cdef list roster        # (id, rank or NOWHERE) of each key of subprocess_specs
-    cdef dict ranks         # key of subprocess_specs -> rank
-    cdef bytes tail
 
-    def __cinit__(self, Text text):
-        cdef Member member
-        cdef dict top = {}
-        self.slices = slice_workflow(text)
-        for member in self.slices.members:
-            if member.key in top:
-                parse(self.slices, top[member.key], member.key)  # JSON has the last one win
-            top[member.key] = member
-        for field in ("spec", "subprocess_specs"):
-            if field not in top:
-                raise InvalidWorkflowSpec(
-                    f'the workflow has no "{field}"; expected '
-                    '{"spec": {..}, "subprocess_specs": {..}}, as SpiffWorkflow\'s serializer '
-                    "writes it")
-        self.read_root(top["spec"])
-        self.read_subprocesses(top["subprocess_specs"])
-        self.read_tail(top)
+cdef class _Targets:
+    """For each process by rank, the ranks that it refers to, each once; embeddings alone if asked.
 
-    cdef int read_root(self, Member member) except -1:
-        spec = parse(self.slices, member, "spec")
-        process = read_process(spec, "spec")
-        self.members = [member]
-        self.ids = [spec["name"]]
-        self.keys = [orjson.dumps(spec["name"])]
-        self.processes = [process]
-        return 0
+    Those of process r are `ranks.at[first.at[r]:first.at[r + 1]]`.
+    """
 
-    cdef int read_subprocesses(self, Member subprocess_specs) except -1:
-        cdef Member member
-        cdef dict last = {}
-        cdef str where
-        if subprocess_specs.members is None:
-            value = parse(self.slices, subprocess_specs, "subprocess_specs")
-            raise InvalidWorkflowSpec(f"subprocess_specs must be an object, not {describe(value)}; "
-                                      "{} where there are no subprocesses")
-        for member in subprocess_specs.members:
-            if member.key in last:
-                parse(self.slices, last[member.key], f'subprocess_specs["{member.key}"]')
-            last[member.key] = member
-        self.roster = []
-        self.ranks = {}
-        for key, member in last.items():
-            where = f'subprocess_specs["{key}"]'
-            spec = parse(self.slices, member, where)
-            if spec is None:
-                self.roster.append((key, NOWHERE))
+    cdef _Numbers first
+    cdef _Numbers ranks
+
+    def __cinit__(self, Model model, bint embedded):
+        cdef _Numbers seen = numbers(model.count, NOWHERE)
+        cdef uint32_t rank, number, target, count = 0
+        cdef Link* link
+        self.first = numbers(model.count + 1, 0)
+        self.ranks = numbers(model.link_count, 0)
+        for rank in range(model.count):
+            self.first.at[rank] = count
+            link = model.links + model.processes[rank].first_link
+            for number in range(model.processes[rank].links):
+                target = link[number].target
+                if (target != NOWHERE and seen.at[target] != rank
+                        and not (embedded and link[number].kind == CALL)):
+                    seen.at[target] = rank
+                    self.ranks.at[count] = target
+                    count += 1
+        self.first.at[model.count] = count
+
+
+cdef class _Order:
+    """The processes by index: in depth-first preorder over what they embed.
+
+    Each comes once, under the first parent that reaches it. Parents are tried in order of rank,
+    but not before everything above them, so that a subtree is as whole as it can be. A `run` is
+    the number of processes in its subtree, itself included.
+    """
+
+    cdef _Numbers ranks     # by index
+    cdef _Numbers runs      # by index
+    cdef _Numbers indexes   # by rank
+    cdef _Numbers stack     # of ranks, whose subtrees are not done
+    cdef _Numbers next      # by rank: the next of its children to come
+    cdef _Targets children
+    cdef uint32_t placed
+
+    def __cinit__(self, Model model):
+        cdef uint32_t rank, number
+        cdef _Numbers has_parent = numbers(model.count, 0)
+        self.ranks = numbers(model.count, 0)
+        self.runs = numbers(model.count, 0)
+        self.indexes = numbers(model.count, NOWHERE)
+        self.stack = numbers(model.count, 0)
+        self.next = numbers(model.count, 0)
+        self.children = _Targets(model, True)
+        memcpy(self.next.at, self.children.first.at, model.count * sizeof(uint32_t))
+        for rank in range(model.count):
+            for number in range(self.children.first.at[rank], self.children.first.at[rank + 1]):
+                if self.children.ranks.at[number] != rank:
+                    has_parent.at[self.children.ranks.at[number]] = 1
+        for number in range(2):
+            for rank in range(model.count):
+                if has_parent.at[rank] == number and self.indexes.at[rank] == NOWHERE:
+                    self.place_subtree(rank)
+
+    cdef void place(self, uint32_t rank) noexcept:
+        self.indexes.at[rank] = self.placed
+        self.ranks.at[self.placed] = rank
+        self.placed += 1
+
+    cdef void place_subtree(self, uint32_t rank) noexcept:
+        cdef uint32_t depth = 1, child
+        self.place(rank)
+        self.stack.at[0] = rank
+        while depth:
+            rank = self.stack.at[depth - 1]
+            if self.next.at[rank] == self.children.first.at[rank + 1]:
+                self.runs.at[self.indexes.at[rank]] = self.placed - self.indexes.at[rank]
+                depth -= 1
                 continue
-            self.ranks[key] = len(self.ids)
-            self.roster.append((key, len(self.ids)))
-            self.members.append(member)
-            self.ids.append(key)
-            self.keys.append(key_token(self.slices, member))
-            self.processes.append(read_process(spec, where))
-        return 0
-
-    cdef int read_tail(self, dict top) except -1:
-        """What follows the specs in every unit: the caller's version and other top-level keys."""
-        cdef Member member
-        cdef list parts = []
-        for key, member in top.items():
-            if key == "spec" or key == "subprocess_specs":
-                continue
-            parse(self.slices, member, key)
-            token = key_token(self.slices, member)
-            if key == "serializer_version":
-                if "source_serializer_version" in top:
-                    continue  # a unit cached again: its source stays what it was
-                token = b'"source_serializer_version"'
-            parts.append(b"," + token + b":" + self.slices.compact[member.at:member.until])
-        self.tail = b"".join(parts)
-        return 0
+            child = self.children.ranks.at[self.next.at[rank]]
+            self.next.at[rank] += 1
+            if self.indexes.at[child] == NOWHERE:
+                self.place(child)
+                self.stack.at[depth] = child
+                depth += 1
 
 
-cdef class _Buffer:
-    """Little-endian numbers and strings, one after the other, into one bytes object."""
+cdef class _Callers:
+    """For each process by rank, the indexes of those that refer to it, in order of their ranks.
 
-    cdef bytes data
-    cdef unsigned char* at
+    Those of process r are `indexes.at[first.at[r]:first.at[r + 1]]`.
+    """
 
-    def __cinit__(self, size_t length):
-        self.data = PyBytes_FromStringAndSize(NULL, length)
-        self.at = <unsigned char*>PyBytes_AS_STRING(self.data)
+    cdef _Numbers first
+    cdef _Numbers indexes
 
-    cdef void u32(self, uint32_t value) noexcept:
-        store32(self.at, value)
-        self.at += 4
+    def __cinit__(self, Model model, _Order order):
+        cdef _Targets targets = _Targets(model, False)
+        cdef uint32_t rank, number, place, count = targets.first.at[model.count]
+        self.first = numbers(model.count + 2, 0)
+        self.indexes = numbers(count, 0)
+        # Counted two places on, added up one place on: filling moves each to its own place.
+        for number in range(count):
+            self.first.at[targets.ranks.at[number] + 2] += 1
+        for rank in range(model.count):
+            self.first.at[rank + 2] += self.first.at[rank + 1]
+        for rank in range(model.count):
+            for number in range(targets.first.at[rank], targets.first.at[rank + 1]):
+                place = targets.ranks.at[number] + 1
+                self.indexes.at[self.first.at[place]] = order.indexes.at[rank]
+                self.first.at[place] += 1
 
-    cdef void u64(self, uint64_t value) noexcept:
-        store64(self.at, value)
-        self.at += 8
-
-    cdef void raw(self, const void* data, size_t length) noexcept:
-        memcpy(self.at, data, length)
-        self.at += length
-
-
-cdef class _Ids:
-    """The ids of a process as UTF-8: its own, its token, its elements, and others that it names."""
-
-    cdef list strings
-    cdef dict places        # offset of each element and name that a reference needs
-    cdef uint64_t length
-
-    def __cinit__(self, _Workflow workflow, uint32_t rank):
-        cdef Process process = workflow.processes[rank]
-        cdef bytes data
-        self.strings = [(<str>workflow.ids[rank]).encode(), workflow.keys[rank]]
-        self.length = len(<bytes>self.strings[0]) + len(<bytes>self.strings[1])
-        self.places = {}
-        for element in process.elements:
-            data = (<str>element).encode()
-            self.strings.append(data)
-            if process.references:
-                self.places[element] = self.length
-            self.length += PyBytes_GET_SIZE(data)
-        for _, name, _ in process.references:
-            if name not in self.places:
-                data = (<str>name).encode()
-                self.strings.append(data)
-                self.places[name] = self.length
-                self.length += PyBytes_GET_SIZE(data)
-
-    cdef bytes string(self, Py_ssize_t position):
-        return <bytes>self.strings[position]
+    cdef uint32_t count(self, uint32_t rank) noexcept:
+        return self.first.at[rank + 1] - self.first.at[rank]
 
 
-cdef bytes record(_Workflow workflow, uint32_t rank, _Ids ids, list positions, list callers):
-    """A process's record, with the indexes of other processes that `positions` gives."""
-    cdef Process process = workflow.processes[rank]
-    cdef dict ranks = workflow.ranks
-    cdef list targets = []
-    cdef uint64_t links = len(process.references), elements = len(process.elements)
-    cdef uint64_t length, at, first = 0
-    cdef bytes data
-    cdef _Buffer out
-    for names in process.elements.values():
-        if names is not None:
-            targets += [positions[ranks[name]] for name in names if name in ranks]
-    length = (RECORD + links * (8 + LINK_NAMES) + 4 * <uint64_t>len(callers)
-              + elements * ELEMENT + 4 * <uint64_t>len(targets) + ids.length)
-    if length > LIMIT:
-        raise InvalidWorkflowSpec(f"the ids of process {workflow.ids[rank]!r} take over 4 GiB")
-    out = _Buffer(length)
-    out.u32(positions[rank])
-    out.u32(<uint32_t>PyBytes_GET_SIZE(ids.string(0)))
-    out.u32(<uint32_t>PyBytes_GET_SIZE(ids.string(1)))
-    out.u32(<uint32_t>links)
-    out.u32(<uint32_t>len(callers))
-    out.u32(<uint32_t>elements)
-    out.u32(<uint32_t>len(targets))
-    for kind, name, _ in process.references:
-        out.u32(kind)
-        out.u32(positions[ranks[name]] if name in ranks else NOWHERE)
-    for caller in callers:
-        out.u32(caller)
-    for _, name, element in process.references:
-        for string in (name, element):
-            out.u32(ids.places[string])
-            out.u32(<uint32_t>len((<str>string).encode()))
-    at = PyBytes_GET_SIZE(ids.string(0)) + PyBytes_GET_SIZE(ids.string(1))
-    for position, names in enumerate(process.elements.values()):
-        data = ids.string(2 + position)
-        out.u32(<uint32_t>at)
-        out.u32(<uint32_t>PyBytes_GET_SIZE(data))
-        out.u32(<uint32_t>first)
-        count = 0 if names is None else sum([name in ranks for name in names])
-        out.u32(count)
-        first += count
-        at += PyBytes_GET_SIZE(data)
-    for index in targets:
-        out.u32(index)
-    for data in ids.strings:
-        out.raw(PyBytes_AS_STRING(data), PyBytes_GET_SIZE(data))
-    return out.data
-
-
-cdef struct Owner:
-    uint64_t hashed
-    uint64_t index
-
-
-cdef int by_hash(const void* a, const void* b) noexcept nogil:
-    cdef const Owner* left = <const Owner*>a
-    cdef const Owner* right = <const Owner*>b
-    if left.hashed != right.hashed:
-        return -1 if left.hashed < right.hashed else 1
-    return -1 if left.index < right.index else left.index > right.index
+# Writing
 
 
 cdef class _Body:
@@ -251,144 +171,147 @@ cdef class _Body:
 
     cdef bytes data
     cdef unsigned char* start
-    cdef uint64_t at, k0
+    cdef unsigned char* at
+    cdef unsigned char* part    # where the part that is written starts
+    cdef uint64_t k0
 
-    def __cinit__(self, bytes digest, uint64_t header, uint64_t length):
-        self.data = PyBytes_FromStringAndSize(NULL, header + length)
-        self.start = <unsigned char*>PyBytes_AS_STRING(self.data) + header
-        self.k0 = load64(<const unsigned char*>PyBytes_AS_STRING(digest))
+    @staticmethod
+    cdef _Body of(bytes digest, uint64_t header, uint64_t length):
+        cdef _Body body = _Body.__new__(_Body)
+        body.data = PyBytes_FromStringAndSize(NULL, header + length)
+        body.start = <unsigned char*>PyBytes_AS_STRING(body.data) + header
+        body.at = body.part = body.start
+        body.k0 = load64(<const unsigned char*>PyBytes_AS_STRING(digest))
+        return body
 
-    cdef void seal(self, uint64_t offset, uint64_t length) noexcept:
-        """Add the checksum of a part that is written."""
-        store64(self.start + offset + length,
-                checksum(self.k0, offset, self.start + offset, length))
+    cdef inline void u32(self, uint32_t value) noexcept:
+        store32(self.at, value)
+        self.at += 4
 
-    cdef void part(self, const void* data, uint64_t length) noexcept:
-        memcpy(self.start + self.at, data, length)
-        self.seal(self.at, length)
-        self.at += length + CHECKSUM
+    cdef inline void u64(self, uint64_t value) noexcept:
+        store64(self.at, value)
+        self.at += 8
+
+    cdef inline void raw(self, const void* data, size_t length) noexcept:
+        memcpy(self.at, data, length)
+        self.at += length
+
+    cdef void seal(self) noexcept:
+        """End the part with its checksum; the next one starts behind."""
+        self.u64(checksum(self.k0, self.part - self.start, self.part, self.at - self.part))
+        self.part = self.at
+
+    cdef void go_to(self, uint64_t offset) noexcept:
+        self.at = self.part = self.start + offset
+
+    cdef _Body beside(self, uint64_t offset):
+        """Another place at which to write into the same bytes."""
+        cdef _Body other = _Body.__new__(_Body)
+        other.data = self.data
+        other.start = self.start
+        other.k0 = self.k0
+        other.go_to(offset)
+        return other
+
+
+cdef struct Entry:
+    uint64_t hashed
+    uint32_t first, last    # of its owners, plus 1
+    uint32_t count
+
+
+cdef struct Owner:
+    uint32_t index
+    uint32_t next           # plus 1; 0: none
 
 
 cdef class _Directory:
     """A hash table of ids: buckets of slots, and lists for the ids that several processes have."""
 
+    cdef Entry* entries     # of each hash, in the order in which they came
+    cdef uint32_t entry_count, entry_room
     cdef Owner* owners
-    cdef uint64_t count, capacity
-    cdef uint64_t k0, k1, kind
+    cdef uint32_t owner_count, owner_room
+    cdef uint32_t* slots    # numbers of entries, plus 1
+    cdef uint64_t slot_count
     cdef uint64_t buckets, lists_length
 
-    def __cinit__(self, bytes digest, uint64_t kind):
-        self.k0 = load64(<const unsigned char*>PyBytes_AS_STRING(digest))
-        self.k1 = load64(<const unsigned char*>PyBytes_AS_STRING(digest) + 8)
-        self.kind = kind
-
     def __dealloc__(self):
+        free(self.entries)
         free(self.owners)
+        free(self.slots)
 
-    cdef int add(self, bytes id, uint64_t index) except -1:
-        cdef void* grown
-        if self.count == self.capacity:
-            self.capacity = 2 * self.capacity + 64
-            grown = realloc(self.owners, self.capacity * sizeof(Owner))
-            if grown == NULL:
-                raise MemoryError()
-            self.owners = <Owner*>grown
-        self.owners[self.count].hashed = id_hash(
-            self.k0, self.k1, self.kind,
-            <const unsigned char*>PyBytes_AS_STRING(id), PyBytes_GET_SIZE(id))
-        self.owners[self.count].index = index
-        self.count += 1
+    cdef int expect(self, uint64_t most) except -1:
+        """Be ready for so many ids."""
+        self.slot_count = 64
+        while self.slot_count < 2 * most:
+            self.slot_count *= 2
+        self.slots = <uint32_t*>calloc(self.slot_count, sizeof(uint32_t))
+        if self.slots == NULL:
+            raise MemoryError()
         return 0
 
-    cdef uint64_t same(self, uint64_t first) noexcept:
-        """How many owners from `first` on have its hash."""
-        cdef uint64_t end = first + 1
-        while end < self.count and self.owners[end].hashed == self.owners[first].hashed:
-            end += 1
-        return end - first
+    cdef int add(self, uint64_t hashed, uint32_t index) except -1:
+        cdef uint64_t slot = hashed & (self.slot_count - 1)
+        cdef Entry* entry
+        while self.slots[slot] and self.entries[self.slots[slot] - 1].hashed != hashed:
+            slot = (slot + 1) & (self.slot_count - 1)
+        self.owners = <Owner*>more(
+            self.owners, self.owner_count, &self.owner_room, sizeof(Owner))
+        self.owners[self.owner_count] = Owner(index, 0)
+        self.owner_count += 1
+        if not self.slots[slot]:
+            self.entries = <Entry*>more(
+                self.entries, self.entry_count, &self.entry_room, sizeof(Entry))
+            self.entries[self.entry_count] = Entry(hashed, self.owner_count, 0, 0)
+            self.entry_count += 1
+            self.slots[slot] = self.entry_count
+        entry = &self.entries[self.slots[slot] - 1]
+        if entry.last:
+            self.owners[entry.last - 1].next = self.owner_count
+        entry.last = self.owner_count
+        entry.count += 1
+        return 0
 
     cdef void measure(self) noexcept:
-        """Sort, and say how much room buckets and lists take."""
-        cdef uint64_t first = 0, distinct = 0, number
-        qsort(self.owners, self.count, sizeof(Owner), by_hash)
-        while first < self.count:
-            number = self.same(first)
-            distinct += 1
-            if number > 1:
-                self.lists_length += 4 * number + CHECKSUM
-            first += number
-        self.buckets = distinct * 3 // (2 * SLOTS) + 1  # two thirds full
+        """Say how much room buckets and lists take."""
+        cdef uint32_t number
+        for number in range(self.entry_count):
+            if self.entries[number].count > 1:
+                self.lists_length += 4 * <uint64_t>self.entries[number].count + CHECKSUM
+        self.buckets = <uint64_t>self.entry_count * 3 // (2 * SLOTS) + 1  # two thirds full
 
-    cdef uint64_t write(self, _Body body, uint64_t lists_at) except? 0:
-        """Write the buckets at the body's end and the lists from `lists_at` on; their end."""
-        cdef uint64_t first = 0, number, bucket, _bucket, position, start = body.at
-        cdef bytearray filled = bytearray(self.buckets)
-        cdef unsigned char* used = <unsigned char*>PyByteArray_AS_STRING(filled)
+    cdef int write(self, _Body body, _Body lists) except -1:
+        """Write the buckets where `body` is, and the lists where `lists` is."""
+        cdef _Numbers used = numbers(self.buckets, 0)
+        cdef unsigned char* start = body.at
         cdef unsigned char* slot
-        memset(body.start + start, 0, self.buckets * (BUCKET + CHECKSUM))
-        while first < self.count:
-            number = self.same(first)
-            bucket = self.owners[first].hashed % self.buckets
-            while used[bucket] == SLOTS:
+        cdef uint64_t bucket, _bucket
+        cdef uint32_t number, owner
+        cdef Entry* entry
+        memset(start, 0, self.buckets * (BUCKET + CHECKSUM))
+        for number in range(self.entry_count):
+            entry = &self.entries[number]
+            bucket = entry.hashed % self.buckets
+            while used.at[bucket] == SLOTS:
                 bucket = bucket + 1 if bucket + 1 < self.buckets else 0
-            slot = body.start + start + bucket * (BUCKET + CHECKSUM) + used[bucket] * SLOT
-            used[bucket] += 1
-            store64(slot, self.owners[first].hashed)
-            store32(slot + 16, <uint32_t>number)
-            if number == 1:
-                store32(slot + 20, <uint32_t>self.owners[first].index)
-            else:
-                store64(slot + 8, lists_at)
-                for position in range(number):
-                    store32(body.start + lists_at + 4 * position,
-                            <uint32_t>self.owners[first + position].index)
-                body.seal(lists_at, 4 * number)
-                lists_at += 4 * number + CHECKSUM
-            first += number
+            slot = start + bucket * (BUCKET + CHECKSUM) + used.at[bucket] * SLOT
+            used.at[bucket] += 1
+            store64(slot, entry.hashed)
+            store32(slot + 16, entry.count)
+            if entry.count == 1:
+                store32(slot + 20, self.owners[entry.first - 1].index)
+                continue
+            store64(slot + 8, lists.at - lists.start)
+            owner = entry.first
+            while owner:
+                lists.u32(self.owners[owner - 1].index)
+                owner = self.owners[owner - 1].next
+            lists.seal()
         for _bucket in range(self.buckets):
-            body.seal(body.at, BUCKET)
-            body.at += BUCKET + CHECKSUM
-        return lists_at
-
-
-cdef int write_table(_Body body, list entries) except -1:
-    """The table of processes, in chunks."""
-    cdef _Buffer out
-    cdef Py_ssize_t first
-    for first in range(0, len(entries), CHUNK_ENTRIES):
-        out = _Buffer(CHUNK)
-        for offset, spec_length, record_length, run, rank, flags in (
-                entries[first:first + CHUNK_ENTRIES]):
-            out.u64(offset)
-            out.u64(spec_length)
-            out.u32(record_length)
-            out.u32(run)
-            out.u32(rank)
-            out.u32(flags)
-        memset(out.at, 0, CHUNK - (out.at - <unsigned char*>PyBytes_AS_STRING(out.data)))
-        body.part(<const char*>out.data, CHUNK)
-    return 0
-
-
-cdef bytes roster_bytes(list roster, list positions):
-    cdef list parts = []
-    cdef _Buffer out
-    for key, rank in roster:
-        data = key.encode()
-        out = _Buffer(8)
-        out.u32(NOWHERE if rank == NOWHERE else positions[rank])
-        out.u32(<uint32_t>len(data))
-        parts.append(out.data)
-        parts.append(data)
-    return b"".join(parts)
-
-
-cdef list linked(_Workflow workflow, bint embedded):
-    """For each process by rank, the ranks it refers to, each once; embeddings alone if asked."""
-    cdef Process process
-    return [list(dict.fromkeys([workflow.ranks[name] for kind, name, _ in process.references
-                                if name in workflow.ranks and not (embedded and kind == CALL)]))
-            for process in workflow.processes]
+            body.at += BUCKET
+            body.seal()
+        return 0
 
 
 def pack_header(
@@ -397,9 +320,7 @@ def pack_header(
 ):
     """The header of a pack, checksum included."""
     cdef bytes name = key.encode("utf-8", "surrogatepass")
-    cdef size_t length = HEADER + len(name)
-    cdef _Buffer out = _Buffer(length + CHECKSUM)
-    cdef unsigned char* start = out.at
+    cdef _Body out = _Body.of(bytes(8), 0, HEADER + len(name) + CHECKSUM)
     out.raw(<const char*>MAGIC_BYTES, 8)
     out.u32(FORMAT)
     out.u32(<uint32_t>len(name))
@@ -413,94 +334,204 @@ def pack_header(
     out.u64(roster)
     out.u64(lists)
     out.raw(<const char*>name, len(name))
-    out.u64(checksum(0, 0, start, length))
+    out.seal()
     return out.data
 
 
 cdef class _Builder:
-    """A workflow on its way into a pack: processes in the order of the pack, and their parts."""
+    """A model on its way into a pack."""
 
-    cdef _Workflow workflow
+    cdef Model model
     cdef bytes digest
-    cdef list order         # (rank, run) by index
-    cdef list positions     # index by rank
-    cdef list records       # bytes by index
+    cdef _Order order
+    cdef _Callers callers
     cdef _Directory processes
     cdef _Directory elements
 
     def __cinit__(self, Text text, bytes digest):
-        self.workflow = _Workflow(text)
+        self.model = Model(slice_workflow(text), digest)
         self.digest = digest
-        self.order = embedding_order(linked(self.workflow, True))
-        self.positions = [0] * len(self.order)
-        for index, (rank, _) in enumerate(self.order):
-            self.positions[rank] = index
-        self.processes = _Directory(digest, PROCESS_IDS)
-        self.elements = _Directory(digest, ELEMENT_IDS)
-        self.make_records()
+        self.order = _Order(self.model)
+        self.callers = _Callers(self.model, self.order)
+        self.processes = _Directory()
+        self.elements = _Directory()
+        self.index()
+
+    cdef int index(self) except -1:
+        """Fill the directories."""
+        cdef Model model = self.model
+        cdef const unsigned char* digest = <const unsigned char*>PyBytes_AS_STRING(self.digest)
+        cdef uint64_t k0 = load64(digest), k1 = load64(digest + 8)
+        cdef Process* process
+        cdef Element* element
+        cdef uint32_t index, number
+        self.processes.expect(model.count)
+        self.elements.expect(model.count + <uint64_t>model.element_count)
+        for index in range(model.count):
+            process = &model.processes[self.order.ranks.at[index]]
+            element = model.elements + process.first_element
+            self.processes.add(
+                id_hash(k0, k1, PROCESS_IDS, process.id.data, process.id.length), index)
+            if not process.is_element:
+                self.elements.add(process.hashed, index)
+            for number in range(process.elements):
+                self.elements.add(element[number].hashed, index)
         self.processes.measure()
         self.elements.measure()
-
-    cdef int make_records(self) except -1:
-        cdef list callers = [[] for _ in self.order]
-        cdef Process process
-        cdef _Ids ids
-        cdef Py_ssize_t position
-        cdef uint64_t index = 0
-        for rank, targets in enumerate(linked(self.workflow, False)):
-            for target in targets:
-                (<list>callers[target]).append(self.positions[rank])
-        self.records = []
-        for rank, _ in self.order:
-            process = self.workflow.processes[rank]
-            ids = _Ids(self.workflow, rank)
-            self.records.append(record(self.workflow, rank, ids, self.positions, callers[rank]))
-            self.processes.add(ids.string(0), index)
-            if self.workflow.ids[rank] not in process.elements:
-                self.elements.add(ids.string(0), index)
-            for position in range(len(process.elements)):
-                self.elements.add(ids.string(2 + position), index)
-            self.workflow.processes[rank] = None
-            index += 1
         return 0
 
     cdef bytes pack(self):
-        cdef bytes tail = self.workflow.tail
-        cdef bytes names = roster_bytes(self.workflow.roster, self.positions)
-        cdef bytes data
-        cdef const unsigned char[::1] compact = self.workflow.slices.compact
-        cdef Member member
-        cdef list entries = []
-        cdef uint64_t table = (
-            (len(self.order) + CHUNK_ENTRIES - 1) // CHUNK_ENTRIES * (CHUNK + CHECKSUM))
+        cdef bytes tail = self.tail()
+        cdef bytes roster = self.roster()
+        cdef uint64_t count = self.model.count
+        cdef uint64_t chunks = (count + CHUNK_ENTRIES - 1) // CHUNK_ENTRIES
         cdef uint64_t lists = (
-            len(tail) + CHECKSUM
-            + (self.processes.buckets + self.elements.buckets) * (BUCKET + CHECKSUM)
-            + table + len(names) + CHECKSUM)
+            len(tail) + len(roster) + 2 * CHECKSUM + chunks * (CHUNK + CHECKSUM)
+            + (self.processes.buckets + self.elements.buckets) * (BUCKET + CHECKSUM))
         cdef uint64_t lists_length = self.processes.lists_length + self.elements.lists_length
-        cdef uint64_t at = lists + lists_length
-        cdef _Body body
-        for data, (rank, run) in zip(self.records, self.order):
-            member = self.workflow.members[rank]
-            flags = ASCII if is_ascii(&compact[member.at], member.until - member.at) else 0
-            entries.append((at, member.until - member.at, len(data), run, rank, flags))
-            at += len(data) + (member.until - member.at) + 2 * CHECKSUM
+        cdef uint64_t length = lists + lists_length
+        cdef uint32_t rank
+        cdef _Body body, listing
+        for rank in range(self.model.count):
+            length += (self.record_length(rank) + self.model.processes[rank].spec.length
+                       + 2 * CHECKSUM)
         header = pack_header(
-            "", self.digest, at, len(self.order), self.positions[0], self.processes.buckets,
-            self.elements.buckets, len(tail), len(names), lists_length)
-        body = _Body(self.digest, len(header), at)
+            "", self.digest, length, count, self.order.indexes.at[0], self.processes.buckets,
+            self.elements.buckets, len(tail), len(roster), lists_length)
+        body = _Body.of(self.digest, len(header), length)
         memcpy(PyBytes_AS_STRING(body.data), <const char*>header, len(header))
-        body.part(<const char*>tail, len(tail))
-        lists = self.processes.write(body, lists)
-        write_table(body, entries)
-        lists = self.elements.write(body, lists)
-        body.part(<const char*>names, len(names))
-        body.at = lists
-        for data, (rank, _) in zip(self.records, self.order):
-            member = self.workflow.members[rank]
-            body.part(<const char*>data, len(data))
-            body.part(&compact[member.at], member.until - member.at)
+        listing = body.beside(lists)
+        body.raw(<const char*>tail, len(tail))
+        body.seal()
+        self.processes.write(body, listing)
+        self.write_table(body, lists + lists_length)
+        self.elements.write(body, listing)
+        body.raw(<const char*>roster, len(roster))
+        body.seal()
+        body.go_to(lists + lists_length)
+        self.write_processes(body)
         return body.data
+
+    cdef bytes tail(self):
+        """What follows the specs in every unit: the caller's version and other top-level keys."""
+        cdef dict members = {}
+        cdef list parts = []
+        cdef Member* member = self.model.slices.found.others
+        cdef uint32_t number
+        for number in range(self.model.slices.found.other_count):
+            members[self.model.slices.string(member[number].key)] = number  # the last one counts
+        for key, number in members.items():
+            token = self.model.slices.bytes_of(member[number].key)
+            if key == "serializer_version":
+                if "source_serializer_version" in members:
+                    continue  # a unit cached again: its source stays what it was
+                token = b'"source_serializer_version"'
+            parts.append(b"," + token + b":" + self.model.slices.bytes_of(member[number].value))
+        return b"".join(parts)
+
+    cdef bytes roster(self):
+        cdef list parts = []
+        cdef unsigned char[8] row
+        cdef uint32_t number, rank
+        cdef Id id
+        for number in range(self.model.keys.count):
+            id = self.model.keys.nodes[number].id
+            rank = self.model.keys.nodes[number].value
+            store32(row, NOWHERE if rank == NOWHERE else self.order.indexes.at[rank])
+            store32(row + 4, id.length)
+            parts.append(row[:8])
+            parts.append(id.data[:id.length])
+        return b"".join(parts)
+
+    cdef uint64_t record_length(self, uint32_t rank) except 0:
+        cdef Process* process = &self.model.processes[rank]
+        cdef uint64_t length = (
+            RECORD + process.links * <uint64_t>(8 + LINK_NAMES)
+            + 4 * <uint64_t>self.callers.count(rank) + process.elements * <uint64_t>ELEMENT
+            + 4 * <uint64_t>process.targets + process.strings)
+        if length > LIMIT:
+            name = self.model.slices.string(process.key)
+            raise InvalidWorkflowSpec(f"the ids of process {name!r} take over 4 GiB")
+        return length
+
+    cdef int write_table(self, _Body body, uint64_t at) except -1:
+        """The table of processes, in chunks; the first of them lies at `at`."""
+        cdef Model model = self.model
+        cdef const unsigned char* spec
+        cdef uint32_t index, rank, length
+        cdef bint ascii = model.slices.text.ascii
+        for index in range(model.count):
+            rank = self.order.ranks.at[index]
+            length = model.processes[rank].spec.length
+            spec = model.slices.data + model.processes[rank].spec.at
+            body.u64(at)
+            body.u64(length)
+            body.u32(<uint32_t>self.record_length(rank))
+            body.u32(self.order.runs.at[index])
+            body.u32(rank)
+            body.u32(ASCII if ascii or is_ascii(spec, length) else 0)
+            at += self.record_length(rank) + length + 2 * CHECKSUM
+            if index % CHUNK_ENTRIES == CHUNK_ENTRIES - 1:
+                body.seal()
+        if body.at != body.part:
+            length = <uint32_t>(CHUNK - (body.at - body.part))
+            memset(body.at, 0, length)
+            body.at += length
+            body.seal()
+        return 0
+
+    cdef int write_processes(self, _Body body) except -1:
+        cdef Slice spec
+        cdef uint32_t index, rank
+        for index in range(self.model.count):
+            rank = self.order.ranks.at[index]
+            spec = self.model.processes[rank].spec
+            self.write_record(body, rank)
+            body.seal()
+            body.raw(self.model.slices.data + spec.at, spec.length)
+            body.seal()
+        return 0
+
+    cdef void write_record(self, _Body body, uint32_t rank) noexcept:
+        cdef Model model = self.model
+        cdef Process* process = &model.processes[rank]
+        cdef Element* element = model.elements + process.first_element
+        cdef Link* link = model.links + process.first_link
+        cdef uint32_t number, place, first = 0
+        body.u32(self.order.indexes.at[rank])
+        body.u32(process.id.length)
+        body.u32(process.key.length)
+        body.u32(process.links)
+        body.u32(self.callers.count(rank))
+        body.u32(process.elements)
+        body.u32(process.targets)
+        for number in range(process.links):
+            body.u32(link[number].kind)
+            body.u32(NOWHERE if link[number].target == NOWHERE
+                     else self.order.indexes.at[link[number].target])
+        for number in range(self.callers.first.at[rank], self.callers.first.at[rank + 1]):
+            body.u32(self.callers.indexes.at[number])
+        for number in range(process.links):
+            body.u32(link[number].name)
+            body.u32(link[number].name_length)
+            body.u32(link[number].element)
+            body.u32(link[number].element_length)
+        place = process.id.length + process.key.length
+        for number in range(process.elements):
+            body.u32(place)
+            body.u32(element[number].id.length)
+            body.u32(first)
+            body.u32(element[number].targets)
+            place += element[number].id.length
+            first += element[number].targets
+        for number in range(process.first_target, process.first_target + process.targets):
+            body.u32(self.order.indexes.at[model.targets[number]])
+        body.raw(process.id.data, process.id.length)
+        body.raw(model.slices.data + process.key.at, process.key.length)
+        for number in range(process.elements):
+            body.raw(element[number].id.data, element[number].id.length)
+        for number in range(process.first_name, process.first_name + process.names):
+            body.raw(model.names[number].data, model.names[number].length)
 
 
 def build_pack(Text text not None, bytes digest not None):
@@ -509,6 +540,4 @@ def build_pack(Text text not None, bytes digest not None):
     `digest` is the text's SHA-256. Raises InvalidWorkflowSpec. Time and memory are proportional to
     the text.
     """
-    if <uint64_t>text.length > LIMIT:
-        raise InvalidWorkflowSpec("the workflow takes over 4 GiB")
     return _Builder(text, digest).pack()

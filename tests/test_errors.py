@@ -216,7 +216,8 @@ def test_what_is_not_json_is_told_with_the_parsers_words(text: str | bytes) -> N
 
 
 def test_json_that_is_no_object_is_told_so() -> None:
-    assert refusal("[1]") == "expected an object at byte 0 of the workflow JSON"
+    for text in ("[1]", "7", "null", ' "spec" '):
+        assert refusal(text).startswith('the workflow must be an object, {"spec": {..}')
 
 
 # What is not found

@@ -11,9 +11,9 @@ import json
 from typing import Any
 
 import pytest
+from test_pack import Dissected, pack_of
 
 from spiff_element_units import ElementUnits, UnitNotFound
-from spiff_element_units._graph import embedding_order, read_process
 
 EXTERNAL = None
 
@@ -313,26 +313,61 @@ def test_a_reference_to_the_roots_name_is_to_the_subprocess_spec() -> None:
 
 
 def test_what_is_read_of_a_process() -> None:
-    read = read_process(
-        spec("A", [call("B", "T", bpmn_id="U"), start("C"), loop("T", "L")]), "spec"
+    units = workflow(
+        "A", A=[call("B", "T", bpmn_id="U"), start("C"), loop("T", "L"), task("U")], B=[], C=[]
     )
-    assert read.references == [(0, "B", "T"), (2, "C", "Start")]
-    assert read.elements == {"T": ["B"], "U": ["B"], "Start": None, "L": ["B"]}
+    assert units.references("A") == (
+        ("call", "B", "T", False),
+        ("trigger", "C", "Start", False),
+    )
+    assert units.element_ids("A") == ("T", "U", "Start", "L")
+    for element, needed in {"T": "ABC", "U": "ABC", "Start": "AC", "L": "ABC"}.items():
+        assert units.needs("A", element) == tuple(needed)
 
 
 def test_a_task_is_known_by_its_key_its_name_and_its_bpmn_id() -> None:
-    tasks = {"key": {"name": "name", "bpmn_id": "bpmn", "typename": "CallActivity", "spec": "B"}}
-    read = read_process({"name": "A", "typename": "P", "task_specs": tasks}, "spec")
-    assert read.elements == {"key": ["B"], "name": ["B"], "bpmn": ["B"]}
-    assert read.references == [(0, "B", "key")]
+    called = {"name": "name", "bpmn_id": "bpmn", "typename": "CallActivity", "spec": "B"}
+    top = {"name": "A", "typename": "P", "task_specs": {"key": called}}
+    units = ElementUnits.from_json(
+        json.dumps({"spec": top, "subprocess_specs": {"B": spec("B", [])}})
+    )
+    assert units.element_ids("A") == ("key", "name", "bpmn")
+    assert units.references("A") == (("call", "B", "key", False),)
+    assert {units.needs("A", id) for id in ("key", "name", "bpmn")} == {("A", "B")}
 
 
 def test_a_spec_that_is_no_string_is_no_reference_of_an_unknown_task() -> None:
-    read = read_process(spec("A", [task("T", "Theirs", spec={"a": 1})]), "spec")
-    assert read.references == []
+    assert workflow("A", A=[task("T", "Theirs", spec={"a": 1})]).references("A") == ()
+
+
+def test_what_a_process_says_may_be_written_with_escapes() -> None:
+    plain = {"spec": spec("A", [call("B", "T", bpmn_id="U"), loop("T")]), "subprocess_specs": {}}
+    plain["subprocess_specs"]["B"] = spec("B", [task("größe"), start("A")])
+    text = json.dumps(plain, ensure_ascii=False)
+    pieces = text.split('"')
+    pieces[1::2] = ["".join(f"\\u{ord(c):04X}" for c in piece) for piece in pieces[1::2]]
+    units = ElementUnits.from_json('"'.join(pieces))
+    same = ElementUnits.from_json(text)
+    assert units.process_ids == same.process_ids
+    for process_id in same.process_ids:
+        assert units.element_ids(process_id) == same.element_ids(process_id)
+        assert units.references(process_id) == same.references(process_id)
+    assert units.needs("A", "U") == units.needs("A", "loop") == ("A", "B")
 
 
 # Order in a pack
+
+
+def embedding_order(children: list[list[int]]) -> list[tuple[int, int]]:
+    """(process, size of its run) in the order of a pack, the root aside, which embeds nothing."""
+    specs = {
+        f"{number}": spec(f"{number}", [embed(f"{child}") for child in below])
+        for number, below in enumerate(children)
+    }
+    text = json.dumps({"spec": spec("top", []), "subprocess_specs": specs})
+    (root, run), *others = Dissected(pack_of(text)).order()
+    assert (root, run) == (0, 1)
+    return [(rank - 1, run) for rank, run in others]
 
 
 def assert_is_embedding_order(children: list[list[int]]) -> None:

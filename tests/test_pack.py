@@ -181,6 +181,15 @@ class Dissected:
         slots = [unpack_from("<QQII", self.data, bucket + SLOT * n) for n in range(SLOTS)]
         return [(offset, 4 * count) for _, offset, count, _ in slots if count > 1]
 
+    def order(self) -> list[tuple[int, int]]:
+        """(rank, run) of each process."""
+        chunks = [part for part in self.parts if part.name.startswith("table")]
+        table = b"".join(self.payload(chunk) for chunk in chunks)
+        return [
+            unpack_from("<II", table, index * ENTRY + 20)[::-1]
+            for index in range(self.header("processes"))
+        ]
+
     def checksum(self, part: Part) -> int:
         return xxh64(self.keys[0] ^ part.offset, self.payload(part))
 

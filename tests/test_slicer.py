@@ -1,7 +1,7 @@
-"""The slicer: where the values of a workflow's outer objects lie, and the text without whitespace.
+"""The slicer: where process specs lie, the text without whitespace, and what is JSON.
 
-The slicer reads the two outer objects to the letter and finds the ends of the values in them; the
-JSON parser then judges each value. Both together must agree with the parser on the whole text.
+The slicer reads JSON by itself. It must agree with the parser, orjson, on every text, and with
+`json` on what a text says.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import strategies
 from hypothesis import given
 
 from spiff_element_units import ElementUnits, InvalidWorkflowSpec
-from spiff_element_units._slicer import Member, Slices, Text, slice_workflow
+from spiff_element_units._slicer import Text
 
 SMALL = (
     '{"spec": {"name": "A", "typename": "P", "task_specs": {"T": {"typename": "CallActivity", '
@@ -53,49 +53,30 @@ def is_json(text: str | bytes) -> bool:
     return True
 
 
-def slices_of(text: str) -> Slices:
-    """The slices of a text, which are the same however the text comes."""
-    slices = slice_workflow(Text(text))
-    encoded = slice_workflow(Text(text.encode()))
-    end = slices.members[-1].until
-    assert bytes(slices.compact[:end]) == bytes(encoded.compact[:end])
-    return slices
-
-
-def value_of(slices: Slices, member: Member) -> str:
-    return bytes(slices.compact[member.at : member.until]).decode()
-
-
 # What is sliced
 
 
 @given(strategies.texts())
-def test_the_slices_are_the_values_that_json_finds(text: str) -> None:
-    slices = slices_of(text)
-    found = [(member.key, naive.exact(value_of(slices, member))) for member in slices.members]
-    assert found == list(naive.exact(text))
+def test_a_spec_is_the_text_of_its_value_without_whitespace(text: str) -> None:
+    workflow = naive.exact(text)
+    for source in (text, text.encode()):
+        units = ElementUnits.from_json(source)
+        specs = {units.root: workflow.last("spec")}
+        specs = {**dict(workflow.last("subprocess_specs")), **specs}
+        for process_id in units.process_ids:
+            spec = units.spec_json(process_id).decode()
+            assert naive.exact(spec) == specs[process_id]
+            assert spec in naive.without_whitespace(text)
 
 
 @given(strategies.texts())
-def test_the_specs_are_sliced_as_json_finds_them(text: str) -> None:
-    slices = slices_of(text)
-    for member, (_, specs) in zip(slices.members, naive.exact(text)):
-        if member.members is None:
-            assert member.key != "subprocess_specs" or not isinstance(specs, naive.Members)
-            continue
-        inner = [(inner.key, naive.exact(value_of(slices, inner))) for inner in member.members]
-        assert inner == list(specs)
-
-
-@given(strategies.texts())
-def test_a_slice_is_the_text_without_whitespace(text: str) -> None:
-    slices = slices_of(text)
-    compact = naive.without_whitespace(text).encode()
-    assert bytes(slices.compact[: len(compact) - 1]) == compact[:-1]
-    for member in slices.members:
-        token = bytes(slices.compact[member.key_at : member.key_end])
-        assert json.loads(token) == member.key
-        assert token + b":" + value_of(slices, member).encode() in compact
+def test_what_is_beside_the_specs_is_the_text_of_its_value(text: str) -> None:
+    unit = naive.exact(ElementUnits.from_json(text).workflow(naive.load(text)["spec"]["name"]))
+    workflow = naive.exact(text)
+    own = ("spec", "subprocess_specs", "serializer_version", "source_serializer_version")
+    others = dict.fromkeys(key for key, _ in workflow if key not in own)
+    assert [key for key, _ in unit if key not in own] == list(others)
+    assert all(unit.last(key) == workflow.last(key) for key in others)
 
 
 def test_a_text_is_not_copied_to_be_read() -> None:

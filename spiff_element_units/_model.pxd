@@ -1,0 +1,77 @@
+"""C declarations of _model, for the modules above it."""
+
+from libc.stdint cimport uint32_t, uint64_t
+
+from ._slicer cimport Slice, Slices
+
+cdef struct Id:
+    # UTF-8, in memory that the model keeps.
+    const unsigned char* data
+    uint32_t length
+
+
+cdef struct Node:
+    Id id
+    uint64_t hashed
+    uint32_t slot
+    uint32_t value      # what the set's user has for the id
+
+
+cdef class Ids:
+    """Ids, each once, numbered from 0 on in the order in which they came: a hash table."""
+    cdef Node* nodes
+    cdef uint32_t count, capacity
+    cdef uint32_t* slots    # numbers plus 1
+    cdef uint32_t slot_count
+    cdef uint64_t k0, k1, kind
+    cdef uint32_t find(self, Id id) noexcept
+    cdef uint32_t add(self, Id id) except? 0xFFFFFFFFu
+    cdef int grow(self) except -1
+    cdef void clear(self) noexcept
+
+
+cdef struct Element:
+    Id id
+    uint64_t hashed
+    uint32_t targets    # how many; they follow those of the elements before it
+
+
+cdef struct Link:
+    # As a pack has it; names are places in the process's strings.
+    uint32_t kind
+    uint32_t target     # rank or NOWHERE
+    uint32_t name, name_length
+    uint32_t element, element_length
+
+
+cdef struct Process:
+    # Each range is of the model's array of that name.
+    Id id
+    uint64_t hashed     # as an element id
+    bint is_element     # whether an element of the process has its id
+    Slice key           # JSON token of the id
+    Slice spec
+    uint32_t source     # which of the process specs found
+    uint32_t first_element, elements
+    uint32_t first_target, targets
+    uint32_t first_link, links
+    uint32_t first_name, names
+    uint64_t strings    # bytes: of the id, the key, the elements and the names
+
+
+cdef class Model:
+    """Processes by rank: the root first, then in the caller's order."""
+    cdef Slices slices
+    cdef list decoded       # keeps ids alive that are written with escapes
+    cdef Ids keys           # of subprocess_specs; the value is a rank, NOWHERE where it holds null
+    cdef Process* processes
+    cdef uint32_t count, process_room
+    cdef Element* elements
+    cdef uint32_t element_count, element_room
+    cdef uint32_t* targets              # ranks
+    cdef uint32_t target_count, target_room
+    cdef Link* links
+    cdef uint32_t link_count, link_room
+    cdef Id* names                      # of processes, where they are no elements
+    cdef uint32_t name_count, name_room
+    cdef uint32_t rank_of(self, Id name) noexcept
