@@ -8,7 +8,7 @@ behind it, NULL where there is none. The text is valid UTF-8 and followed by a N
 from libc.stdint cimport uint32_t, uint64_t
 from libc.string cimport memcmp
 
-from ._layout cimport load64
+from ._layout cimport is_digit, load64
 
 cdef extern from *:
     """
@@ -36,10 +36,6 @@ cdef enum:
 
 cdef inline bint is_space(unsigned char c) noexcept nogil:
     return c == c" " or c == c"\n" or c == c"\r" or c == c"\t"
-
-
-cdef inline bint is_digit(unsigned char c) noexcept nogil:
-    return c"0" <= c <= c"9"
 
 
 cdef inline uint64_t zero_bytes(uint64_t word) noexcept nogil:

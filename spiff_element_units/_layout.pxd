@@ -27,6 +27,8 @@ cdef enum:
     PROCESS_IDS = 1       # what a directory's hash is of
     ELEMENT_IDS = 2
     ASCII = 1             # a flag of a table's entry: the spec is
+    LONG_NUMBERS = 2      # another: the spec may have numbers that 64 bits do not hold
+    SAFE_DIGITS = 18      # of a number that they do
     NOWHERE = 0xFFFFFFFF  # the target of a reference to an external process
     CALL = 0              # kinds of references
     EMBEDDED = 1
@@ -159,6 +161,26 @@ cdef inline bint is_ascii(const unsigned char* data, size_t length) noexcept nog
     for at in range(length):
         seen |= data[at]
     return seen < 0x80
+
+
+cdef inline bint is_digit(unsigned char c) noexcept nogil:
+    return c"0" <= c <= c"9"
+
+
+cdef inline bint has_long_numbers(const unsigned char* data, size_t length) noexcept nogil:
+    """Whether more than SAFE_DIGITS digits follow each other: every so many bytes is one then."""
+    cdef size_t at = SAFE_DIGITS, first, end
+    while at < length:
+        if is_digit(data[at]):
+            first = end = at
+            while end < length and is_digit(data[end]):
+                end += 1
+            while first > 0 and is_digit(data[first - 1]):
+                first -= 1
+            if end - first > SAFE_DIGITS:
+                return True
+        at += SAFE_DIGITS + 1
+    return False
 
 
 cdef inline uint64_t id_hash(

@@ -41,7 +41,7 @@ cdef class Pack(Graph):
     cdef bint whole         # the head is all of it, made here and known to be good
     cdef dict kept          # offset -> a part of a file that was read and found good
     cdef dict records       # index -> Record
-    cdef tuple roster_keys  # what `subprocess_ids` gives, once it was asked for
+    cdef dict roster_keys   # what `subprocess_ids` gives, once it was asked for
     cdef dict specs         # index -> the spec's part, where it comes from a file
     cdef uint64_t size
     cdef uint64_t held      # bytes of the parts that are kept
@@ -74,7 +74,7 @@ cdef class Pack(Graph):
     cdef uint32_t find(self, str process_id) except? 0xFFFFFFFFu
     cdef int own(self, uint32_t index, bytes element, IndexSet members) except -1
     cdef str id_of(self, uint32_t index)
-    cdef tuple read_roster(self)
+    cdef dict read_roster(self)
     cdef Pack checked(self)
     cdef uint64_t verify(self, uint64_t offset, uint64_t length) except 0
     cdef uint64_t verify_bucket(self, uint64_t offset, list lists) except 0

@@ -16,7 +16,8 @@ elements.
                                  processes, 4 the process if there is one and no list; the bucket
                                  is hash % number of buckets, or the next after a full one
              table               chunks of 16 entries: 8 offset, 8 spec length, 4 record length,
-                                 4 run, 4 rank, 4 flags (1: the spec is ASCII)
+                                 4 run, 4 rank, 4 flags (1: the spec is ASCII, 2: it may have
+                                 whole numbers that 64 bits do not hold)
              element directory   like the process directory; ids of elements and processes
              roster              each key of subprocess_specs: 4 index (all ones: null), 4 length,
                                  the key
@@ -48,7 +49,7 @@ from libc.string cimport memcmp
 from ._graph cimport Graph, IndexSet
 from ._layout cimport (
     ASCII, BUCKET, CHECKSUM, CHUNK, CHUNK_ENTRIES, ELEMENT, ELEMENT_IDS, ENTRY, FORMAT, HEADER,
-    LINK_NAMES, NOWHERE, PROCESS_IDS, RECORD, SLOT, SLOTS, checksum, id_hash,
+    LINK_NAMES, LONG_NUMBERS, NOWHERE, PROCESS_IDS, RECORD, SLOT, SLOTS, checksum, id_hash,
     is_ascii, load32, load64,
 )
 
@@ -432,23 +433,23 @@ cdef class Pack(Graph):
         return self.id_of(self.root)
 
     def subprocess_ids(self):
-        """(key, whether it holds a spec) for each key of subprocess_specs, in order."""
+        """Each key of subprocess_specs, in order, and whether it holds a spec; to be left as is."""
         if self.roster_keys is None:
             self.roster_keys = self.read_roster()
         return self.roster_keys
 
-    cdef tuple read_roster(self):
+    cdef dict read_roster(self):
         cdef const unsigned char* at = self.part(self.roster, self.roster_length)
         cdef const unsigned char* end = at + self.roster_length
-        cdef list keys = []
+        cdef dict keys = {}
         cdef uint64_t length
         while at < end:
             if end - at < 8 or load32(at + 4) > end - at - 8:
                 raise self.corrupt("its roster does not fit")
             length = load32(at + 4)
-            keys.append((self.text(at + 8, length), load32(at) != NOWHERE))
+            keys[self.text(at + 8, length)] = load32(at) != NOWHERE
             at += 8 + length
-        return tuple(keys)
+        return keys
 
     def element_ids(self, str process_id not None):
         cdef Record record
@@ -487,6 +488,10 @@ cdef class Pack(Graph):
         cdef Record record = self.record(index)
         cdef const unsigned char* data = self.spec(index, record)
         return PyBytes_FromStringAndSize(<const char*>data, record.entry.spec_length)
+
+    def has_long_numbers(self, str process_id not None):
+        """Whether a process spec may have a whole number that 64 bits do not hold."""
+        return bool(self.record(self.find(process_id)).entry.flags & LONG_NUMBERS)
 
     def has_element(self, str element_id not None):
         """Whether any process of the workflow has or is the element."""

@@ -270,7 +270,7 @@ class SpecMapping(MutableMapping[str, Spec]):
     def _met(self, process_id: str) -> Optional[SpecStore]:
         """The first workflow with the process among those that were resolved for this one."""
         for store in self._externals.values():
-            if process_id in store.process_ids:
+            if store.has(process_id):
                 return store
         return None
 

@@ -80,7 +80,8 @@ class SpecStore:
     def __init__(self, units: ElementUnits, serializer: Serializer) -> None:
         self.units = units
         self.digest = units.digest
-        self.process_ids = frozenset(units.process_ids)
+        self._root = units.root
+        self._roster = units._roster()
         self._serializer = serializer
         self._lock = threading.RLock()
         self._kept: dict[str, Spec] = {}
@@ -92,6 +93,10 @@ class SpecStore:
     def kept(self) -> tuple[str, ...]:
         """The ids of the processes whose specs are kept."""
         return tuple(self._kept)
+
+    def has(self, process_id: str) -> bool:
+        """Whether the workflow has a process."""
+        return process_id == self._root or self._roster.get(process_id, False)
 
     def spec(self, process_id: str) -> Spec:
         """The spec of a process to be called or embedded: the one kept, or one of the caller's own.
@@ -125,14 +130,14 @@ class SpecStore:
 
     def restore(self, process_id: str) -> Spec:
         """A new spec object."""
-        text = self.units.spec_json(process_id).decode()
+        decoded = self.decoded(process_id)
         try:
-            spec = self._serializer.from_dict(self._decode(text))
+            spec = self._serializer.from_dict(decoded)
             task_specs = spec.task_specs
         except SpiffWorkflowException:
             raise
         except Exception as error:
-            raise self._not_restored(process_id, text, error) from error
+            raise self._not_restored(process_id, error) from error
         self._name_externals(process_id, spec, task_specs)
         return spec
 
@@ -148,26 +153,26 @@ class SpecStore:
         return self._kept.get(process_id) is spec
 
     def decoded(self, process_id: str) -> Any:
-        """One process spec as a dict of the caller's own."""
-        return self._decode(self.units.spec_json(process_id).decode())
-
-    def _decode(self, text: str) -> Any:
-        return json.loads(text, cls=self._serializer.json_decoder_cls)
+        """One process spec as a dict of the caller's own, as the serializer's decoder reads it."""
+        decoder = self._serializer.json_decoder_cls
+        if decoder is None or decoder is json.JSONDecoder:
+            return self.units._decoded(process_id)
+        return json.loads(self.units.spec_json(process_id), cls=decoder)
 
     def _name_externals(self, process_id: str, spec: Spec, task_specs: dict[str, Any]) -> None:
-        known = self.process_ids
         for task_spec in task_specs.values():
-            if isinstance(task_spec, SubWorkflowTask) and task_spec.spec not in known:
+            if isinstance(task_spec, SubWorkflowTask) and not self.has(task_spec.spec):
                 task_spec.spec = ExternalName.of(task_spec.spec, task_spec, process_id)
         triggers = getattr(spec.start, "trigger_specs", None)
-        if triggers and not known.issuperset(triggers):
+        if triggers and not all(map(self.has, triggers)):
             spec.start.trigger_specs = [
-                name if name in known else ExternalName.of(name, spec.start, process_id)
+                name if self.has(name) else ExternalName.of(name, spec.start, process_id)
                 for name in triggers
             ]
 
-    def _not_restored(self, process_id: str, text: str, error: Exception) -> InvalidWorkflowSpec:
-        unknown = _unknown_typename(json.loads(text), self._serializer.registry.convert_from_dict)
+    def _not_restored(self, process_id: str, error: Exception) -> InvalidWorkflowSpec:
+        spec = self.units._decoded(process_id)
+        unknown = _unknown_typename(spec, self._serializer.registry.convert_from_dict)
         if unknown is not None:
             place, typename = unknown
             return InvalidWorkflowSpec(
@@ -244,7 +249,7 @@ class SpecSources:
             store = self._stores.get(units.digest)
             if store is None:
                 store = self._stores[units.digest] = SpecStore(units, self._serializer)
-            if process_id not in store.process_ids:
+            if not store.has(process_id):
                 raise UnitNotFound(
                     f"resolve({process_id!r}) returned {label(store)}, which has no such process; "
                     "return the ElementUnits of a workflow that has it, or None"

@@ -11,8 +11,8 @@ from libc.string cimport memcpy, memset
 
 from ._layout cimport (
     ASCII, BUCKET, CALL, CHECKSUM, CHUNK, CHUNK_ENTRIES, ELEMENT, FORMAT, HEADER,
-    LINK_NAMES, NOWHERE, PROCESS_IDS, RECORD, SLOT, SLOTS, checksum, id_hash, is_ascii,
-    load64, store32, store64,
+    LINK_NAMES, LONG_NUMBERS, NOWHERE, PROCESS_IDS, RECORD, SLOT, SLOTS, checksum,
+    has_long_numbers, id_hash, is_ascii, load64, store32, store64,
 )
 from ._memory cimport more
 from ._model cimport Element, Id, Link, Model, Process
@@ -460,6 +460,7 @@ cdef class _Builder:
         cdef const unsigned char* spec
         cdef uint32_t index, rank, length
         cdef bint ascii = model.slices.text.ascii
+        cdef uint32_t flags
         for index in range(model.count):
             rank = self.order.ranks.at[index]
             length = model.processes[rank].spec.length
@@ -469,7 +470,8 @@ cdef class _Builder:
             body.u32(<uint32_t>self.record_length(rank))
             body.u32(self.order.runs.at[index])
             body.u32(rank)
-            body.u32(ASCII if ascii or is_ascii(spec, length) else 0)
+            flags = ASCII if ascii or is_ascii(spec, length) else 0
+            body.u32(flags | (LONG_NUMBERS if has_long_numbers(spec, length) else 0))
             at += self.record_length(rank) + length + 2 * CHECKSUM
             if index % CHUNK_ENTRIES == CHUNK_ENTRIES - 1:
                 body.seal()

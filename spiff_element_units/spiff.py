@@ -310,8 +310,8 @@ class SpecLoader:
             # What migrates a run reads its specs.
             run["spec"] = own.decoded(process_id)
             run["subprocess_specs"] = {
-                name: own.decoded(name) if name in own.process_ids else None
-                for name in self._units.subprocess_ids
+                name: own.decoded(name) if has_spec else None
+                for name, has_spec in self._units._roster().items()
             }
         serializer.migrate(run)
         specs = {"spec": run.pop("spec", None)}
@@ -321,7 +321,7 @@ class SpecLoader:
     # What both check, and what a mapping is made of
 
     def _require_process(self, process_id: str) -> None:
-        if process_id not in self._sources.own.process_ids:
+        if not self._sources.own.has(process_id):
             self._units.element_ids(process_id)  # raises, and knows what was meant
 
     def _require_same(self, then: Any, now: SpecStore, process_id: str) -> None:
@@ -338,13 +338,13 @@ class SpecLoader:
 
     def _template(self, process_id: Optional[str]) -> dict[str, Any]:
         """The keys of `subprocess_specs`; of a process that is not the root those it leads to."""
-        ids = self._units.subprocess_ids
+        root = self._units.root
+        roster = self._units._roster()
         if process_id is not None:
             reached = self._units.needs(process_id, defer="nothing")
             named = {one.process_id for name in reached for one in self._units.references(name)}
-            ids = tuple(name for name in dict.fromkeys([self._units.root, *ids]) if name in named)
-        known = self._sources.own.process_ids
-        return {name: UNTOUCHED if name in known else NULL for name in ids}
+            roster = {name: held for name, held in {root: True, **roster}.items() if name in named}
+        return {name: UNTOUCHED if held or name == root else NULL for name, held in roster.items()}
 
 
 def _version(store: SpecStore) -> dict[str, Any]:

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import difflib
 import hashlib
+import json
 from collections.abc import Iterable
 from contextlib import suppress
 from itertools import islice
 from types import TracebackType
-from typing import Callable, NamedTuple, Optional, Union
+from typing import Any, Callable, NamedTuple, Optional, Union
+
+import orjson
 
 from . import cache
 from ._pack import Pack
@@ -171,13 +174,13 @@ class ElementUnits:
     @property
     def process_ids(self) -> tuple[str, ...]:
         """The root, then the keys of `subprocess_specs` that hold a spec, in the caller's order."""
-        held = [key for key, has_spec in self._use().subprocess_ids() if has_spec]
+        held = [key for key, has_spec in self._roster().items() if has_spec]
         return tuple(dict.fromkeys([self.root, *held]))
 
     @property
     def subprocess_ids(self) -> tuple[str, ...]:
         """Every key of `subprocess_specs`, those that are null included, in the caller's order."""
-        return tuple(key for key, _ in self._use().subprocess_ids())
+        return tuple(self._roster())
 
     def element_ids(self, process_id: str) -> tuple[str, ...]:
         """The element ids of a process: each task spec's name and, where it differs, `bpmn_id`.
@@ -240,6 +243,17 @@ class ElementUnits:
             return self._use().spec_json(process_id)
         except KeyError:
             raise self._not_found(process_id) from None
+
+    def _roster(self) -> dict[str, bool]:
+        """Each of `subprocess_ids`, and whether it holds a spec."""
+        return self._use().subprocess_ids()
+
+    def _decoded(self, process_id: str) -> Any:
+        """One process spec as `json.loads` reads it. Raises UnitNotFound."""
+        text = self.spec_json(process_id)
+        # What orjson reads otherwise: as a float.
+        long_numbers = self._use().has_long_numbers(process_id)
+        return json.loads(text) if long_numbers else orjson.loads(text)
 
     def _use(self) -> Pack:
         pack = self._pack

@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import os
 import random
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -395,12 +396,13 @@ def test_every_id_is_in_the_directory_under_its_documented_hash(text: str) -> No
 
 @settings(max_examples=20)
 @given(strategies.texts())
-def test_a_spec_is_flagged_where_it_is_ascii(text: str) -> None:
+def test_a_spec_is_flagged_where_it_is_ascii_and_where_it_has_long_numbers(text: str) -> None:
     pack = Dissected(pack_of(text))
     for index in range(pack.header("processes")):
         chunk = pack.payload(pack.part(f"table {index // ENTRIES}"))
         flags = unpack_from("<I", chunk, index % ENTRIES * ENTRY + 28)[0]
-        assert flags == pack.payload(pack.part(f"spec {index}")).isascii()
+        spec = pack.payload(pack.part(f"spec {index}"))
+        assert flags == spec.isascii() + 2 * bool(re.search(rb"\d{19}", spec))
 
 
 def test_a_spec_that_is_not_the_ascii_it_is_said_to_be_is_refused() -> None:

@@ -190,6 +190,20 @@ def test_a_unit_holds_the_callers_own_bytes(text: str, defer: str) -> None:
                     assert value == workflow.last(key)
 
 
+NUMBERS = st.one_of(
+    st.from_regex(r"-?(0|[1-9][0-9]{0,40})(\.[0-9]{1,40})?([eE][+-]?[0-9]{1,2})?", fullmatch=True),
+    st.integers(-(2**70), 2**70).map(str),
+    st.sampled_from([2**63 - 1, 2**63, 2**64 - 1, 2**64, -(2**63), -(2**63) - 1]).map(str),
+)
+
+
+@given(st.lists(NUMBERS | st.from_regex(r"\A\"[0-9a-z ]{0,40}\"\Z"), max_size=5))
+def test_the_numbers_of_a_spec_are_read_as_json_reads_them(values: list[str]) -> None:
+    text = f'{{"name":"A","typename":"P","task_specs":{{}},"x":[{",".join(values)}]}}'
+    units = ElementUnits.from_json(f'{{"spec":{text},"subprocess_specs":{{}}}}')
+    assert repr(units._decoded("A")) == repr(json.loads(text))
+
+
 @given(strategies.workflows(), st.data())
 def test_a_unit_cached_again_keeps_its_specs_and_its_source(workflow: dict, data: Any) -> None:
     workflow.setdefault("serializer_version", "1.5")
