@@ -6,13 +6,14 @@ CORPUS ?= corpus
 export PYTHONPATH := $(CURDIR)
 
 .PHONY: help dev-env compile bindings tests run-integration-tests integration-tests fmt lint \
-	wheel installed demo corpus bench bench-quick bench-instructions clean
+	wheel installed docs demo corpus bench bench-quick bench-instructions clean
 
 help:
 	@echo "make demo     cache a workflow, run it on units, and show what was loaded"
 	@echo "make tests    build the extension and run all tests"
 	@echo "others: dev-env compile bindings integration-tests run-integration-tests fmt lint"
-	@echo "        bench bench-quick bench-instructions wheel installed clean corpus CORPUS=FOLDER"
+	@echo "        bench bench-quick bench-instructions wheel installed docs clean"
+	@echo "        corpus CORPUS=FOLDER"
 
 $(VENV)/made: pyproject.toml
 	$(PYTHON) -m venv $(VENV)
@@ -77,6 +78,15 @@ bench-quick: bindings $(VENV)/rival
 
 bench-instructions: bindings
 	$(BIN)/python benchmarks/instructions.py
+
+$(VENV)/for-docs: $(VENV)/made
+	$(BIN)/python -m pip install --quiet --group docs
+	touch $@
+
+# The documentation, in build/docs; a warning is an error. Needs Python 3.11 or newer.
+docs: bindings $(VENV)/for-docs
+	$(BIN)/sphinx-build --fail-on-warning --keep-going --fresh-env --quiet \
+		--builder html docs build/docs
 
 demo: bindings
 	$(BIN)/python examples/demo.py

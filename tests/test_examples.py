@@ -1,10 +1,8 @@
-"""What a newcomer runs: the code in the README, in its order, and the demo."""
+"""What a newcomer runs: the demo."""
 
 from __future__ import annotations
 
 import os
-import re
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -24,15 +22,6 @@ def run(*arguments: str, folder: Path) -> str:
     )
     assert done.returncode == 0, done.stderr
     return done.stdout
-
-
-def test_the_code_in_the_readme_runs_as_written(tmp_path: Path) -> None:
-    blocks = re.findall(r"```python\n(.*?)```", (TOP / "README.md").read_text(), re.DOTALL)
-    assert len(blocks) > 3
-    shutil.copytree(TOP / "examples", tmp_path / "examples")
-    (tmp_path / "readme.py").write_text("\n".join(blocks), encoding="utf-8")
-    run("readme.py", folder=tmp_path)
-    assert (tmp_path / "unit-cache").is_dir()
 
 
 def test_the_demo_loads_what_the_claim_reaches_and_nothing_else(tmp_path: Path) -> None:

@@ -1,0 +1,139 @@
+"""Every code block of the README and of `docs/` does what it says.
+
+A page is one session, in a folder of its own with `examples/` in it: its blocks run in their order
+and see what the earlier ones have left. What a block's language means:
+
+- `python`: it runs; where it is a session with `>>>`, it prints what it shows.
+- `console`: each line after `$` is a command; it runs, and prints what follows it.
+- `sh`: each line is a command, which runs.
+- `json`: it is JSON.
+- `text`: a picture or a message, which nobody runs.
+
+`...` stands for any output. Commands that would run these tests again, need a network or serve for
+ever are checked as far as that goes: `make` has the target, `pip` is asked for an extra that there
+is, `flask .. run` finds the application.
+"""
+
+from __future__ import annotations
+
+import doctest
+import json
+import os
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Optional
+
+import pytest
+from sybil import Document, Example
+from sybil.evaluators.doctest import OutputChecker
+from sybil.parsers.myst import CodeBlockParser, PythonCodeBlockParser
+from sybil.typing import Parser
+
+TOP = Path(__file__).parent.parent
+PAGES = [TOP / "README.md", TOP / "CONTRIBUTING.md", *sorted(TOP.glob("docs/**/*.md"))]
+PAGES = [page for page in PAGES if page.exists()]
+
+LOOSELY = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
+LANGUAGES = {"python", "console", "sh", "json", "text"}
+# Of MyST's directives, those that show no code that is written in the page itself.
+DIRECTIVES = {"toctree", "include", "literalinclude", "figure", "image", "eval-rst", "raw", "note"}
+
+
+def run(command: str) -> str:
+    """What a command of a page prints."""
+    words = shlex.split(command, comments=True)
+    if words[0] == "make":
+        targets = re.findall(r"^([\w-]+):", (TOP / "Makefile").read_text("utf-8"), re.MULTILINE)
+        assert {word for word in words[1:] if "=" not in word} <= set(targets), command
+        return ""
+    if words[:2] == ["pip", "install"]:
+        project = (TOP / "pyproject.toml").read_text("utf-8")
+        for extra in re.findall(r"\[(\w+)\]", command):
+            assert re.search(rf"^{extra} = \[", project, re.MULTILINE), command
+        return ""
+    if words[0] == "flask" and "run" in words:
+        words[words.index("run") :] = ["routes"]
+    if words[0] in ("python", "flask"):
+        words[:1] = [sys.executable] if words[0] == "python" else [sys.executable, "-m", "flask"]
+    beside = os.path.dirname(sys.executable)
+    done = subprocess.run(
+        words,
+        env={
+            **os.environ,
+            "PATH": os.pathsep.join([beside, os.environ.get("PATH", "")]),
+            "PYTHONPATH": os.pathsep.join(filter(None, sys.path)),
+            "PYTHONIOENCODING": "utf-8",
+        },
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        encoding="utf-8",
+        check=False,
+    )
+    assert done.returncode == 0, f"{command}\n{done.stdout}"
+    return done.stdout
+
+
+def commands(example: Example) -> None:
+    for line in example.parsed.replace("\\\n", "").splitlines():
+        if line.strip() and not line.startswith("#"):
+            run(line)
+
+
+def sessions(example: Example) -> Optional[str]:
+    """The first difference between what a console shows and what its commands print."""
+    text = str(example.parsed)
+    assert text.startswith("$ "), f"a console block must begin with a command: {text}"
+    for session in re.split(r"^\$ ", text, flags=re.MULTILINE)[1:]:
+        command, _, wanted = session.partition("\n")
+        printed = run(command)
+        if not OutputChecker().check_output(wanted, printed, LOOSELY):
+            return f"{command} prints\n{printed}\nand not\n{wanted}"
+    return None
+
+
+def is_json(example: Example) -> None:
+    json.loads(example.parsed)
+
+
+def nothing(example: Example) -> None:
+    pass
+
+
+PARSERS: list[Parser] = [
+    PythonCodeBlockParser(doctest_optionflags=LOOSELY),
+    CodeBlockParser("sh", commands),
+    CodeBlockParser("console", sessions),
+    CodeBlockParser("json", is_json),
+    CodeBlockParser("text", nothing),
+]
+
+
+by_page = pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(TOP).as_posix())
+
+
+@by_page
+def test_every_code_block_of_a_page_runs(
+    page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copytree(TOP / "examples", tmp_path / "examples")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    for example in Document.parse(str(page), *PARSERS):
+        example.evaluate()
+
+
+@by_page
+def test_no_code_block_of_a_page_is_of_a_kind_that_is_not_checked(page: Path) -> None:
+    fences = re.findall(r"^ *`{3,}(.*)$", page.read_text("utf-8"), re.MULTILINE)
+    opening, closing = fences[::2], fences[1::2]
+    assert set(closing) <= {""}
+    assert {kind.split("}")[0] for kind in opening} <= LANGUAGES | {f"{{{d}" for d in DIRECTIVES}
+
+
+def test_the_readme_is_a_session() -> None:
+    examples = list(Document.parse(str(TOP / "README.md"), *PARSERS))
+    assert len(examples) > 5
