@@ -54,10 +54,12 @@ class Specs(dict):
             self[name] = registry.restore(spec)
         return registry.restore(unit["spec"])
 
-    def __contains__(self, name: object) -> bool:
-        if not super().__contains__(name):
-            self[name] = self.fetch(name)
-        return True
+    def __missing__(self, process_id: str) -> object:
+        self[process_id] = spec = self.fetch(process_id)
+        return spec
+
+    def __contains__(self, process_id: object) -> bool:
+        return True  # SpiffWorkflow 3.2 asks before it looks
 
 
 def run(specs: Specs, amount: int) -> BpmnWorkflow:
