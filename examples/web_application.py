@@ -65,7 +65,8 @@ class Store:
     def deploy(self, bpmn: str, process: str) -> str:
         """Parse a diagram and store it, as the newest version of its process; the key of it."""
         parser = BpmnParser()
-        parser.add_bpmn_file(bpmn)
+        with open(bpmn, "rb") as diagram:  # not by its path, which would be in the specs
+            parser.add_bpmn_io(diagram, os.path.basename(bpmn))
         specs = parser.get_subprocess_specs(process)
         spec_json = json.dumps(
             {

@@ -29,9 +29,11 @@ def worker(folder: Path) -> Any:
     return module.create_app(folder).test_client()
 
 
-def deploy(client: Any, diagram: Path = ORDERS) -> None:
+def deploy(client: Any, diagram: Path = ORDERS) -> str:
+    """Deploys orders; what is told of it, the key."""
     done = client.application.test_cli_runner().invoke(args=["deploy", str(diagram), "order"])
     assert done.exit_code == 0, done.output
+    return str(done.output)
 
 
 def start(client: Any, customer: str) -> Any:
@@ -91,6 +93,22 @@ def test_an_instance_goes_on_with_the_version_it_was_started_with(tmp_path: Path
     for _ in range(4):
         ended = [do_next(client, number) for number in (old, new)]
     assert [instance["data"]["price"] for instance in ended] == [36, 60]
+
+
+def test_a_model_has_the_same_key_wherever_it_is_deployed_from(tmp_path: Path) -> None:
+    elsewhere = tmp_path / ORDERS.name
+    shutil.copy(ORDERS, elsewhere)
+    assert deploy(worker(tmp_path)) == deploy(worker(tmp_path), elsewhere)
+
+
+def test_a_version_that_is_deployed_again_is_the_newest(tmp_path: Path) -> None:
+    client = worker(tmp_path)
+    first = deploy(client)
+    dearer = tmp_path / ORDERS.name
+    dearer.write_text(ORDERS.read_text("utf-8").replace("12 * pieces", "20 * pieces"), "utf-8")
+    assert deploy(client, dearer) != first
+    assert deploy(client) == first
+    assert run_an_order(tmp_path)["price"] == 36
 
 
 def test_a_cache_that_is_lost_is_filled_again(tmp_path: Path) -> None:
