@@ -6,11 +6,7 @@ backticks and indented examples; `show_indented` is all that reStructuredText ne
 
 from __future__ import annotations
 
-import sys
-from pathlib import Path
 from typing import Any
-
-sys.path.insert(0, str(Path(__file__).parent.parent))
 
 from spiff_element_units import __version__
 
