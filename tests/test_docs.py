@@ -128,7 +128,7 @@ def test_every_code_block_of_a_page_runs(
 
 @by_page
 def test_no_code_block_of_a_page_is_of_a_kind_that_is_not_checked(page: Path) -> None:
-    fences = re.findall(r"^ *`{3,}(.*)$", page.read_text("utf-8"), re.MULTILINE)
+    fences = re.findall(r"^ *(?:`{3,}|~{3,})(.*)$", page.read_text("utf-8"), re.MULTILINE)
     opening, closing = fences[::2], fences[1::2]
     assert set(closing) <= {""}
     assert {kind.split("}")[0] for kind in opening} <= LANGUAGES | {f"{{{d}" for d in DIRECTIVES}
