@@ -34,7 +34,9 @@ from sybil.parsers.myst import CodeBlockParser, PythonCodeBlockParser
 from sybil.typing import Parser
 
 TOP = Path(__file__).parent.parent
-PAGES = [TOP / "README.md", TOP / "CONTRIBUTING.md", *sorted(TOP.glob("docs/**/*.md"))]
+PACKAGE = TOP / "spiff_element_units"
+CONTRIBUTING = TOP / "CONTRIBUTING.md"
+PAGES = [TOP / "README.md", CONTRIBUTING, *sorted(TOP.glob("docs/**/*.md"))]
 PAGES = [page for page in PAGES if page.exists()]
 
 LOOSELY = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
@@ -137,3 +139,13 @@ def test_no_code_block_of_a_page_is_of_a_kind_that_is_not_checked(page: Path) ->
 def test_the_readme_is_a_session() -> None:
     examples = list(Document.parse(str(TOP / "README.md"), *PARSERS))
     assert len(examples) > 5
+
+
+@pytest.mark.skipif(CONTRIBUTING not in PAGES, reason="an sdist does not have it")
+def test_contributing_says_of_every_module_what_it_is_for() -> None:
+    sources = {path for kind in ("py", "pyx", "pxd") for path in PACKAGE.glob(f"*.{kind}")}
+    named = re.findall(r"^ {6}(\S+) ", CONTRIBUTING.read_text("utf-8"), re.MULTILINE)
+    described = {path for name in named for path in PACKAGE.glob(name)}
+    # A declaration file is that of the module of its name.
+    described |= {path.with_suffix(".pxd") for path in described}
+    assert sources <= described
