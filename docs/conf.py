@@ -6,6 +6,7 @@ backticks and indented examples; `show_indented` is all that reStructuredText ne
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 from spiff_element_units import __version__
@@ -18,6 +19,9 @@ version = release = __version__
 extensions = ["myst_parser", "sphinx.ext.autodoc"]
 myst_enable_extensions = ["colon_fence"]
 myst_heading_anchors = 3
+
+if not (Path(__file__).parent.parent / "SECURITY.md").exists():
+    exclude_patterns = ["project/security.md"]
 
 html_theme = "furo"
 html_static_path = ["static"]
