@@ -6,19 +6,19 @@ CORPUS ?= corpus
 export PYTHONPATH := $(CURDIR)
 
 .PHONY: help dev-env compile bindings tests run-integration-tests integration-tests fmt lint \
-	wheel installed docs demo corpus bench bench-quick bench-instructions clean
+	wheel installed docs demo corpus bench bench-quick bench-instructions wheels clean
 
 help:
 	@echo "make demo     cache a workflow, run it on units, and show what was loaded"
 	@echo "make tests    build the extension and run all tests"
 	@echo "others: dev-env compile bindings integration-tests run-integration-tests fmt lint"
-	@echo "        bench bench-quick bench-instructions wheel installed docs clean"
+	@echo "        bench bench-quick bench-instructions wheel installed docs wheels clean"
 	@echo "        corpus CORPUS=FOLDER"
 
 $(VENV)/made: pyproject.toml
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade "pip>=25.1"
-	$(BIN)/python -m pip install --quiet --group test --group lint --group build orjson
+	$(BIN)/python -m pip install --quiet --group test --group lint --group build --group dist orjson
 	$(BIN)/python -m pip install --quiet --no-deps \
 		'spiff-arena-common>=0.1.50; python_version >= "3.10"'
 	touch $@
@@ -52,8 +52,18 @@ lint: bindings
 	PATH="$(abspath $(BIN)):$$PATH" cython-lint --max-line-length 100 spiff_element_units
 	$(BIN)/mypy
 
+# The sdist and a wheel for PYTHON, repaired and checked.
 wheel: dev-env
-	$(BIN)/python -m build --outdir dist .
+	rm -rf dist
+	$(BIN)/nox --session wheel --force-python "$(PYTHON)"
+	$(BIN)/validate-pyproject pyproject.toml
+	$(BIN)/check-manifest --no-build-isolation
+	$(BIN)/pyroma --min 9 .
+
+# The same for every Python that is found.
+wheels: dev-env
+	rm -rf dist
+	$(BIN)/nox --session wheel
 
 # What a user has: the wheel in an environment of its own, away from the tree.
 installed: export PYTHONPATH =
@@ -95,4 +105,4 @@ corpus: bindings
 	$(BIN)/python tests/corpus.py "$(CORPUS)"
 
 clean:
-	rm -rf build dist $(VENV) *.egg-info spiff_element_units/*.so
+	rm -rf build dist .nox $(VENV) *.egg-info spiff_element_units/*.so

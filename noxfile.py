@@ -1,0 +1,122 @@
+"""Wheels and their tests, for every Python that is found here.
+
+`wheel` builds the sdist and, from it, a wheel, repairs that and checks both; they are in `dist/`.
+`tests` builds a wheel and runs the sdist's tests against it, away from the tree. `minimums` does so
+with the oldest of everything that pyproject.toml allows. A Python that is not found is skipped.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import tarfile
+from pathlib import Path
+
+import nox
+
+PYTHONS = ["3.9", "3.10", "3.11", "3.12", "3.13", "3.14", "3.14t"]
+DIST = Path("dist")
+PYPROJECT = nox.project.load_toml("pyproject.toml")
+TEST = nox.project.dependency_groups(PYPROJECT, "test")
+
+nox.needs_version = ">=2025.2.9"
+nox.options.sessions = ["tests"]
+nox.options.error_on_missing_interpreters = False
+
+# What a user has: nothing of this tree.
+os.environ.pop("PYTHONPATH", None)
+
+# The names that pyenv puts on the path run only what it is told of.
+if shutil.which("pyenv"):
+    installed = subprocess.run(["pyenv", "versions", "--bare"], stdout=subprocess.PIPE, check=True)
+    os.environ.setdefault("PYENV_VERSION", ":".join(installed.stdout.decode().split()))
+
+
+# Where the tools are that nox itself is installed with.
+HERE = {"PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])}
+
+
+def run_here(session: nox.Session, *arguments: str, silent: bool = False) -> None:
+    """Run Python in the environment of nox itself."""
+    session.run(sys.executable, *arguments, env=HERE, external=True, silent=silent)
+
+
+def build_sdist(session: nox.Session) -> Path:
+    """Build the sdist."""
+    folder = Path(session.create_tmp()) / "sdist"
+    shutil.rmtree(folder, ignore_errors=True)
+    run_here(session, "-m", "build", "--sdist", "--outdir", str(folder), ".", silent=True)
+    (sdist,) = folder.iterdir()
+    return sdist
+
+
+def build_wheel(session: nox.Session, sdist: Path, *options: str) -> Path:
+    """Build a wheel from the sdist and repair it to the oldest tag that its symbols allow."""
+    folder = Path(session.create_tmp()) / "wheel"
+    shutil.rmtree(folder, ignore_errors=True)
+    session.run(
+        *("python", "-m", "pip", "wheel", "--quiet", "--no-deps", "--no-cache-dir", *options),
+        *("--wheel-dir", str(folder), str(sdist)),
+    )
+    (wheel,) = folder.iterdir()
+    if sys.platform == "linux":
+        repaired = folder / "repaired"
+        run_here(session, "-m", "auditwheel", "repair", "--wheel-dir", str(repaired), str(wheel))
+        (wheel,) = repaired.iterdir()
+    return wheel
+
+
+def unpack_tests(session: nox.Session, sdist: Path) -> Path:
+    """The folder of the unpacked sdist, without the package."""
+    folder = Path(session.create_tmp()) / "unpacked"
+    shutil.rmtree(folder, ignore_errors=True)
+    with tarfile.open(sdist) as archive:
+        archive.extractall(folder)
+    (top,) = folder.iterdir()
+    shutil.rmtree(top / "spiff_element_units")
+    return top
+
+
+def run_tests(session: nox.Session, sdist: Path) -> None:
+    """Run the tests of an sdist against what is installed."""
+    session.chdir(unpack_tests(session, sdist))
+    session.run("pytest", *session.posargs)
+
+
+@nox.session(python=PYTHONS)
+def wheel(session: nox.Session) -> None:
+    """Build the sdist and a wheel, and check them."""
+    session.install("pip>=25.1")
+    sdist = build_sdist(session)
+    built = build_wheel(session, sdist)
+    run_here(session, "-m", "twine", "check", "--strict", str(sdist), str(built))
+    run_here(session, "tools/check_dist.py", str(sdist), str(built))
+    DIST.mkdir(exist_ok=True)
+    for path in (sdist, built):
+        session.log(f"built {shutil.copy(path, DIST)}")
+
+
+@nox.session(python=PYTHONS)
+def tests(session: nox.Session) -> None:
+    """Run the sdist's tests against the wheel."""
+    session.install("pip>=25.1")
+    sdist = build_sdist(session)
+    session.install(f"{build_wheel(session, sdist)}[spiff]", *TEST)
+    if session.python != "3.9":
+        # It asks for one prerelease of SpiffWorkflow.
+        session.install("--no-deps", "spiff-arena-common>=0.1.50")
+    run_tests(session, sdist)
+
+
+@nox.session(python=PYTHONS, venv_backend="uv")
+def minimums(session: nox.Session) -> None:
+    """Build, install and test with the oldest of everything that is allowed."""
+    oldest = ("--resolution", "lowest-direct")
+    session.install("pip")
+    session.install(*oldest, *PYPROJECT["build-system"]["requires"])
+    sdist = build_sdist(session)
+    built = build_wheel(session, sdist, "--no-build-isolation", "--no-index")
+    session.install(*oldest, f"{built}[spiff]", *PYPROJECT["project"]["dependencies"], *TEST)
+    run_tests(session, sdist)

@@ -1,0 +1,88 @@
+"""Check that an sdist and wheels hold what they should and nothing else: `check_dist.py FILE..`.
+
+An sdist: the package's sources, its tests and what those read, nothing generated. A wheel: compiled
+modules, their stubs and `py.typed`, no sources of the compiled modules, no tests. A compiled module
+of Linux is stripped and small.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+import tarfile
+import zipfile
+from io import BytesIO
+from pathlib import Path
+
+from elftools.elf.elffile import ELFFile
+
+PACKAGE = "spiff_element_units"
+LARGEST = 300_000  # bytes of a compiled module
+
+SDIST = re.compile(
+    rf"(PKG-INFO|setup\.(py|cfg)|pyproject\.toml|MANIFEST\.in|LICENSE|README\.md|CHANGELOG\.md"
+    rf"|{PACKAGE}\.egg-info/[^/]+"
+    rf"|{PACKAGE}/(\w+\.(py|pyx|pxd|pyi)|py\.typed)"
+    rf"|examples/\w+\.(py|bpmn)"
+    rf"|tests/(\w+/)?\w+\.(py|bpmn|dmn))"
+)
+
+
+def sources() -> list[Path]:
+    return sorted((Path(__file__).parent.parent / PACKAGE).iterdir())
+
+
+def named(*suffixes: str) -> set[str]:
+    """The files of the package in the tree."""
+    return {f"{PACKAGE}/{path.name}" for path in sources() if path.suffix in suffixes}
+
+
+def check_sdist(path: Path) -> None:
+    with tarfile.open(path) as archive:
+        names = [member.name.partition("/")[2] for member in archive if member.isfile()]
+    for name in names:
+        assert SDIST.fullmatch(name), f"{path.name} holds {name}"
+    wanted = named(".py", ".pyx", ".pxd", ".pyi", ".typed") | {"LICENSE", "README.md", "setup.py"}
+    assert not wanted - set(names), f"{path.name} lacks {wanted - set(names)}"
+    assert sum(name.startswith("tests/test_") for name in names) > 20, f"{path.name} lacks tests"
+
+
+def check_extension(wheel: str, name: str, content: bytes) -> None:
+    """Check a compiled module, and say what it takes."""
+    print(f"{wheel}: {name} {len(content):,} bytes")
+    assert len(content) < LARGEST, f"{name} has {len(content):,} bytes"
+    if content.startswith(b"\x7fELF"):
+        sections = {section.name for section in ELFFile(BytesIO(content)).iter_sections()}
+        left = {section for section in sections if section.startswith((".symtab", ".debug"))}
+        assert not left, f"{name} is not stripped: it has {', '.join(sorted(left))}"
+
+
+def check_wheel(path: Path) -> None:
+    with zipfile.ZipFile(path) as archive:
+        held = {name: archive.read(name) for name in archive.namelist() if name[-1] != "/"}
+    info = re.compile(
+        rf"{PACKAGE}-[^/]+\.dist-info/(METADATA|WHEEL|RECORD|top_level\.txt|licenses/LICENSE)"
+    )
+    left = {name for name in held if not info.fullmatch(name)}
+    assert len(held) - len(left) == 5, f"{path.name} lacks something of its .dist-info"
+    compiled = {name for name in left if name.endswith((".so", ".pyd"))}
+    modules = {name.partition(".")[0] for name in compiled}
+    assert modules == {name.partition(".")[0] for name in named(".pyx")}, sorted(compiled)
+    assert modules == {name.partition(".")[0] for name in left if name.endswith(".pyi")}
+    wanted = named(".py", ".pyi", ".typed")
+    assert left - compiled == wanted, f"{path.name}: {sorted((left - compiled) ^ wanted)}"
+    for name in sorted(compiled):
+        check_extension(path.name, name, held[name])
+    if "linux" in path.name:
+        assert "manylinux" in path.name or "musllinux" in path.name, f"{path.name} is not repaired"
+
+
+def main(paths: list[str]) -> None:
+    assert paths, __doc__
+    for path in map(Path, paths):
+        check_wheel(path) if path.suffix == ".whl" else check_sdist(path)
+        print(f"{path.name} holds what it should")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
