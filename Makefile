@@ -51,6 +51,10 @@ lint: bindings
 	$(BIN)/ruff format --check .
 	PATH="$(abspath $(BIN)):$$PATH" cython-lint --max-line-length 100 spiff_element_units
 	$(BIN)/mypy
+	$(BIN)/pyright
+	$(BIN)/python -m mypy.stubtest --mypy-config-file pyproject.toml --ignore-missing-stub \
+		--ignore-disjoint-bases --allowlist tools/stubtest.allow --ignore-unused-allowlist \
+		$(patsubst spiff_element_units/%.pyx,spiff_element_units.%,$(wildcard spiff_element_units/*.pyx))
 
 # The sdist and a wheel for PYTHON, repaired and checked.
 wheel: dev-env

@@ -9,6 +9,7 @@ A small claim passes through a few of them, and only those are loaded.
 import json
 import tempfile
 from pathlib import Path
+from typing import Any
 
 from SpiffWorkflow.bpmn.serializer import BpmnWorkflowSerializer
 from SpiffWorkflow.bpmn.workflow import BpmnWorkflow
@@ -36,14 +37,14 @@ def workflow_spec_json() -> str:
     )
 
 
-class Specs(dict):
+class Specs(dict[str, Any]):
     """The subprocess specs of a running workflow: each is fetched when the engine asks for it."""
 
     def __init__(self, cache_dir: str, cache_key: str) -> None:
         self.place = (cache_dir, cache_key)
         self.loaded: list[tuple[str, list[str], int]] = []
 
-    def fetch(self, process_id: str) -> object:
+    def fetch(self, process_id: str) -> Any:
         """The spec of a process. What it embeds comes with it."""
         text = spiff_element_units.workflow_from_cached_element_unit(
             *self.place, process_id, process_id
@@ -54,7 +55,7 @@ class Specs(dict):
             self[name] = registry.restore(spec)
         return registry.restore(unit["spec"])
 
-    def __missing__(self, process_id: str) -> object:
+    def __missing__(self, process_id: str) -> Any:
         self[process_id] = spec = self.fetch(process_id)
         return spec
 
@@ -85,7 +86,7 @@ def main() -> None:
     total = sum(size for _, _, size in specs.loaded)
     print(f"{'together':<28}{total:>8,}")
     print(f"{'the whole would have been':<28}{whole:>8,}")
-    print(f"\nThe claim is settled: {workflow.last_task.data['transfer']}")
+    print(f"\nThe claim is settled: {workflow.data['transfer']}")
     print(
         f"Started with {specs.loaded[0][2] / whole:.0%} of the workflow, used {total / whole:.0%}."
     )

@@ -17,11 +17,14 @@ import sqlite3
 import subprocess
 import sys
 import tempfile
+from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 from SpiffWorkflow.bpmn.parser.BpmnParser import BpmnParser
 from SpiffWorkflow.bpmn.serializer import BpmnWorkflowSerializer
+from SpiffWorkflow.bpmn.workflow import BpmnWorkflow
 from SpiffWorkflow.util.task import TaskState
 
 from spiff_element_units import ElementUnits
@@ -32,7 +35,7 @@ BPMN = Path(__file__).with_name("orders.bpmn")
 KEY = "orders, version 1"
 
 
-def deploy(folder):
+def deploy(folder: Path) -> None:
     """Parses the diagrams once and caches them. Nothing else here needs the parser."""
     parser = BpmnParser()
     parser.add_bpmn_file(str(BPMN))
@@ -48,7 +51,7 @@ def deploy(folder):
     print(f"deployed {len(specs) + 1} processes")
 
 
-def start(loader, database, customer, pieces):
+def start(loader: SpecLoader, database: sqlite3.Connection, customer: str, pieces: str) -> None:
     """A new instance, up to its first human task."""
     workflow = loader.start("order")
     workflow.task_tree.data.update(customer=customer, pieces=int(pieces))
@@ -58,7 +61,7 @@ def start(loader, database, customer, pieces):
     print(f"order {number} started, {len(state)} characters of state")
 
 
-def list_instances(loader, database):
+def list_instances(loader: SpecLoader, database: sqlite3.Connection) -> None:
     """What each instance waits for."""
     for number, state in database.execute("SELECT id, state FROM instances").fetchall():
         workflow = loader.resume(state)
@@ -68,7 +71,7 @@ def list_instances(loader, database):
     print(f"restored {', '.join(loader.kept)}, of {len(loader.units.process_ids)} processes")
 
 
-def work(loader, database):
+def work(loader: SpecLoader, database: sqlite3.Connection) -> None:
     """The next human task of each instance, and what the engine can do after it."""
     for number, state in database.execute("SELECT id, state FROM instances").fetchall():
         workflow = loader.resume(state)
@@ -81,12 +84,12 @@ def work(loader, database):
         )
 
 
-def human_tasks(workflow):
+def human_tasks(workflow: BpmnWorkflow) -> list[Any]:
     """The tasks that people have to do now."""
     return [task for task in workflow.get_tasks(state=TaskState.READY) if task.task_spec.manual]
 
 
-def demonstrate():
+def demonstrate() -> None:
     """All commands, each in a process of its own."""
     with tempfile.TemporaryDirectory() as folder:
         for command in (
@@ -103,11 +106,15 @@ def demonstrate():
             subprocess.run([sys.executable, __file__, folder, *command], check=True)
 
 
-def main(arguments):
+def main(arguments: list[str]) -> None:
     """Does what the command line asks for."""
     if not arguments:
         return demonstrate()
-    commands = {"start": start, "list": list_instances, "work": work}
+    commands: dict[str, Callable[..., None]] = {
+        "start": start,
+        "list": list_instances,
+        "work": work,
+    }
     folder, command, rest = Path(arguments[0]), "".join(arguments[1:2]), arguments[2:]
     if command == "deploy":
         return deploy(folder)

@@ -84,8 +84,12 @@ def test_the_keyword_of_the_earlier_version_is_taken_too(tmp_path: Path) -> None
 
 
 def test_type_hints_can_be_had_at_run_time() -> None:
-    for function in (cache_element_units_for_workflow, workflow_from_cached_element_unit):
-        assert typing.get_type_hints(function)["cache_key"] is str
+    cache = typing.get_type_hints(cache_element_units_for_workflow)
+    get = typing.get_type_hints(workflow_from_cached_element_unit)
+    directory = typing.Union[str, os.PathLike[str]]
+    nothing, text = type(None), typing.Union[str, bytes]
+    assert list(cache.values()) == [directory, str, text, bool, nothing]
+    assert list(get.values()) == [directory, str, str, str, str]
 
 
 def test_the_text_may_be_given_by_the_keyword_that_the_earlier_version_had(tmp_path: Path) -> None:
