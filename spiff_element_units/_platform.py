@@ -6,11 +6,13 @@ test can take the other branch on any machine.
 
 from __future__ import annotations
 
+import errno
+import ntpath
 import os
 import time
 from contextlib import suppress
 from types import ModuleType
-from typing import Optional
+from typing import Any, Callable, Optional
 
 fcntl: Optional[ModuleType]
 try:
@@ -33,15 +35,53 @@ CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | _OPEN | NO_FOLLOW
 # file be replaced while it is open: files are read whole there and closed at once.
 READS_AT = hasattr(os, "pread")
 
+# The characters of the longest path that Windows takes as it is (MAX_PATH, less the end mark);
+# None where the system itself tells what is too long.
+LONGEST_PATH = 259 if WINDOWS else None
+
 # How often something that another process is in the middle of is tried again, and the seconds
 # between.
 PATIENCE = 50
 PAUSE = 0.01
 
 
+def reachable(directory: str, below: int) -> str:
+    """A directory in a form in which paths that are `below` characters longer can be used too."""
+    if LONGEST_PATH is None or directory.startswith(("\\\\?\\", "\\\\.\\")):
+        return directory
+    whole = ntpath.abspath(directory)
+    if len(whole) + below <= LONGEST_PATH:
+        return directory
+    return f"\\\\?\\UNC{whole[1:]}" if whole.startswith("\\\\") else f"\\\\?\\{whole}"
+
+
 def in_use(error: OSError) -> bool:
     """Whether a file cannot be removed or renamed because somebody has it open."""
     return WINDOWS and isinstance(error, PermissionError)
+
+
+def _patiently(do: Callable[..., Any], *arguments: Any) -> Any:
+    """Do something with a file; on Windows, wait for others that have it open or rename it."""
+    for _ in range(PATIENCE if WINDOWS else 0):
+        try:
+            return do(*arguments)
+        except PermissionError:
+            time.sleep(PAUSE)
+    return do(*arguments)
+
+
+def open_to_read(path: str, *, follow: bool) -> int:
+    """Open a file that may be replaced or removed meanwhile, a symbolic link only to `follow` it.
+
+    Raises IsADirectoryError for a directory, where the system opens none.
+    """
+    try:
+        file: int = _patiently(os.open, path, READ | (0 if follow else NO_FOLLOW))
+    except PermissionError as error:
+        if WINDOWS and os.path.isdir(path):
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), path) from error
+        raise
+    return file
 
 
 def open_to_lock(path: str) -> int:
@@ -97,22 +137,12 @@ def touch(file: int, path: str) -> None:
 
 def unlink(path: str) -> None:
     """Remove a file; on Windows, wait for readers that have it open."""
-    for _ in range(PATIENCE if WINDOWS else 0):
-        try:
-            return os.unlink(path)
-        except PermissionError:
-            time.sleep(PAUSE)
-    os.unlink(path)
+    _patiently(os.unlink, path)
 
 
 def replace(source: str, target: str) -> None:
     """Rename over what is there; on Windows, wait for readers that have it open."""
-    for _ in range(PATIENCE if WINDOWS else 0):
-        try:
-            return os.replace(source, target)
-        except PermissionError:
-            time.sleep(PAUSE)
-    os.replace(source, target)
+    _patiently(os.replace, source, target)
 
 
 def put_back(source: str, target: str) -> None:
@@ -129,7 +159,15 @@ def put_back(source: str, target: str) -> None:
 
 
 def sync_file(file: int) -> None:
-    """Return when what was written to the file is on the disk."""
+    """Return when what was written to the file is on the disk.
+
+    On macOS `fsync` leaves it in the drive's own cache; where the file system has nothing better,
+    so does this.
+    """
+    with suppress(OSError):
+        if hasattr(fcntl, "F_FULLFSYNC"):
+            fcntl.fcntl(file, fcntl.F_FULLFSYNC)
+            return
     os.fsync(file)
 
 
@@ -139,6 +177,6 @@ def sync_directory(path: str) -> None:
         return
     file = os.open(path, os.O_RDONLY | _OPEN)
     try:
-        os.fsync(file)
+        sync_file(file)
     finally:
         os.close(file)

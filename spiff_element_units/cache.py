@@ -32,6 +32,8 @@ CacheDir = Union[str, os.PathLike[str]]
 
 _Parts = Iterable[Union[bytes, memoryview]]
 
+# Characters from the cache directory to the end of a temporary file's path.
+_LONGEST_BELOW = len(f"/{LAYOUT}/00/{64 * '0'}.pack.{8 * '0'}-{16 * '0'}.tmp")
 _ATTEMPTS = 10  # to write a pack whose temporary file is removed meanwhile
 # What is told where a file or a directory is removed under way: the second by a file server, the
 # third by `os.makedirs`.
@@ -52,9 +54,13 @@ class PackFile:
         self.path = path
         if not follow and os.path.islink(path):
             raise CorruptPack(f"{path!r} is a symbolic link; remove it and cache again")
-        self._fd = os.open(path, _platform.READ | (0 if follow else _platform.NO_FOLLOW))
-        self.status = os.fstat(self._fd)
-        if not stat.S_ISREG(self.status.st_mode):
+        try:
+            self._fd = _platform.open_to_read(path, follow=follow)
+            self.status = os.fstat(self._fd)
+            regular = stat.S_ISREG(self.status.st_mode)
+        except IsADirectoryError:
+            regular = False
+        if not regular:
             raise CorruptPack(f"{path!r} is not a regular file; remove it and cache again")
         self._content = None if _platform.READS_AT else self._read_whole()
 
@@ -114,7 +120,7 @@ def directory_path(cache_dir: CacheDir) -> str:
         raise TypeError(f"cache_dir must be a str or a path of str, not {type(directory).__name__}")
     if not directory:
         raise CacheError("cache_dir is empty; name a directory ('.' is the current one)")
-    return directory
+    return _platform.reachable(directory, _LONGEST_BELOW)
 
 
 def pack_name(cache_key: str) -> str:
@@ -192,7 +198,7 @@ def holds(cache_dir: CacheDir, cache_key: str, digest: bytes, *, durable: bool =
         return False
     if durable:
         try:
-            _sync_stored(cache_dir, file.path)
+            _sync_stored(file.path)
         except OSError as error:
             raise CacheError(f"cannot sync the pack {file.path!r}: {error}") from error
     return True
@@ -209,22 +215,22 @@ def publish(cache_dir: CacheDir, cache_key: str, pack: Pack, *, durable: bool = 
     path = pack_path(cache_dir, cache_key)
     parts = (pack.header(str.__str__(cache_key)), pack.body_bytes())
     try:
-        _write_until_it_stays(cache_dir, path, parts, durable)
+        _write_until_it_stays(path, parts, durable)
     except (OSError, ValueError) as error:
         raise CacheError(f"cannot write the pack {path!r}: {error}") from error
 
 
-def _write_until_it_stays(cache_dir: CacheDir, path: str, parts: _Parts, durable: bool) -> None:
+def _write_until_it_stays(path: str, parts: _Parts, durable: bool) -> None:
     """Write a pack; again where its temporary file or the directory is removed under way."""
     for attempt in range(1, _ATTEMPTS + 1):
         try:
-            return _write(cache_dir, path, parts, durable)
+            return _write(path, parts, durable)
         except OSError as error:
             if error.errno not in _REMOVED or attempt == _ATTEMPTS:
                 raise
 
 
-def _write(cache_dir: CacheDir, path: str, parts: _Parts, durable: bool) -> None:
+def _write(path: str, parts: _Parts, durable: bool) -> None:
     temporary = temporary_path(path)
     file, made = _create(path, temporary)
     try:
@@ -246,7 +252,7 @@ def _write(cache_dir: CacheDir, path: str, parts: _Parts, durable: bool) -> None
             os.unlink(temporary)
         raise
     if durable:
-        _sync_directories(cache_dir, path, made)
+        _sync_directories(path, made)
 
 
 @contextmanager
@@ -292,21 +298,22 @@ def _make_directory(directory: str) -> list[str]:
     return parents
 
 
-def _sync_directories(cache_dir: CacheDir, path: str, others: list[str]) -> None:
+def _sync_directories(path: str, others: list[str]) -> None:
     """Sync every directory between the cache's own and the pack, and some others."""
     shard = os.path.dirname(path)
-    for directory in dict.fromkeys([shard, os.path.dirname(shard), os.fspath(cache_dir), *others]):
+    layout = os.path.dirname(shard)
+    for directory in dict.fromkeys([shard, layout, os.path.dirname(layout), *others]):
         _platform.sync_directory(directory)
 
 
-def _sync_stored(cache_dir: CacheDir, path: str) -> None:
+def _sync_stored(path: str) -> None:
     """Sync a pack that another process may have stored without."""
     file = os.open(path, _platform.SYNC | _platform.NO_FOLLOW)
     try:
         _platform.sync_file(file)
     finally:
         os.close(file)
-    _sync_directories(cache_dir, path, [])
+    _sync_directories(path, [])
 
 
 def _reason(error: BaseException) -> str:

@@ -1,6 +1,11 @@
-"""What all tests share: how long hypothesis looks for a counterexample."""
+"""What tests share: how long hypothesis looks for a counterexample, and a Windows to simulate."""
 
+import os
+
+import pytest
 from hypothesis import HealthCheck, settings
+
+from spiff_element_units import _platform
 
 settings.register_profile(
     "moderate",
@@ -9,3 +14,16 @@ settings.register_profile(
     suppress_health_check=[HealthCheck.too_slow],
 )
 settings.load_profile("moderate")
+
+
+@pytest.fixture
+def windows(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What Windows lacks is lacking."""
+    monkeypatch.setattr(_platform, "WINDOWS", True)
+    monkeypatch.setattr(_platform, "READS_AT", False)
+    monkeypatch.setattr(_platform, "NO_FOLLOW", 0)
+    monkeypatch.setattr(_platform, "SYNC", os.O_RDWR)
+    monkeypatch.setattr(_platform, "fcntl", None)
+    monkeypatch.setattr(_platform, "PAUSE", 0)
+    monkeypatch.setattr(os, "supports_fd", set())
+    monkeypatch.delattr(os, "pread", raising=False)

@@ -11,6 +11,7 @@ import json
 import os
 import signal
 import sys
+import tempfile
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -19,11 +20,27 @@ from typing import Any, Callable
 
 import pytest
 
-from spiff_element_units import ElementUnits
+from spiff_element_units import ElementUnits, _platform
 
 needs_fork = pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 needs_root = pytest.mark.skipif(
     not hasattr(os, "geteuid") or os.geteuid() != 0, reason="only root can mount and be another"
+)
+
+
+def _may_link() -> bool:
+    """Whether symbolic links can be made: Windows lets developers and administrators."""
+    with tempfile.TemporaryDirectory() as folder:
+        try:
+            os.symlink(folder, os.path.join(folder, "link"))
+        except OSError:
+            return False
+    return True
+
+
+needs_links = pytest.mark.skipif(not _may_link(), reason="may not make symbolic links")
+needs_open_files_removed = pytest.mark.skipif(
+    os.name == "nt", reason="Windows removes no file that is open"
 )
 
 NOBODY = 65534
@@ -170,7 +187,7 @@ def writer_at_work(directory: Path, key: str, mark: str) -> Iterator[Child]:
                 written.tell()
                 signal.pause()
 
-            os.fsync = waiting
+            _platform.sync_file = waiting
             ElementUnits.from_json(text(mark)).save(directory, key, durable=True)
 
         child = Child(work)

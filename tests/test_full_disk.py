@@ -30,7 +30,7 @@ from spiff_element_units import (
 )
 from spiff_element_units.cache import pack_path
 
-resource = pytest.importorskip("resource")
+resource = pytest.importorskip("resource", reason="needs the limits and errors of POSIX")
 
 
 def put(directory: Path, mark: str, filling: int = 0, **options: Any) -> None:

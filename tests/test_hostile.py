@@ -321,7 +321,7 @@ def test_hints_and_messages_show_what_is_not_printable_as_an_escape(tmp_path: Pa
 
 # Files
 
-needs_posix = pytest.mark.skipif(os.name != "posix", reason="needs POSIX")
+needs_posix = pytest.mark.skipif(os.name != "posix", reason="needs modes, links and pipes of POSIX")
 
 
 @needs_posix
@@ -439,7 +439,7 @@ def test_a_temporary_file_that_is_a_link_or_a_pipe_is_left_alone(tmp_path: Path)
 
 NOT_FILES: list[Callable[[Path], Any]] = [
     lambda path: path.mkdir(),
-    os.mkfifo,
+    getattr(os, "mkfifo", lambda path: None),
     lambda path: path.symlink_to("/dev/zero"),
     lambda path: path.symlink_to("/dev/null"),
     lambda path: path.symlink_to(path),
@@ -490,6 +490,7 @@ def as_pack(directory: Path, content: bytes) -> Path:
 
 
 @needs_fork
+@pytest.mark.skipif(not os.path.exists("/proc/self/statm"), reason="needs /proc")
 def test_gigabytes_that_are_claimed_are_not_allocated(tmp_path: Path) -> None:
     resource = pytest.importorskip("resource")
 
@@ -510,6 +511,7 @@ def test_gigabytes_that_are_claimed_are_not_allocated(tmp_path: Path) -> None:
 
 
 @needs_fork
+@pytest.mark.skipif(sys.platform == "darwin", reason="macOS limits no memory")
 @pytest.mark.skipif("asan" in os.environ.get("LD_PRELOAD", ""), reason="its memory is not limited")
 def test_a_file_that_is_larger_than_memory_is_an_error_of_ours(tmp_path: Path) -> None:
     """A file with a hole takes no room on the disk, and a terabyte in memory."""

@@ -315,7 +315,7 @@ def test_the_hash_of_ids_is_that_of_python() -> None:
     code = f"print([hash(sample) % 2**64 for sample in {samples!r}])"
     run = subprocess.run(
         [sys.executable, "-c", code],
-        env={"PYTHONHASHSEED": "0"},
+        env={**os.environ, "PYTHONHASHSEED": "0"},
         stdout=subprocess.PIPE,
         check=True,
     )
