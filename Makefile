@@ -52,6 +52,8 @@ lint: bindings
 	PATH="$(abspath $(BIN)):$$PATH" cython-lint --max-line-length 100 spiff_element_units
 	$(BIN)/mypy
 	$(BIN)/pyright
+	$(BIN)/zizmor --offline --quiet .github/workflows
+	$(BIN)/check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/*.yml
 	$(BIN)/python -m mypy.stubtest --mypy-config-file pyproject.toml --ignore-missing-stub \
 		--ignore-disjoint-bases --allowlist tools/stubtest.allow --ignore-unused-allowlist \
 		$(patsubst spiff_element_units/%.pyx,spiff_element_units.%,$(wildcard spiff_element_units/*.pyx))

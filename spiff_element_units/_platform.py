@@ -164,8 +164,8 @@ def sync_file(file: int) -> None:
     On macOS `fsync` leaves it in the drive's own cache; where the file system has nothing better,
     so does this.
     """
-    with suppress(OSError):
-        if hasattr(fcntl, "F_FULLFSYNC"):
+    if fcntl is not None and hasattr(fcntl, "F_FULLFSYNC"):
+        with suppress(OSError):
             fcntl.fcntl(file, fcntl.F_FULLFSYNC)
             return
     os.fsync(file)
