@@ -155,12 +155,14 @@ def prune_cache(
     *,
     max_age: Optional[Union[timedelta, float]] = None,
     max_bytes: Optional[int] = None,
+    dry_run: bool = False,
 ) -> PruneReport:
     """Drop packs that are old or too much, oldest first, and the leftovers of dead writers.
 
     `max_age` (a timedelta or seconds) drops what was cached longer ago; caching the same workflow
     again counts as caching it. `max_bytes` drops until the packs that are left take no more than
-    that. Without either, leftovers alone are removed.
+    that. Without either, leftovers alone are removed. With `dry_run` nothing is removed, and the
+    report is of what would be.
 
     A pack that is cached while this is at work stays, and so does a temporary file whose writer is
     alive. Where files cannot be locked (some network file systems), a temporary file is a leftover
@@ -178,11 +180,11 @@ def prune_cache(
     unnamed: list[str] = []
     freed = 0
     for path in leftovers:
-        size = _remove_leftover(path)
+        size = _remove_leftover(path, dry_run)
         if size is not None:
             unnamed.append(path)
             freed += size
-    for pack, workflow in _drop_packs(packs, oldest, limit):
+    for pack, workflow in _drop_packs(packs, oldest, limit, dry_run):
         freed += pack.size
         if workflow is None:
             unnamed.append(pack.path)
@@ -331,7 +333,7 @@ def _identity(status: os.stat_result) -> tuple[int, int, int, int]:
 
 
 def _drop_packs(
-    packs: list[_Found], oldest: float, limit: float
+    packs: list[_Found], oldest: float, limit: float, dry_run: bool
 ) -> Iterator[tuple[_Found, Optional[CachedWorkflow]]]:
     """Drop packs, oldest first, while they are too old or too much."""
     total = sum(pack.size for pack in packs)
@@ -339,7 +341,7 @@ def _drop_packs(
         if pack.time > oldest and total <= limit:
             return
         workflow = _describe(pack.path)
-        if _drop(pack):
+        if dry_run or _drop(pack):
             total -= pack.size
             yield pack, workflow
 
@@ -375,13 +377,14 @@ def _drop(pack: _Found) -> bool:
     return True
 
 
-def _remove_leftover(path: str) -> Optional[int]:
+def _remove_leftover(path: str, dry_run: bool) -> Optional[int]:
     """Remove a temporary file if its writer is dead; its size if so."""
     try:
         status = os.lstat(path)
         if not stat.S_ISREG(status.st_mode) or not _is_abandoned(path, status):
             return None
-        os.unlink(path)
+        if not dry_run:
+            os.unlink(path)
     except FileNotFoundError:
         return None
     except OSError as error:

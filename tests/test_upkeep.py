@@ -401,6 +401,24 @@ def test_without_a_limit_no_pack_is_dropped(tmp_path: Path) -> None:
     assert keys(tmp_path) == ["key"]
 
 
+@pytest.mark.parametrize("max_bytes", [None, 0, 2_000])
+@pytest.mark.parametrize("max_age", [None, 3 * HOUR])
+def test_a_dry_run_reports_what_a_prune_does_and_does_nothing(
+    max_age: Any, max_bytes: Any, tmp_path: Path
+) -> None:
+    for hours in range(1, 6):
+        cached(tmp_path, f"key {hours}", hours_ago=hours)
+    damage(cached(tmp_path, "damaged", hours_ago=4.5), place=0)
+    leftover = Path(f"{pack_path(tmp_path, 'key 1')}.1-0123456789abcdef.tmp")
+    leftover.write_bytes(b"half a pack")
+    before = snapshot(tmp_path)
+    dry = prune_cache(tmp_path, max_age=max_age, max_bytes=max_bytes, dry_run=True)
+    assert snapshot(tmp_path) == before
+    assert str(leftover) in dry.leftovers
+    assert dry == prune_cache(tmp_path, max_age=max_age, max_bytes=max_bytes)
+    assert not leftover.exists()
+
+
 def test_an_age_of_nothing_drops_everything_cached_so_far(tmp_path: Path) -> None:
     cached(tmp_path, "key")
     cached(tmp_path, "from the future", hours_ago=-1)

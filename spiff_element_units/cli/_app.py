@@ -1,0 +1,134 @@
+"""The command's frame: its subcommands, their common options, and how they fail.
+
+A failure is one line on stderr that says what to do, and exit code 1; 2 is for a command line that
+is wrong, 130 for an interrupt. `--debug` adds the traceback.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import importlib
+import os
+import sys
+import traceback
+from collections.abc import Sequence
+from typing import Any, Callable, Optional
+
+import click
+
+from .._version import __version__
+from ..errors import ElementUnitsError
+from ._output import Output, one_line
+
+PROGRAM = "spiff-element-units"
+
+# In the order of --help; each is in a module of its own, imported when it is asked for.
+_COMMANDS = {
+    "cache": ("_cache", "Cache workflows: spec JSON, or BPMN and DMN files."),
+    "ls": ("_upkeep", "List what a cache holds."),
+    "show": ("_show", "Show the tree of a workflow's processes, and what units weigh."),
+    "unit": ("_unit", "Write a unit, or explain what it holds."),
+    "verify": ("_upkeep", "Check every byte of a cache."),
+    "prune": ("_upkeep", "Drop what is old, too much or left over."),
+    "rm": ("_upkeep", "Remove workflows from a cache."),
+    "completion": ("_completion", "Write the completion script for a shell."),
+}
+
+
+class Failure(ElementUnitsError):
+    """What a command cannot do, in words for who typed it."""
+
+
+def command(example: str, *, prints: bool = True) -> Callable[[Callable[..., Any]], click.Command]:
+    """Make a subcommand of a function, which is called with an `Output` first.
+
+    `example` ends its help; with `prints` it has `--json`.
+    """
+
+    def made(function: Callable[..., Any]) -> click.Command:
+        @functools.wraps(function)
+        def called(debug: bool, as_json: bool = False, **arguments: Any) -> Any:
+            return function(Output(as_json), **arguments)
+
+        option = click.option("--debug", is_flag=True, help="Show the traceback of a failure.")
+        called = option(called)
+        if prints:
+            called = click.option("--json", "as_json", is_flag=True, help="Print JSON.")(called)
+        name = (function.__name__).strip("_")
+        epilog = "\b\nExample:\n" + "\n".join(f"  {line}" for line in example.splitlines())
+        return click.command(name, epilog=epilog)(called)
+
+    return made
+
+
+class _Commands(click.Group):
+    """The subcommands, imported when they are asked for."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(_COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> Optional[click.Command]:
+        if cmd_name not in _COMMANDS:
+            return None
+        module = importlib.import_module(f".{_COMMANDS[cmd_name][0]}", __package__)
+        found: click.Command = getattr(module, cmd_name)
+        return found
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, text) for name, (_, text) in _COMMANDS.items()])
+
+
+@click.group(
+    cls=_Commands,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    epilog="\b\nExit codes: 0 done, 1 something failed, 2 the command line is wrong.\n"
+    f"\b\nExample:\n  {PROGRAM} cache unit-cache models/\n  {PROGRAM} show unit-cache Claim",
+)
+@click.version_option(__version__, prog_name=PROGRAM)
+def program() -> None:
+    """Look at SpiffWorkflow workflows as element units, fill caches, run a process.
+
+    A cache is a folder; each workflow in it has a key.
+    """
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Do what the command line asks for; the exit code."""
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(AttributeError):
+            stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
+    try:
+        code = program.main(list(arguments), prog_name=PROGRAM, standalone_mode=False)
+        sys.stdout.flush()
+    except (BrokenPipeError, SystemExit):  # who reads has seen enough; click exits then
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except (click.Abort, KeyboardInterrupt):
+        return _failed("interrupted", 130)
+    except Exception as error:
+        if "--debug" in arguments:
+            traceback.print_exc()
+        return _told(error)
+    return code if isinstance(code, int) else 0
+
+
+def _told(error: Exception) -> int:
+    """Say on one line what went wrong; the exit code."""
+    if isinstance(error, click.UsageError):
+        path = error.ctx.command_path if error.ctx else PROGRAM
+        return _failed(f"{error.format_message().rstrip('.')}; see {path} --help", 2)
+    if isinstance(error, click.ClickException):
+        return _failed(error.format_message(), 1)
+    if isinstance(error, OSError):
+        place = f"{error.filename!r}: " if error.filename is not None else ""
+        return _failed(f"{place}{error.strerror or error}", 1)
+    if isinstance(error, ElementUnitsError) or type(error).__module__.startswith("SpiffWorkflow"):
+        return _failed(str(error), 1)
+    return _failed(f"{type(error).__name__}: {error}; --debug shows where it comes from", 1)
+
+
+def _failed(message: str, code: int) -> int:
+    print(f"{PROGRAM}: {one_line(message)}", file=sys.stderr)
+    return code

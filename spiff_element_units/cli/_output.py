@@ -1,0 +1,142 @@
+"""How the command prints: tables for a terminal, plain columns in a pipe, JSON when asked.
+
+On a terminal sizes are rounded and headers are bold; `NO_COLOR` is respected. In a pipe there are
+no boxes and no colours, ids are whole and sizes are in bytes. An id that holds control characters,
+which a terminal would obey, is shown with escapes; JSON output is exact.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from typing import Any, NamedTuple
+
+
+class Column(NamedTuple):
+    """A column of a table: its header, whether it is of numbers, and how it looks."""
+
+    header: str
+    number: bool = False
+    style: str = ""
+
+
+class Output:
+    """Where a command prints its result."""
+
+    def __init__(self, as_json: bool = False) -> None:
+        self.as_json = as_json
+        self.terminal = sys.stdout.isatty() and os.environ.get("TERM") != "dumb"
+
+    def json(self, value: Any) -> None:
+        """Print a value as JSON, in ASCII."""
+        print(json.dumps(value, indent=2))
+
+    def line(self, text: str = "", style: str = "") -> None:
+        """Print a line."""
+        if self.terminal:
+            self._print(text, style)
+        else:
+            print(text)
+
+    def table(self, columns: Sequence[Column], rows: Iterable[Sequence[str]]) -> None:
+        """Print rows under headers; nothing where there is no row."""
+        rows = list(rows)
+        if not rows:
+            return
+        if self.terminal:
+            self._print(_fancy(columns, rows))
+        else:
+            print("\n".join(_plain(columns, rows)))
+
+    def size(self, size: int) -> str:
+        """A number of bytes."""
+        return human_size(size) if self.terminal else str(size)
+
+    def _print(self, thing: Any, style: str = "") -> None:
+        from rich.console import Console  # not for pipes
+        from rich.text import Text
+
+        thing = Text(thing, style) if isinstance(thing, str) else thing
+        Console(highlight=False, emoji=False).print(thing)
+
+
+def _fancy(columns: Sequence[Column], rows: Sequence[Sequence[str]]) -> Any:
+    from rich.box import SIMPLE_HEAD
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=SIMPLE_HEAD, pad_edge=False, padding=(0, 1), header_style="bold")
+    for column in columns:
+        justify: Any = "right" if column.number else "left"
+        table.add_column(
+            Text(column.header),
+            justify=justify,
+            style=column.style,
+            no_wrap=column.number,
+            overflow="fold",
+        )
+    for row in rows:
+        table.add_row(*map(Text, row))
+    return table
+
+
+def _plain(columns: Sequence[Column], rows: Sequence[Sequence[str]]) -> Iterable[str]:
+    lines = [[column.header for column in columns], *rows]
+    widths = [max(map(len, cells)) for cells in zip(*lines)]
+    for line in lines:
+        cells = (
+            cell.rjust(width) if column.number else cell.ljust(width)
+            for cell, width, column in zip(line, widths, columns)
+        )
+        yield "  ".join(cells).rstrip()
+
+
+def shown(id: str) -> str:
+    """An id as people may see it: without what a terminal obeys, in quotes where it is blank."""
+    text = escaped(id)
+    return text if text.strip() == text and text else f"'{text}'"
+
+
+def escaped(text: str) -> str:
+    """A text with escapes for what cannot be printed."""
+    if text.isprintable():
+        return text
+    return "".join(
+        one if one.isprintable() else one.encode("unicode_escape").decode() for one in text
+    )
+
+
+def one_line(text: str) -> str:
+    """A message on one line."""
+    return escaped(" ".join(text.split()))
+
+
+def human_size(size: int) -> str:
+    """A number of bytes, rounded to three digits."""
+    number = float(size)
+    for unit in ("B", "kB", "MB", "GB"):
+        if number < 999.5:
+            digits = 0 if unit == "B" or number >= 99.95 else 1
+            return f"{number:.{digits}f} {unit}"
+        number /= 1000
+    return f"{number:.1f} TB"
+
+
+def percent(part: int, whole: int) -> str:
+    """A share, to one digit where it is small."""
+    share = 100 * part / whole if whole else 0.0
+    return f"{share:.0f} %" if share >= 9.95 else f"{share:.1f} %"
+
+
+def moment(time: datetime) -> str:
+    """A time, to the second."""
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def count(number: int, one: str) -> str:
+    """A number of things."""
+    plural = "es" if one.endswith("s") else "s"
+    return f"{number:,} {one}{'' if number == 1 else plural}"

@@ -1,0 +1,116 @@
+"""Why a unit holds what it holds: for each process, a path of references that brought it in.
+
+A reference brings a process into a unit where the unit's rule follows it: an embedding or a trigger
+from any process that is held, the reference of an element that was asked for, and every reference
+on the way to one further down.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any, Callable, NamedTuple
+
+import orjson
+
+from ..units import ElementUnits, Reference
+
+_FOLLOWED = {
+    "calls": ("embedded", "trigger"),
+    "all": (),
+    "nothing": ("call", "embedded", "trigger"),
+}
+
+_Brings = Callable[[str, Reference], bool]
+
+
+class Step(NamedTuple):
+    """A reference on a path: in a process, an element refers to the next process."""
+
+    process_id: str
+    element_id: str
+    kind: str
+    to: str
+
+
+def paths(
+    units: ElementUnits, process_id: str, element_ids: tuple[str, ...], defer: str
+) -> dict[str, tuple[Step, ...]]:
+    """The processes of a unit in its order, each with a shortest path that brings it in.
+
+    Raises what `ElementUnits.needs` raises.
+    """
+    held = units.needs(process_id, *element_ids, defer=defer)
+    brings = _rules(units, process_id, element_ids, defer)
+    found: dict[str, tuple[Step, ...]] = {process_id: ()}
+    waiting = [process_id]
+    for one in waiting:  # grows
+        for reference in units.references(one):
+            to = reference.process_id
+            if to in found or reference.external or not brings(one, reference):
+                continue
+            found[to] = (*found[one], Step(one, reference.element_id, reference.kind, to))
+            waiting.append(to)
+    return {one: found[one] for one in (*held, *(one for one in found if one not in held))}
+
+
+def _rules(units: ElementUnits, process_id: str, element_ids: Iterable[str], defer: str) -> _Brings:
+    followed = _FOLLOWED[defer]
+    own_ids = set(units.element_ids(process_id))
+    own: set[str] = set()
+    ways: list[set[str]] = []
+    for element_id in element_ids:
+        if element_id == process_id:
+            continue
+        if element_id in own_ids:
+            own |= _referring(units, process_id, element_id)
+        else:
+            ways.append(_on_the_way(units, process_id, element_id))
+
+    def brings(one: str, reference: Reference) -> bool:
+        if reference.kind in followed:
+            return True
+        if one == process_id and reference.element_id in own and reference.kind != "trigger":
+            return True
+        return any(one in way and reference.process_id in way for way in ways)
+
+    return brings
+
+
+def _referring(units: ElementUnits, process_id: str, element_id: str) -> set[str]:
+    """The names of the task specs that an element stands for, by itself or as a loop."""
+    task_specs: dict[str, Any] = orjson.loads(units.spec_json(process_id))["task_specs"]
+    names = set()
+    for name, task in task_specs.items():
+        if element_id not in (name, task.get("name"), task.get("bpmn_id")):
+            continue
+        passed: set[str] = set()
+        inner: Any = name
+        while isinstance(inner, str) and inner in task_specs and inner not in passed:
+            passed.add(inner)
+            if isinstance(task_specs[inner].get("spec"), str):
+                names.add(inner)
+                break
+            inner = task_specs[inner].get("task_spec")
+    return names
+
+
+def _on_the_way(units: ElementUnits, process_id: str, element_id: str) -> set[str]:
+    """The processes on any path to one that is, or has, an element."""
+    leading: dict[str, set[str]] = {}
+    waiting = [process_id]
+    seen = {process_id}
+    for one in waiting:  # grows
+        for reference in units.references(one):
+            if reference.external:
+                continue
+            leading.setdefault(reference.process_id, set()).add(one)
+            if reference.process_id not in seen:
+                seen.add(reference.process_id)
+                waiting.append(reference.process_id)
+    way = {one for one in seen if one == element_id or element_id in units.element_ids(one)}
+    back = list(way)
+    for one in back:  # grows
+        new = leading.get(one, set()) - way
+        way |= new
+        back.extend(new)
+    return way

@@ -1,0 +1,128 @@
+"""The arguments that name workflows, processes and elements: read, opened, and completed."""
+
+from __future__ import annotations
+
+import contextlib
+import difflib
+import os
+import sys
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any, Callable, Optional
+
+import click
+from click.shell_completion import CompletionItem
+
+from .. import upkeep
+from ..errors import UnitNotFound
+from ..units import ElementUnits
+from ._app import PROGRAM, Failure
+
+PARSERS = ("bpmn", "spiff", "camunda")
+
+if TYPE_CHECKING:  # generic since click 8.4
+    ParamType = click.ParamType[Any]
+else:
+    ParamType = click.ParamType
+
+
+class _Known(ParamType):
+    """An id that the cache knows, for completion; any other is let through."""
+
+    def __init__(self, name: str, known: Callable[[dict[str, Any]], Iterable[str]]) -> None:
+        self.name = name
+        self._known = known
+
+    def shell_complete(
+        self, ctx: click.Context, param: click.Parameter, incomplete: str
+    ) -> list[CompletionItem]:
+        with contextlib.suppress(Exception):  # a shell shows nothing of what goes wrong
+            found = self._known(ctx.params)
+            return [CompletionItem(one) for one in found if one.startswith(incomplete)]
+        return []
+
+
+def _keys(given: dict[str, Any]) -> Iterable[str]:
+    place = given.get("cache_dir") or given.get("place")
+    return [cached.cache_key for cached in upkeep.cache_keys(str(place))]
+
+
+def _opened(given: dict[str, Any]) -> ElementUnits:
+    return ElementUnits.open(str(given.get("cache_dir") or given.get("place")), given["key"])
+
+
+def _elements(given: dict[str, Any]) -> Iterable[str]:
+    units = _opened(given)
+    reached = units.needs(given["process_id"], defer="nothing")
+    return dict.fromkeys(id for process in reached for id in units.element_ids(process))
+
+
+KEY = _Known("key", _keys)
+PROCESS = _Known("process", lambda given: _opened(given).process_ids)
+ELEMENT = _Known("element", _elements)
+
+cache_dir = click.argument("cache_dir", type=click.Path(file_okay=False))
+key = click.argument("key", type=KEY)
+process = click.argument("process_id", metavar="PROCESS", type=PROCESS)
+
+
+def place(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Arguments `place` and `key`: a cache and a key, or a file alone."""
+    function = click.argument("key", required=False, type=KEY, metavar="[KEY]")(function)
+    return click.argument("place", metavar="CACHE_DIR|FILE", type=click.Path())(function)
+
+
+def parser(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Option `parser`: whose BPMN it is."""
+    return click.option(
+        "--parser",
+        type=click.Choice(PARSERS),
+        default="spiff",
+        show_default=True,
+        help="SpiffWorkflow's parser and serializer for the model.",
+    )(function)
+
+
+def require_cache(cache_dir: str) -> None:
+    """Raises Failure where the cache's folder is missing."""
+    if not os.path.isdir(cache_dir):
+        raise Failure(f"there is no folder {cache_dir!r}; {PROGRAM} cache makes one")
+
+
+def opened(cache_dir: str, key: str) -> ElementUnits:
+    """The workflow of a key. Raises Failure where it is not cached, and what `open` raises."""
+    require_cache(cache_dir)
+    try:
+        return ElementUnits.open(cache_dir, key)
+    except UnitNotFound:
+        raise Failure(not_cached(cache_dir, key)) from None
+
+
+def not_cached(cache_dir: str, key: str) -> str:
+    """Why a key cannot be opened."""
+    known = [cached.cache_key for cached in upkeep.cache_keys(cache_dir)]
+    near = difflib.get_close_matches(key, known, n=3)
+    hint = f"did you mean {' or '.join(map(repr, near))}?" if near else ""
+    hint = hint or f"{PROGRAM} ls {cache_dir} lists what is"
+    return f"cache key {key!r} is not cached in {cache_dir!r}; {hint}"
+
+
+def opened_place(place: str, key: Optional[str], parser: str, root: Optional[str]) -> ElementUnits:
+    """The workflow of a key in a cache, or of a file: spec JSON (`-`: standard input) or BPMN."""
+    if key is not None:
+        return opened(place, key)
+    if os.path.isdir(place):
+        raise click.UsageError(
+            f"{place!r} is a folder; name a key of that cache ({PROGRAM} ls {place} lists them) "
+            "or a file",
+            click.get_current_context(),
+        )
+    if place == "-":
+        return ElementUnits.from_json(sys.stdin.buffer.read())
+    if place.lower().endswith(".bpmn"):
+        from ._models import Model  # needs SpiffWorkflow
+
+        model = Model(parser)
+        model.add(place, os.path.basename(place))
+        return ElementUnits.from_json(model.spec_json(model.require_root(root)).text)
+    with open(place, "rb") as stream:
+        return ElementUnits.from_json(stream.read())

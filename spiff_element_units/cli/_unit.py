@@ -1,0 +1,118 @@
+"""`unit`: writes a unit, or explains what it holds."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any, Optional
+
+import click
+
+from ..units import DEFERS, ElementUnits
+from ._app import command
+from ._output import Column, Output, count, percent, shown
+from ._paths import Step, paths
+from ._place import ELEMENT, cache_dir, key, opened, process
+
+_VERBS = {"call": "calls", "embedded": "embeds", "trigger": "triggers"}
+
+
+@command(
+    "spiff-element-units unit unit-cache Claim Claim order_transfer -o unit.json\n"
+    "spiff-element-units unit unit-cache Claim Claim order_transfer --explain"
+)
+@cache_dir
+@key
+@process
+@click.argument("element_ids", metavar="[ELEMENT]...", nargs=-1, type=ELEMENT)
+@click.option("-o", "--output", type=click.Path(dir_okay=False), help="Write to a file.")
+@click.option("--explain", is_flag=True, help="Say what the unit holds and why, instead.")
+@click.option(
+    "--defer",
+    type=click.Choice(DEFERS),
+    default=DEFERS[0],
+    show_default=True,
+    help="What the application loads by itself, and the unit leaves out.",
+)
+def unit(
+    out: Output,
+    cache_dir: str,
+    key: str,
+    process_id: str,
+    element_ids: tuple[str, ...],
+    output: Optional[str],
+    explain: bool,
+    defer: str,
+) -> None:
+    """Write the unit that starts PROCESS, or resumes it at ELEMENT, as JSON.
+
+    --explain says which processes the unit holds, and by which path of references each came in.
+    The unit is JSON already; --json is for --explain.
+    """
+    with opened(cache_dir, key) as units:
+        if explain:
+            return _explain(out, units, process_id, element_ids, defer)
+        text = units.workflow(process_id, *element_ids, defer=defer)
+    if output is not None:
+        with open(output, "w", encoding="utf-8", newline="") as stream:
+            stream.write(text)
+    else:
+        sys.stdout.flush()
+        sys.stdout.buffer.write(text.encode() + b"\n")
+    return None
+
+
+def _explain(
+    out: Output, units: ElementUnits, process_id: str, element_ids: tuple[str, ...], defer: str
+) -> None:
+    held = paths(units, process_id, element_ids, defer)
+    sizes = {one: len(units.spec_json(one)) for one in held}
+    if out.as_json:
+        return out.json(
+            {
+                "process": process_id,
+                "elements": list(element_ids),
+                "defer": defer,
+                "bytes": len(units.workflow(process_id, *element_ids, defer=defer).encode()),
+                "processes": [
+                    {"id": one, "bytes": sizes[one], "path": [_described(step) for step in path]}
+                    for one, path in held.items()
+                ],
+            }
+        )
+    whole = sum(len(units.spec_json(one)) for one in units.process_ids)
+    total = sum(sizes.values())
+    out.table(
+        [
+            Column("process", style="bold"),
+            Column("size", True),
+            Column("of unit", True),
+            Column("came in by"),
+        ],
+        [
+            (shown(one), out.size(sizes[one]), percent(sizes[one], total), _told(path))
+            for one, path in held.items()
+        ],
+    )
+    processes = count(len(held), "process")
+    return out.line(
+        f"{processes}, {out.size(total)}: {percent(total, whole)} of the workflow", "dim"
+    )
+
+
+def _described(step: Step) -> dict[str, Any]:
+    return {
+        "process": step.process_id,
+        "element": step.element_id,
+        "kind": step.kind,
+        "to": step.to,
+    }
+
+
+def _told(path: tuple[Step, ...]) -> str:
+    """A path in words; each process is named once."""
+    if not path:
+        return "it is asked for"
+    words = [shown(path[0].process_id)]
+    for step in path:
+        words.append(f"> {shown(step.element_id)} {_VERBS[step.kind]} {shown(step.to)}")
+    return " ".join(words)

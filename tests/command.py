@@ -1,0 +1,126 @@
+"""Runs the `spiff-element-units` command as people do: in a subprocess, in a pipe or a terminal.
+
+It is the installed script that `SPIFF_ELEMENT_UNITS_COMMAND` names, or `python -m` of the package
+that the tests import.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import struct
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+
+try:
+    import fcntl
+    import termios
+except ImportError:  # Windows
+    termios = None
+
+TOP = Path(__file__).parent.parent
+EXAMPLES = TOP / "examples"
+INSTALLED = os.environ.get("SPIFF_ELEMENT_UNITS_COMMAND")
+COMMAND = [INSTALLED] if INSTALLED else [sys.executable, "-m", "spiff_element_units"]
+
+
+class Done(NamedTuple):
+    """What a command printed, and how it ended."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def json(self) -> Any:
+        assert self.code == 0, self.err
+        return json.loads(self.out)
+
+    @property
+    def lines(self) -> list[str]:
+        return self.out.splitlines()
+
+
+def environment(**changes: str) -> dict[str, str]:
+    """The environment of a command, without what would change how it prints."""
+    kept = {
+        name: value
+        for name, value in os.environ.items()
+        if name not in ("NO_COLOR", "FORCE_COLOR", "COLUMNS", "LINES", "TERM")
+    }
+    if not INSTALLED:
+        kept["PYTHONPATH"] = str(TOP)
+    return {**kept, **changes}
+
+
+def command(*arguments: object, input: str = "", cwd: object = None, **env: str) -> Done:
+    """Run the command in pipes."""
+    done = subprocess.run(
+        [*COMMAND, *map(str, arguments)],
+        input=input,
+        cwd=cwd,
+        env=environment(**env),
+        capture_output=True,
+        text=True,
+        encoding="utf-8",
+        check=False,
+    )
+    return Done(done.returncode, done.stdout, done.stderr)
+
+
+def failing(*arguments: object, code: int = 1, **options: Any) -> str:
+    """The one line that a failing command prints on stderr."""
+    done = command(*arguments, **options)
+    assert done.code == code, done
+    assert done.err.count("\n") == 1, done.err
+    assert done.err.startswith("spiff-element-units: ")
+    return done.err.strip()
+
+
+def terminal(*arguments: object, input: str = "", columns: int = 120, **env: str) -> Done:
+    """Run the command in a pseudo-terminal; `out` has both streams, escapes and all."""
+    if termios is None:
+        pytest.skip("no pseudo-terminals here")
+    main, side = os.openpty()
+    fcntl.ioctl(side, termios.TIOCSWINSZ, struct.pack("HHHH", 50, columns, 0, 0))
+    process = subprocess.Popen(
+        [*COMMAND, *map(str, arguments)],
+        stdin=side,
+        stdout=side,
+        stderr=side,
+        env=environment(TERM="xterm-256color", **env),
+        start_new_session=True,
+    )
+    os.close(side)
+    if input:
+        os.write(main, input.encode())
+    pieces = []
+    while True:
+        try:
+            piece = os.read(main, 65536)
+        except OSError:  # how a terminal ends on Linux
+            break
+        if not piece:
+            break
+        pieces.append(piece)
+    os.close(main)
+    out = b"".join(pieces).decode().replace("\r\n", "\n")
+    return Done(process.wait(), out, "")
+
+
+def plain(text: str) -> str:
+    """A text without a terminal's escapes."""
+    return re.sub(r"\x1b(\[[0-9;?]*[A-Za-z]|\][^\x07]*\x07)", "", text)
+
+
+def fill(folder: Path, *files: object) -> Path:
+    """A cache in a folder, filled by the command."""
+    cache = folder / "cache"
+    done = command("cache", cache, *files)
+    assert done.code == 0, done.err
+    return cache
