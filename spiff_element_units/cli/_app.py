@@ -29,6 +29,7 @@ _COMMANDS = {
     "ls": ("_upkeep", "List what a cache holds."),
     "show": ("_show", "Show the tree of a workflow's processes, and what units weigh."),
     "unit": ("_unit", "Write a unit, or explain what it holds."),
+    "graph": ("_graph", "Draw the reference graph: mermaid, dot, svg or html."),
     "verify": ("_upkeep", "Check every byte of a cache."),
     "prune": ("_upkeep", "Drop what is old, too much or left over."),
     "rm": ("_upkeep", "Remove workflows from a cache."),

@@ -128,6 +128,8 @@ def human_size(size: int) -> str:
 def percent(part: int, whole: int) -> str:
     """A share, to one digit where it is small."""
     share = 100 * part / whole if whole else 0.0
+    if part and share < 0.05:
+        return "< 0.1 %"
     return f"{share:.0f} %" if share >= 9.95 else f"{share:.1f} %"
 
 

@@ -8,7 +8,7 @@ on the way to one further down.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any, Callable, NamedTuple
+from typing import Any, Callable, NamedTuple, Optional
 
 import orjson
 
@@ -62,7 +62,8 @@ def _rules(units: ElementUnits, process_id: str, element_ids: Iterable[str], def
         if element_id == process_id:
             continue
         if element_id in own_ids:
-            own |= _referring(units, process_id, element_id)
+            task_specs = orjson.loads(units.spec_json(process_id))["task_specs"]
+            own |= referring(task_specs, element_id)
         else:
             ways.append(_on_the_way(units, process_id, element_id))
 
@@ -76,22 +77,31 @@ def _rules(units: ElementUnits, process_id: str, element_ids: Iterable[str], def
     return brings
 
 
-def _referring(units: ElementUnits, process_id: str, element_id: str) -> set[str]:
-    """The names of the task specs that an element stands for, by itself or as a loop."""
-    task_specs: dict[str, Any] = orjson.loads(units.spec_json(process_id))["task_specs"]
-    names = set()
-    for name, task in task_specs.items():
-        if element_id not in (name, task.get("name"), task.get("bpmn_id")):
-            continue
-        passed: set[str] = set()
-        inner: Any = name
-        while isinstance(inner, str) and inner in task_specs and inner not in passed:
-            passed.add(inner)
-            if isinstance(task_specs[inner].get("spec"), str):
-                names.add(inner)
-                break
-            inner = task_specs[inner].get("task_spec")
-    return names
+def referring(task_specs: dict[str, Any], element_id: str) -> set[str]:
+    """The names of the task specs by which an element refers to processes."""
+    found = (
+        refers_by(task_specs, name)
+        for name, task in task_specs.items()
+        if element_id in ids_of(name, task)
+    )
+    return {name for name in found if name is not None}
+
+
+def ids_of(name: str, task: dict[str, Any]) -> tuple[Any, ...]:
+    """The ids of a task spec; some may be None."""
+    return (name, task.get("name"), task.get("bpmn_id"))
+
+
+def refers_by(task_specs: dict[str, Any], name: str) -> Optional[str]:
+    """The task spec by which another refers to a process: itself, or what it loops over."""
+    passed: set[str] = set()
+    inner: Any = name
+    while isinstance(inner, str) and inner in task_specs and inner not in passed:
+        if isinstance(task_specs[inner].get("spec"), str):
+            return inner
+        passed.add(inner)
+        inner = task_specs[inner].get("task_spec")
+    return None
 
 
 def _on_the_way(units: ElementUnits, process_id: str, element_id: str) -> set[str]:

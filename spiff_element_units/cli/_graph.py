@@ -1,0 +1,121 @@
+"""`graph`: draws the reference graph of a workflow, as text, as a picture or as a page."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from typing import Any, Optional
+
+import click
+
+from ..units import ElementUnits
+from ._app import Failure, command
+from ._drawing import dot, draw, mermaid
+from ._facts import Facts
+from ._output import Output
+from ._place import opened_place, parser, place
+
+PROCESSES = 100  # that are drawn of a large workflow
+
+
+@command(
+    "spiff-element-units graph unit-cache Claim --format html -o claim.html\n"
+    "spiff-element-units graph unit-cache Claim --unit Claim order_transfer"
+)
+@place
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(["mermaid", "dot", "svg", "html"]),
+    default="mermaid",
+    show_default=True,
+    help="svg needs Graphviz; html is one page that opens offline.",
+)
+@click.option(
+    "--unit",
+    nargs=2,
+    metavar="PROCESS ELEMENT",
+    help="Colour what this unit holds; PROCESS PROCESS is the one that starts it.",
+)
+@click.option("-o", "--output", type=click.Path(dir_okay=False), help="Write to a file.")
+@click.option("--process", "process_id", help="Of a BPMN file, the root.")
+@parser
+@click.option("--all", "everything", is_flag=True, help="Fold nothing (html unfolds at a click).")
+def graph(
+    out: Output,
+    place: str,
+    key: Optional[str],
+    form: str,
+    unit: Optional[tuple[str, str]],
+    output: Optional[str],
+    process_id: Optional[str],
+    parser: str,
+    everything: bool,
+) -> None:
+    """Draw the reference graph of a workflow, of a cache or of a file.
+
+    Processes are sized by the bytes of their specs; calls, embeddings and triggers are drawn apart.
+    Of a large workflow the processes nearest to the root are drawn, and the rest is folded.
+    """
+    with opened_place(place, key, parser, process_id) as units:
+        facts = Facts(units)
+        held = frozenset(units.needs(*unit) if unit else ())
+        if out.as_json:
+            return out.json(_described(facts, unit, held))
+        if form == "html":
+            from ._page import page
+
+            text = page(facts, key or os.path.basename(place), unit)
+        else:
+            drawing = draw(facts, held, 0 if everything else PROCESSES)
+            text = mermaid(drawing) if form == "mermaid" else dot(drawing)
+    if form == "svg":
+        text = svg(text)
+    if output is None:
+        sys.stdout.flush()
+        sys.stdout.buffer.write(text.encode(errors="backslashreplace"))
+    else:
+        with open(output, "w", encoding="utf-8", errors="backslashreplace") as stream:
+            stream.write(text)
+    return None
+
+
+def _described(
+    facts: Facts, unit: Optional[tuple[str, str]], held: frozenset[str]
+) -> dict[str, Any]:
+    units: ElementUnits = facts.units
+    return {
+        "root": facts.root,
+        "bytes": facts.whole,
+        "unit": None if unit is None else {"process": unit[0], "element": unit[1]},
+        "processes": [
+            {"id": one, "bytes": facts.sizes[one], "in_unit": one in held}
+            for one in facts.process_ids
+        ],
+        "references": [
+            {"process": one, **reference._asdict()}
+            for one in facts.process_ids
+            for reference in units.references(one)
+        ],
+    }
+
+
+def svg(text: str) -> str:
+    """What Graphviz makes of a graph."""
+    program = shutil.which("dot")
+    if program is None:
+        raise Failure(
+            "--format svg needs Graphviz's dot, which is not installed (Debian: apt install "
+            "graphviz); --format dot writes what it takes, --format html needs nothing"
+        )
+    done = subprocess.run(
+        [program, "-Tsvg"],
+        input=text.encode(errors="backslashreplace"),
+        capture_output=True,
+        check=False,
+    )
+    if done.returncode != 0:
+        raise Failure(f"Graphviz's dot failed: {done.stderr.decode(errors='replace')}")
+    return done.stdout.decode()

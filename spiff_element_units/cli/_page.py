@@ -1,0 +1,105 @@
+"""The page of `graph --format html`: a workflow to look around in, in one file.
+
+The page has its data as JSON in a script element of no script, where `<` is escaped: whatever an id
+holds, it stays data. `page/page.js` shows ids as text and nothing else. A content security policy
+keeps the page from loading anything.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from importlib.resources import files
+from typing import Any, Optional
+
+import orjson
+
+from ..units import Reference
+from ._facts import Facts
+from ._paths import ids_of, refers_by
+
+_KINDS = {"call": 0, "embedded": 1, "trigger": 2}
+
+
+def page(facts: Facts, title: str, unit: Optional[tuple[str, str]]) -> str:
+    """The page of a workflow; `unit`, a process and an element, is shown first."""
+    folder = files("spiff_element_units.cli").joinpath("page")
+
+    def read(name: str) -> str:
+        return folder.joinpath(name).read_text(encoding="utf-8")
+
+    parts = {
+        "licenses": read("LICENSES.txt").replace("--", "- -"),
+        "styles": read("tabulator_simple.min.css") + read("page.css"),
+        "libraries": "\n".join(
+            f"<script>{read(name)}</script>"
+            for name in ("cytoscape.min.js", "cytoscape-dagre.min.js", "tabulator.min.js")
+        ),
+        "data": _json(_data(facts, title, unit)),
+        "script": read("page.js"),
+    }
+    pieces = read("page.html").split("@@")
+    return "".join(parts[piece] if at % 2 else piece for at, piece in enumerate(pieces))
+
+
+def _json(value: Any) -> str:
+    """JSON that ends no script element."""
+    return json.dumps(value, separators=(",", ":")).replace("<", "\\u003c")
+
+
+def _data(facts: Facts, title: str, unit: Optional[tuple[str, str]]) -> dict[str, Any]:
+    """What the page knows. Processes are named by their numbers; -1 - n is the n-th external."""
+    numbers = {one: number for number, one in enumerate(facts.process_ids)}
+    externals: dict[str, int] = {}
+
+    def number(process_id: str, external: bool) -> int:
+        if external:
+            return -1 - externals.setdefault(process_id, len(externals))
+        return numbers[process_id]
+
+    processes = []
+    for process_id in facts.process_ids:
+        text = facts.units.spec_json(process_id)
+        task_specs = orjson.loads(text)["task_specs"]
+        references = facts.units.references(process_id)
+        elements = facts.units.element_ids(process_id)
+        at = {element: position for position, element in enumerate(elements)}
+        processes.append(
+            [
+                process_id,
+                len(text),
+                len(task_specs),
+                elements,
+                [
+                    [_KINDS[one.kind], number(one.process_id, one.external), one.element_id]
+                    for one in references
+                ],
+                {
+                    at[element]: [numbers[to] for to in leading]
+                    for element, leading in _leading(task_specs, references).items()
+                    if element is not None
+                },
+            ]
+        )
+    shown = None if unit is None else [numbers[unit[0]], unit[1]]
+    return {
+        "title": title,
+        "root": numbers[facts.root],
+        "processes": processes,
+        "externals": list(externals),
+        "unit": shown,
+    }
+
+
+def _leading(task_specs: dict[str, Any], references: Iterable[Reference]) -> dict[str, list[str]]:
+    """The processes that each element which refers to some brings into a unit."""
+    targets: dict[str, list[str]] = {}
+    for one in references:
+        if one.kind != "trigger" and not one.external:
+            targets.setdefault(one.element_id, []).append(one.process_id)
+    leading: dict[str, list[str]] = {}
+    for name, task in task_specs.items() if targets else ():
+        found = targets.get(refers_by(task_specs, name) or name, [])
+        for element in dict.fromkeys(ids_of(name, task)) if found else ():
+            leading.setdefault(element, []).extend(found)
+    return leading

@@ -1,0 +1,385 @@
+/* A workflow to look around in. Ids are shown as text only (textContent, labels on a canvas). */
+"use strict";
+(() => {
+  const data = JSON.parse(document.getElementById("data").textContent);
+  const CALL = 0, EMBEDDED = 1;
+  const KINDS = ["call", "embedded", "trigger"];
+  const VERBS = ["calls", "embeds", "triggers"];
+  const FONT = "Helvetica, Arial, sans-serif";
+  const LEAST = 0.7; // zoom at which a graph is still to be read
+  const FIRST = 60; // processes that are unfolded at first
+  const ONCE = 40; // and at a double-click
+
+  // What there is
+
+  const processes = data.processes.map(([id, bytes, tasks, elements, references, leading], number) => ({
+    number, id, bytes, tasks, elements, references, leading, referrers: [],
+  }));
+  const whole = processes.reduce((sum, one) => sum + one.bytes, 0);
+  const largest = processes.reduce((most, one) => Math.max(most, one.bytes), 1);
+  for (const one of processes)
+    for (const [kind, to, element] of one.references)
+      if (to >= 0) processes[to].referrers.push([kind, one.number, element]);
+
+  const nameOf = number => number < 0 ? data.externals[-1 - number] : processes[number].id;
+  const within = one => one.references.filter(([, to]) => to >= 0);
+
+  // Which processes a unit holds: the library's rule, with called processes left to the application
+
+  function reach(start, follow) {
+    const found = new Set(start), waiting = [...start];
+    while (waiting.length)
+      for (const [kind, to] of within(processes[waiting.pop()]))
+        if (follow(kind) && !found.has(to)) {
+          found.add(to);
+          waiting.push(to);
+        }
+    return found;
+  }
+
+  function onTheWay(from, element) {
+    const reached = reach([from], () => true);
+    const way = new Set();
+    for (const number of reached)
+      if (processes[number].id === element || processes[number].elements.includes(element)) way.add(number);
+    const waiting = [...way];
+    while (waiting.length)
+      for (const [, number] of processes[waiting.pop()].referrers)
+        if (reached.has(number) && !way.has(number)) {
+          way.add(number);
+          waiting.push(number);
+        }
+    return way;
+  }
+
+  function unitOf(number, element) {
+    const one = processes[number];
+    let start = [number];
+    if (element !== one.id) {
+      const position = one.elements.indexOf(element);
+      if (position >= 0) start = [number, ...(one.leading[position] || [])];
+      else {
+        const way = onTheWay(number, element);
+        if (!way.size) return null;
+        start = [...new Set([number, ...way])];
+      }
+    }
+    const held = reach(start, kind => kind !== CALL);
+    held.delete(number);
+    return [number, ...[...held].sort((a, b) => a - b)];
+  }
+
+  const bytesOf = numbers => numbers.reduce((sum, number) => sum + processes[number].bytes, 0);
+  for (const one of processes) {
+    const unit = unitOf(one.number, one.id);
+    one.unit = bytesOf(unit);
+    one.holds = unit.length;
+  }
+
+  // Words
+
+  function size(bytes) {
+    for (const unit of ["B", "kB", "MB", "GB"]) {
+      if (bytes < 999.5) return bytes.toFixed(unit === "B" || bytes >= 99.95 ? 0 : 1) + " " + unit;
+      bytes /= 1000;
+    }
+    return bytes.toFixed(1) + " TB";
+  }
+
+  function share(part, of) {
+    const percent = of ? 100 * part / of : 0;
+    return part && percent < 0.05 ? "< 0.1 %" : percent.toFixed(percent < 9.95 ? 1 : 0) + " %";
+  }
+
+  const things = (number, one, more) => `${number.toLocaleString("en")} ${number === 1 ? one : more}`;
+  const processesOf = number => things(number, "process", "processes");
+  const blank = id => id.trim() === id && id !== "" ? id : `'${id}'`;
+  const short = id => blank(id).length > 34 ? blank(id).slice(0, 32) + "…" : blank(id);
+
+  function make(tag, options, ...inner) {
+    const { on, ...rest } = options;
+    const made = Object.assign(document.createElement(tag), rest);
+    if (on) made.addEventListener("click", on);
+    made.append(...inner.filter(one => one !== null && one !== undefined));
+    return made;
+  }
+
+  // What is chosen: a process, an element of it, and whether its unit starts at the root
+
+  const chosen = { process: data.root, element: null, from: data.root, held: new Set() };
+
+  function choose(number, element = null, fromRoot = false) {
+    const from = fromRoot ? data.root : number;
+    const unit = unitOf(from, element === null ? processes[number].id : element);
+    if (unit === null) return;
+    Object.assign(chosen, { process: number, element, from, held: new Set(unit) });
+    reveal([number, ...unit.slice(0, ONCE)]);
+    paint();
+    describe(unit);
+    mark();
+  }
+
+  // The graph: what is unfolded is drawn
+
+  let drawn = new Set();
+
+  function unfoldFirst() {
+    drawn = new Set([data.root]);
+    let level = [data.root];
+    while (level.length) {
+      const next = new Set();
+      for (const number of level)
+        for (const [, to] of processes[number].references)
+          if (!drawn.has(to)) next.add(to);
+      if (drawn.size + next.size > FIRST) {
+        if (drawn.size === 1) some([...next]).forEach(to => drawn.add(to));
+        break;
+      }
+      next.forEach(to => drawn.add(to));
+      level = [...next].filter(to => to >= 0);
+    }
+  }
+
+  const weight = number => number < 0 ? 0 : processes[number].bytes;
+  const some = numbers => numbers.sort((a, b) => weight(b) - weight(a)).slice(0, ONCE);
+  const foldedBelow = number =>
+    number < 0 ? [] : [...new Set(processes[number].references.map(([, to]) => to))].filter(to => !drawn.has(to));
+
+  function unfold(number) {
+    const more = some(foldedBelow(number));
+    more.forEach(to => drawn.add(to));
+    if (more.length) layOut(number);
+  }
+
+  // Draws processes, and the shortest way to each from what is drawn.
+  function reveal(numbers) {
+    const hidden = numbers.filter(number => !drawn.has(number));
+    if (!hidden.length) return;
+    const before = new Map([...drawn].filter(one => one >= 0).map(one => [one, null]));
+    const waiting = [...before.keys()];
+    for (const one of waiting)
+      for (const [, to] of within(processes[one]))
+        if (!before.has(to)) {
+          before.set(to, one);
+          waiting.push(to);
+        }
+    for (const number of hidden)
+      for (let one = number; one !== null && one !== undefined; one = before.get(one)) drawn.add(one);
+    layOut(numbers[0]);
+  }
+
+  const ruler = document.createElement("canvas").getContext("2d");
+  const graph = cytoscape({
+    container: document.getElementById("graph"),
+    minZoom: 0.05, maxZoom: 4, boxSelectionEnabled: false,
+    style: [
+      { selector: "node", style: {
+        shape: "round-rectangle", width: "data(width)", height: "data(height)", "background-color": "#fff",
+        "border-width": 1.5, "border-color": "#5b6b7b", label: "data(label)", color: "#1c2733",
+        "font-family": FONT, "font-size": "data(letters)", "line-height": 1.2, "text-valign": "center",
+        "text-wrap": "wrap", "min-zoomed-font-size": 4 } },
+      { selector: "node.root", style: { "border-width": 3.5, "border-color": "#1c2733" } },
+      { selector: "node.external", style: { "border-style": "dashed", "border-color": "#999", color: "#666" } },
+      { selector: "node.more", style: { "border-style": "double", "border-width": 6 } },
+      { selector: "node.held", style: { "background-color": "#ffe3a3", "border-color": "#b26a00" } },
+      { selector: "node.chosen", style: { "underlay-color": "#1f6feb", "underlay-opacity": 0.35, "underlay-padding": 7 } },
+      { selector: "edge", style: {
+        width: 1.5, "curve-style": "bezier", "target-arrow-shape": "triangle", "arrow-scale": 0.9,
+        "line-color": "#8c9aa8", "target-arrow-color": "#8c9aa8" } },
+      { selector: "edge.embedded", style: {
+        "line-style": "dashed", "line-color": "#1f6feb", "target-arrow-color": "#1f6feb", "target-arrow-shape": "diamond" } },
+      { selector: "edge.trigger", style: {
+        "line-style": "dotted", "line-color": "#b26a00", "target-arrow-color": "#b26a00", "target-arrow-shape": "vee" } },
+      { selector: "edge.held", style: { width: 3 } },
+    ],
+  });
+
+  function layOut(centre) {
+    const nodes = [...drawn].map(number => {
+      const process = processes[number];
+      const letters = process ? 11 + 11 * Math.sqrt(process.bytes / largest) : 11;
+      const more = foldedBelow(number).length;
+      const label = short(nameOf(number)) + "\n" + (process ? size(process.bytes) : "external")
+        + (more ? `, ${more} more` : "");
+      const classes = [number === data.root && "root", !process && "external", more && "more"];
+      ruler.font = `${letters}px ${FONT}`;
+      const width = Math.max(...label.split("\n").map(line => ruler.measureText(line).width)) + letters + 6;
+      return { data: { id: "n" + number, number, label, letters, width, height: 3.2 * letters }, classes: classes.filter(Boolean).join(" ") };
+    });
+    const edges = new Map();
+    for (const number of drawn)
+      for (const [kind, to] of number < 0 ? [] : processes[number].references)
+        if (drawn.has(to)) {
+          const id = `e${number}_${to}_${kind}`;
+          edges.set(id, { data: { id, source: "n" + number, target: "n" + to }, classes: KINDS[kind] });
+        }
+    graph.elements().remove();
+    graph.add([...nodes, ...edges.values()]);
+    graph.layout({ name: "dagre", rankDir: "LR", nodeSep: 14, rankSep: 70, animate: false, fit: false }).run();
+    paint();
+    if (centre === undefined) fit();
+    else graph.animate({ center: { eles: graph.getElementById("n" + centre) }, duration: 200 });
+  }
+
+  let fitted = true; // until somebody looks elsewhere
+  new ResizeObserver(() => {
+    graph.resize();
+    if (fitted) fit();
+  }).observe(graph.container());
+  graph.on("pan zoom", () => { fitted = false; });
+
+  function fit() {
+    graph.fit(undefined, 36);
+    if (graph.zoom() > 1.3) graph.zoom(1.3), graph.center();
+    if (graph.zoom() < LEAST) { // too small to read: the root and what is near
+      graph.zoom(LEAST);
+      const root = graph.getElementById("n" + data.root);
+      graph.pan({ x: 30 - root.boundingBox().x1 * LEAST, y: graph.height() / 2 - root.position().y * LEAST });
+    }
+    fitted = true;
+  }
+
+  function paint() {
+    graph.batch(() => {
+      graph.nodes().forEach(node => {
+        node.toggleClass("held", chosen.held.has(node.data("number")));
+        node.toggleClass("chosen", node.data("number") === chosen.process);
+      });
+      graph.edges().forEach(edge => {
+        edge.toggleClass("held", edge.source().hasClass("held") && edge.target().hasClass("held"));
+      });
+    });
+  }
+
+  graph.on("tap", "node", event => {
+    const number = event.target.data("number");
+    if (number >= 0) choose(number);
+    else describeExternal(number);
+  });
+  graph.on("dbltap", "node", event => unfold(event.target.data("number")));
+  const zoomBy = factor => graph.zoom({ level: graph.zoom() * factor, renderedPosition: { x: graph.width() / 2, y: graph.height() / 2 } });
+  document.getElementById("fit").addEventListener("click", () => graph.fit(undefined, 36));
+  document.getElementById("closer").addEventListener("click", () => zoomBy(1.3));
+  document.getElementById("farther").addEventListener("click", () => zoomBy(1 / 1.3));
+  document.getElementById("refold").addEventListener("click", () => { unfoldFirst(); layOut(); choose(data.root); });
+
+  // The table
+
+  const most = { bytes: largest, unit: processes.reduce((top, one) => Math.max(top, one.unit), 1) };
+  function bar(cell) {
+    const made = make("div", { className: "bar", textContent: size(cell.getValue()) });
+    made.style.setProperty("--part", cell.getValue() / most[cell.getField()]);
+    return made;
+  }
+
+  const text = cell => document.createTextNode(blank(cell.getValue()));
+  const table = new Tabulator("#table", {
+    data: processes, index: "number", layout: "fitColumns", height: "100%", placeholder: "Nothing like it",
+    initialSort: [{ column: "bytes", dir: "desc" }], columnDefaults: { headerSortStartingDir: "desc" },
+    columns: [
+      { title: "process", field: "id", sorter: "string", formatter: text, widthGrow: 4, minWidth: 140, headerSortStartingDir: "asc" },
+      { title: "tasks", field: "tasks", sorter: "number", hozAlign: "right", width: 80 },
+      { title: "size", field: "bytes", sorter: "number", formatter: bar, widthGrow: 2, minWidth: 110 },
+      { title: "start unit", field: "unit", sorter: "number", formatter: bar, widthGrow: 2, minWidth: 110 },
+      { title: "holds", field: "holds", sorter: "number", hozAlign: "right", width: 85 },
+      { title: "refers to", field: "references", hozAlign: "right", width: 105, mutator: list => list,
+        formatter: cell => cell.getValue().length, sorter: (a, b) => a.length - b.length },
+      { title: "from", field: "referrers", hozAlign: "right", width: 80,
+        formatter: cell => cell.getValue().length, sorter: (a, b) => a.length - b.length },
+    ],
+    rowFormatter: row => {
+      const { number } = row.getData(), classes = row.getElement().classList;
+      classes.toggle("chosen", number === chosen.process);
+      classes.toggle("held", chosen.held.has(number));
+    },
+  });
+  table.on("rowClick", (event, row) => choose(row.getData().number));
+
+  let built = false;
+  table.on("tableBuilt", () => { built = true; mark(); });
+  function mark() {
+    if (built) for (const row of table.getRows("visible")) row.reformat();
+  }
+
+  const search = document.getElementById("search");
+  search.addEventListener("input", () => {
+    const wanted = search.value.trim().toLowerCase();
+    const has = id => id.toLowerCase().includes(wanted);
+    if (wanted) table.setFilter(one => has(one.id) || one.elements.some(has));
+    else table.clearFilter();
+    document.getElementById("found").textContent = wanted ? `${table.getDataCount("active").toLocaleString("en")} found` : "";
+  });
+
+  // The details
+
+  const details = document.getElementById("details");
+  const MOST = 200; // entries of a list
+
+  function listOf(entries) {
+    const shown = entries.slice(0, MOST).map(entry => make("li", {}, ...entry));
+    if (entries.length > MOST) shown.push(make("li", {}, `… ${(entries.length - MOST).toLocaleString("en")} more`));
+    return make("ul", {}, ...shown);
+  }
+
+  const link = number => make("button", {
+    type: "button", className: "link", textContent: blank(nameOf(number)),
+    on: () => number >= 0 ? choose(number) : describeExternal(number),
+  });
+  const aside = words => make("span", { textContent: words });
+
+  function describe(unit) {
+    const process = processes[chosen.process];
+    const held = bytesOf(unit);
+    const at = chosen.element === null ? "starts it" : `resumes at ${blank(chosen.element)}`;
+    const of = chosen.from === chosen.process ? "" : ` of ${blank(processes[chosen.from].id)}`;
+    const fromRoot = make("input", { type: "checkbox", id: "from-root", checked: chosen.from !== chosen.process,
+      on: event => choose(chosen.process, chosen.element, event.target.checked) });
+    const leads = chosen.process !== data.root
+      && unitOf(data.root, chosen.element === null ? process.id : chosen.element) !== null;
+    details.replaceChildren(
+      make("h2", { textContent: blank(process.id) }),
+      make("p", { textContent: `${size(process.bytes)}, ${share(process.bytes, whole)} of the whole, ${things(process.tasks, "task", "tasks")}` }),
+      make("div", { className: "unit", id: "unit" },
+        make("h3", { textContent: `The unit${of} that ${at}` }),
+        make("p", { id: "unit-size", textContent: `${processesOf(unit.length)}, ${size(held)}, ${share(held, whole)} of the whole` }),
+        listOf(unit.map(number => [link(number), aside(`${size(processes[number].bytes)}, ${share(processes[number].bytes, held)}`)])),
+        leads ? make("label", {}, fromRoot, ` on the way from ${blank(processes[data.root].id)}`) : null),
+      make("h3", { textContent: "Refers to" }),
+      process.references.length ? listOf(process.references.map(([kind, to, element]) =>
+        [link(to), aside(`${VERBS[kind]}, by ${short(element)}${to < 0 ? ", external" : ""}`)])) : make("p", { textContent: "nothing" }),
+      make("h3", { textContent: "Referred to by" }),
+      process.referrers.length ? listOf(process.referrers.map(([kind, from, element]) =>
+        [link(from), aside(`${VERBS[kind]} it, by ${short(element)}`)])) : make("p", { textContent: "nothing" }),
+      make("h3", { textContent: `Elements (${process.elements.length.toLocaleString("en")})` }),
+      make("div", { className: "elements" }, ...process.elements.slice(0, 2000).map(element => make("button", {
+        type: "button", className: "element" + (element === chosen.element ? " chosen" : ""),
+        textContent: blank(element), title: "Show the unit that resumes here", on: () => choose(chosen.process, element) }))),
+    );
+  }
+
+  function describeExternal(number) {
+    details.replaceChildren(
+      make("h2", { textContent: blank(nameOf(number)) }),
+      make("p", { textContent: "External: the workflow names this process and lacks it. The application brings it." }),
+      make("h3", { textContent: "Referred to by" }),
+      listOf(processes.flatMap(one => one.references.filter(([, to]) => to === number)
+        .map(([kind, , element]) => [link(one.number), aside(`${VERBS[kind]} it, by ${short(element)}`)]))),
+    );
+  }
+
+  // Begin
+
+  document.title = `${data.title} - element units`;
+  document.getElementById("title").textContent = blank(data.title);
+  document.getElementById("about").textContent = `${processesOf(processes.length)}, ${size(whole)}, root ${blank(processes[data.root].id)}`;
+  unfoldFirst();
+  layOut();
+  if (data.unit) {
+    const [number, element] = data.unit;
+    const own = processes[number].elements.includes(element);
+    const owner = own || element === processes[number].id ? number
+      : processes.findIndex(one => unitOf(number, element).includes(one.number) && (one.id === element || one.elements.includes(element)));
+    choose(owner, processes[owner].id === element ? null : element, owner !== number && number === data.root);
+  } else choose(data.root);
+  window.elementUnits = { unitOf, processes, graph, table, drawn: () => drawn, chosen };
+})();
