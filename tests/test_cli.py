@@ -15,7 +15,7 @@ from command import COMMAND, EXAMPLES, TOP, command, environment, failing, fill
 from spiff_element_units import __version__
 from spiff_element_units.cli import main
 
-COMMANDS = ["cache", "ls", "show", "unit", "graph", "verify", "prune", "rm", "completion"]
+COMMANDS = ["cache", "ls", "show", "unit", "graph", "run", "verify", "prune", "rm", "completion"]
 
 
 @pytest.fixture(scope="module")

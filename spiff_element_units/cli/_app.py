@@ -30,6 +30,7 @@ _COMMANDS = {
     "show": ("_show", "Show the tree of a workflow's processes, and what units weigh."),
     "unit": ("_unit", "Write a unit, or explain what it holds."),
     "graph": ("_graph", "Draw the reference graph: mermaid, dot, svg or html."),
+    "run": ("_run", "Run a process on units, step by step."),
     "verify": ("_upkeep", "Check every byte of a cache."),
     "prune": ("_upkeep", "Drop what is old, too much or left over."),
     "rm": ("_upkeep", "Remove workflows from a cache."),
@@ -126,8 +127,18 @@ def _told(error: Exception) -> int:
         place = f"{error.filename!r}: " if error.filename is not None else ""
         return _failed(f"{place}{error.strerror or error}", 1)
     if isinstance(error, ElementUnitsError) or type(error).__module__.startswith("SpiffWorkflow"):
-        return _failed(str(error), 1)
+        return _failed(f"{error}{_place_of(error)}", 1)
     return _failed(f"{type(error).__name__}: {error}; --debug shows where it comes from", 1)
+
+
+def _place_of(error: Exception) -> str:
+    """Where in the model SpiffWorkflow has failed, if it tells."""
+    spec = getattr(error, "task_spec", None)
+    element = getattr(spec, "bpmn_id", None) or getattr(spec, "name", None)
+    if element is None or repr(element) in str(error):
+        return ""
+    process = getattr(getattr(spec, "_wf_spec", None), "name", None)
+    return f" (element {element!r}" + (f" of process {process!r})" if process else ")")
 
 
 def _failed(message: str, code: int) -> int:

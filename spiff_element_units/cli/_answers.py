@@ -1,0 +1,93 @@
+"""Where the answers to human tasks come from: a file, then whoever is at the prompt.
+
+The file is a JSON list of objects, taken in turn, or a JSON object: by the id of an element (or the
+name of a service's operation) an object, used each time, or a list of them, used in turn.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import Any, Callable, Optional
+
+from ._app import Failure
+from ._output import shown
+
+Say = Callable[[str], None]
+
+
+class Answers:
+    """Answers, each taken once where they are in lists."""
+
+    def __init__(self, path: Optional[str], say: Say) -> None:
+        self._say = say
+        self._in_turn: list[Any] = []
+        self._by_id: dict[str, Any] = {}
+        if path is None:
+            return
+        with open(path, encoding="utf-8") as stream:
+            found = parsed(stream.read(), f"--answers {path!r}")
+        if isinstance(found, list):
+            self._in_turn = found
+        elif isinstance(found, dict):
+            self._by_id = found
+        else:
+            raise Failure(f"--answers {path!r} must be a JSON object or list")
+
+    def given(self, *ids: Optional[str]) -> Any:
+        """The file's answer to one of these ids; None where it has none."""
+        if self._in_turn:
+            return self._in_turn.pop(0)
+        for id in ids:
+            found = self._by_id.get(id) if id is not None else None
+            if isinstance(found, list):
+                if found:
+                    return found.pop(0)
+            elif found is not None:
+                return found
+        return None
+
+    def fields(self, *ids: Optional[str]) -> Optional[dict[str, Any]]:
+        """The file's answer to a human task; None where it has none. Raises Failure."""
+        answer = self.given(*ids)
+        if answer is not None and not isinstance(answer, dict):
+            raise Failure(f"the answer for {shown(str(ids[0]))} in --answers is no JSON object")
+        return answer
+
+    def ask(self) -> Optional[dict[str, Any]]:
+        """What is filled in at the prompt; None at the end of input.
+
+        Raises Failure for what is no JSON object, but asks again on a terminal.
+        """
+        while True:
+            line = _ask("fields as a JSON object (Enter: none, Ctrl-D: stop) > ")
+            if line is None:
+                return None
+            try:
+                fields = parsed(line.strip() or "{}", "the answer")
+                if not isinstance(fields, dict):
+                    raise Failure('the answer must be a JSON object, as {"approved": true}')
+            except Failure as error:
+                if not sys.stdin.isatty():
+                    raise
+                self._say(str(error))
+                continue
+            return fields
+
+
+def parsed(text: str, what: str) -> Any:
+    """The value of a JSON text. Raises Failure."""
+    try:
+        return json.loads(text)
+    except ValueError as error:
+        raise Failure(f"{what} is not JSON: {error}") from error
+
+
+def _ask(prompt: str) -> Optional[str]:
+    """A line of standard input; None at its end."""
+    if sys.stdin.isatty():
+        print(prompt, end="", file=sys.stderr, flush=True)
+    line = sys.stdin.readline()
+    if not line and sys.stdin.isatty():
+        print(file=sys.stderr)
+    return line or None

@@ -1,0 +1,329 @@
+"""`run`: a process on units, step by step. It executes the model's scripts."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import sys
+from typing import Any, Optional
+
+import click
+
+from ..units import ElementUnits
+from ._answers import Answers, parsed
+from ._app import Failure, command
+from ._output import Output, count, one_line, percent, shown
+from ._place import cache_dir, key, opened, parser, process
+
+
+@command(
+    "spiff-element-units run unit-cache Claim Claim --data '{\"amount\": 800}'\n"
+    "spiff-element-units run unit-cache order order --answers answers.json --state order.state"
+)
+@cache_dir
+@key
+@process
+@click.option("--data", help="What the process starts with: a JSON object.")
+@click.option(
+    "--answers",
+    type=click.Path(),
+    help="JSON file of answers to human tasks: a list, or an object by element id.",
+)
+@click.option(
+    "--state",
+    type=click.Path(dir_okay=False),
+    help="Go on with the instance saved here, if there is one, and save it here.",
+)
+@click.option(
+    "--accept-changed", is_flag=True, help="Go on though the workflow was cached anew since."
+)
+@parser
+def run(
+    out: Output,
+    cache_dir: str,
+    key: str,
+    process_id: str,
+    data: Optional[str],
+    answers: Optional[str],
+    state: Optional[str],
+    accept_changed: bool,
+    parser: str,
+) -> None:
+    """Run a process on units: start PROCESS, do its steps, ask for human tasks.
+
+    A human task is answered with a JSON object of its form's fields, from --answers or at the
+    prompt. The run ends where the process does, where it waits for an event, or where nobody
+    answers; with --state it goes on from there. At the end: what was loaded, of the whole.
+
+    The model's scripts are executed, as Python with all your rights. Run only models that you
+    trust. Services are not called: --answers has their results, by the operation's name.
+    """
+    fields = parsed(data, "--data") if data is not None else {}
+    if not isinstance(fields, dict):
+        raise Failure('--data must be a JSON object, as {"amount": 800}')
+    with opened(cache_dir, key) as units:
+        units.needs(process_id)  # raises, and knows what was meant
+        runner = _Runner(out, units, process_id, parser, answers)
+        if state is not None and os.path.exists(state):
+            if data is not None:
+                raise click.UsageError(
+                    f"--data is for a start, and {state!r} has an instance already",
+                    click.get_current_context(),
+                )
+            runner.resume(state, accept_changed)
+        else:
+            runner.start(fields, state)
+        runner.go_on()
+        runner.report()
+
+
+class _Runner:
+    """One instance, and what it has done."""
+
+    def __init__(
+        self, out: Output, units: ElementUnits, process_id: str, parser: str, answers: Optional[str]
+    ) -> None:
+        from ..spiff import SpecLoader  # needs SpiffWorkflow
+        from ._models import serializer
+
+        self.out = out
+        self.units = units
+        self.process_id = process_id
+        self.loader = SpecLoader(units, serializer(parser))
+        self.answers = Answers(answers, self._say)
+        self.engine = _engine(self.answers)
+        self.steps: list[dict[str, str]] = []
+        self.state: Optional[str] = None
+        self.workflow: Any = None
+        self._inside: Any = None  # the (sub)workflow of the last step
+
+    def start(self, data: dict[str, Any], state: Optional[str]) -> None:
+        """Start the process."""
+        self.state = state
+        self.workflow = self.loader.start(self.process_id, script_engine=self.engine)
+        self.workflow.task_tree.data.update(data)
+
+    def resume(self, state: str, accept_changed: bool) -> None:
+        """Go on with a saved instance."""
+        with open(state, encoding="utf-8") as stream:
+            text = stream.read()
+        self.state = state
+        self.workflow = self.loader.resume(text, self.engine, accept_changed=accept_changed)
+        mapping = self.workflow.subprocess_specs
+        started = mapping.process_id or self.workflow.spec.name
+        if started != self.process_id:
+            raise Failure(
+                f"{state!r} has an instance of process {started!r}, not {self.process_id!r}"
+            )
+        self._say(f"resumed from {state}")
+
+    def go_on(self) -> None:
+        """Do what can be done, until the end or until nobody answers."""
+        while True:
+            self._do_steps()
+            tasks = self._human_tasks()
+            if self.workflow.completed or not tasks:
+                break
+            task, fields = self._answered(tasks)
+            if fields is None:
+                break
+            task.data.update(fields)
+            with self._scripts():
+                task.run()
+            self._did(task)
+        self._save()
+
+    def _answered(self, tasks: list[Any]) -> tuple[Any, Optional[dict[str, Any]]]:
+        """The first task that the answers' file has something for, or else the first, asked for."""
+        for task in tasks:
+            fields = self.answers.fields(task.task_spec.bpmn_id, task.task_spec.name)
+            if fields is not None:
+                self._introduce(task)
+                return task, fields
+        self._introduce(tasks[0])
+        self._save()
+        return tasks[0], self.answers.ask()
+
+    def report(self) -> None:
+        """Print how it ended, and what was loaded."""
+        status = "completed" if self.workflow.completed else "waiting"
+        last = self.workflow.last_task
+        data = last.data if last is not None else self.workflow.data
+        loaded = self._loaded()
+        sizes = {one: len(self.units.spec_json(one)) for one in self.units.process_ids}
+        part = sum(sizes[one] for one in loaded)
+        whole = sum(sizes.values())
+        waiting = self._waiting()
+        if self.out.as_json:
+            return self.out.json(
+                {
+                    "process": self.process_id,
+                    "status": status,
+                    "waiting_for": waiting,
+                    "data": json.loads(json.dumps(data, default=str)),
+                    "steps": self.steps,
+                    "loaded": {"specs": len(loaded), "bytes": part, "processes": loaded},
+                    "whole": {"specs": len(sizes), "bytes": whole},
+                    "state": self.state,
+                }
+            )
+        for one in waiting:
+            self.out.line(
+                f"waiting for {shown(one['element'])} ({one['type']}) in {shown(one['process'])}",
+                "yellow",
+            )
+        self.out.line(f"{status} {shown(self.process_id)}", "bold green")
+        self.out.line(f"data: {json.dumps(data, default=str)}")
+        if self.state is not None:
+            self.out.line(f"saved in {self.state}, {self.out.size(os.path.getsize(self.state))}")
+        return self.out.line(
+            f"loaded {len(loaded)} of {count(len(sizes), 'spec')}, {self.out.size(part)} of "
+            f"{self.out.size(whole)}: {percent(part, whole)}",
+            "bold",
+        )
+
+    # Steps
+
+    def _do_steps(self) -> None:
+        """Do engine steps and what they and the clock make ready."""
+        from SpiffWorkflow.util.task import TaskState
+
+        while True:
+            with self._scripts():
+                self.workflow.do_engine_steps(did_complete_task=self._did)
+                self.workflow.refresh_waiting_tasks()
+            ready = self.workflow.get_tasks(state=TaskState.READY)
+            if all(task.task_spec.manual for task in ready):
+                return
+
+    def _human_tasks(self) -> list[Any]:
+        from SpiffWorkflow.util.task import TaskState
+
+        ready = self.workflow.get_tasks(state=TaskState.READY)
+        return [task for task in ready if task.task_spec.manual]
+
+    def _did(self, task: Any) -> None:
+        """Note and show a step that is an element of the model."""
+        if getattr(task.task_spec, "bpmn_id", None) is None:
+            return
+        step = _described(task)
+        self.steps.append(step)
+        if self.out.as_json:
+            return
+        workflow = task.workflow
+        if workflow is not self._inside:
+            self._inside = workflow
+            self.out.line(f"{self._guides(workflow)}{shown(step['process'])}", "bold")
+        name = one_line(step["name"])
+        named = f"  {name}" if name and name != step["element"] else ""
+        self.out.line(f"{self._guides(workflow)}  {shown(step['element'])}{named}")
+
+    def _guides(self, workflow: Any) -> str:
+        return ("│ " if self.out.terminal else "  ") * int(workflow.depth)
+
+    def _scripts(self) -> Any:
+        """While scripts run: what they print is no part of JSON output."""
+        if self.out.as_json:
+            return contextlib.redirect_stdout(sys.stderr)
+        return contextlib.nullcontext()
+
+    def _introduce(self, task: Any) -> None:
+        """Show what a human task asks for."""
+        spec = task.task_spec
+        step = _described(task)
+        title = one_line(getattr(spec, "bpmn_name", None) or step["element"])
+        self._say(f"? {title} ({shown(step['element'])} in {shown(step['process'])})", "bold cyan")
+        for text in (getattr(spec, "documentation", None), *_form(spec)):
+            if text:
+                self._say(f"  {one_line(text)}")
+        known = json.dumps(task.data, default=str)
+        if len(known) < 2_000:
+            self._say(f"  data: {known}")
+
+    def _say(self, text: str, style: str = "") -> None:
+        """Tell who is at the prompt."""
+        if not self.out.as_json:
+            self.out.line(text, style)
+        elif sys.stdin.isatty():
+            print(text, file=sys.stderr)
+
+    def _save(self) -> None:
+        """Save the instance, if it is to be: the old state stays until the new one is whole."""
+        if self.state is None:
+            return
+        text = self.loader.save(self.workflow)
+        beside = f"{self.state}.{os.getpid():x}.tmp"
+        try:
+            with open(beside, "w", encoding="utf-8") as stream:
+                stream.write(text)
+            os.replace(beside, self.state)
+        except BaseException:
+            with contextlib.suppress(OSError):
+                os.unlink(beside)
+            raise
+
+    # The end
+
+    def _loaded(self) -> list[str]:
+        """The processes whose specs were restored, in the workflow's order."""
+        touched = {self.process_id, *self.loader.kept, *self.workflow.subprocess_specs.touched}
+        return [one for one in self.units.process_ids if one in touched]
+
+    def _waiting(self) -> list[dict[str, str]]:
+        """The elements that the instance waits at."""
+        from SpiffWorkflow.bpmn.specs.mixins.subworkflow_task import SubWorkflowTask
+        from SpiffWorkflow.util.task import TaskState
+
+        if self.workflow.completed:
+            return []
+        waiting = self.workflow.get_tasks(state=TaskState.WAITING | TaskState.READY)
+        return [
+            _described(task)
+            for task in waiting
+            if getattr(task.task_spec, "bpmn_id", None) is not None
+            and not isinstance(task.task_spec, SubWorkflowTask)
+        ]
+
+
+def _described(task: Any) -> dict[str, str]:
+    spec = task.task_spec
+    return {
+        "process": task.workflow.spec.name,
+        "element": spec.bpmn_id,
+        "name": getattr(spec, "bpmn_name", None) or "",
+        "type": type(spec).__name__,
+    }
+
+
+def _form(spec: Any) -> list[str]:
+    """What a task spec tells of its form: instructions, a schema's name, Camunda's fields."""
+    told = []
+    extensions = getattr(spec, "extensions", None) or {}
+    told.append(extensions.get("instructionsForEndUser") or "")
+    properties = extensions.get("properties") or {}
+    if properties.get("formJsonSchemaFilename"):
+        told.append(f"form: {properties['formJsonSchemaFilename']}")
+    for field in getattr(getattr(spec, "form", None), "fields", ()):
+        options = [str(option.id) for option in getattr(field, "options", ())]
+        kind = f"{field.type} of {', '.join(options)}" if options else field.type
+        told.append(f"{field.id} ({kind}): {field.label}")
+    return told
+
+
+def _engine(answers: Answers) -> Any:
+    """A script engine that executes Python and takes the results of services from the answers."""
+    from SpiffWorkflow.bpmn.script_engine import PythonScriptEngine, TaskDataEnvironment
+
+    class Engine(PythonScriptEngine):  # type: ignore[misc]
+        def call_service(self, *args: Any, **kwargs: Any) -> str:
+            name = kwargs["operation_name"] if "operation_name" in kwargs else args[0]
+            answer = answers.given(str(name))
+            if answer is None:
+                raise Failure(
+                    f"a service task calls operation {name!r}, and run calls no services; give "
+                    f"its result in --answers, by the key {name!r}"
+                )
+            return json.dumps(answer)
+
+    return Engine(TaskDataEnvironment())
