@@ -6,13 +6,13 @@ CORPUS ?= corpus
 export PYTHONPATH := $(CURDIR)
 
 .PHONY: help dev-env compile bindings tests run-integration-tests integration-tests fmt lint \
-	wheel installed docs demo corpus bench bench-quick bench-instructions wheels clean
+	wheel installed docs demo corpus bench bench-quick bench-instructions wheels recordings clean
 
 help:
 	@echo "make demo     cache a workflow, run it on units, and show what was loaded"
 	@echo "make tests    build the extension and run all tests"
 	@echo "others: dev-env compile bindings integration-tests run-integration-tests fmt lint"
-	@echo "        bench bench-quick bench-instructions wheel installed docs wheels clean"
+	@echo "        bench bench-quick bench-instructions wheel installed docs wheels recordings clean"
 	@echo "        corpus CORPUS=FOLDER"
 
 $(VENV)/made: pyproject.toml
@@ -77,8 +77,10 @@ installed: wheel
 	rm -rf build/installed
 	$(PYTHON) -m venv build/installed
 	wheel=$$(ls -t dist/*.whl | head -n 1) && \
-		build/installed/bin/python -m pip install --quiet "$$wheel[spiff]"
+		build/installed/bin/python -m pip install --quiet "$$wheel[cli]"
 	cd build/installed && bin/python ../../examples/demo.py
+	cd build/installed && bin/spiff-element-units cache unit-cache ../../examples && \
+		bin/spiff-element-units graph unit-cache Claim --format html -o claim.html
 
 # Rivals run in an environment of their own: both packages import by the same name.
 $(VENV)/rival: pyproject.toml
@@ -106,6 +108,11 @@ docs: bindings $(VENV)/for-docs
 
 demo: bindings
 	$(BIN)/python examples/demo.py
+
+# What the command prints, in docs/cli.md and in the README's pictures.
+recordings: bindings
+	$(BIN)/python docs/transcripts.py docs/cli.md
+	$(BIN)/python docs/recordings.py
 
 corpus: bindings
 	$(BIN)/python tests/corpus.py "$(CORPUS)"

@@ -120,7 +120,7 @@ def test_prune_says_what_it_keeps_to(cache: Path) -> None:
     done = command("prune", cache, "--max-bytes", f"{keep}")
     assert done.lines[0].startswith("removed Claim, 2023-11-14T22:13:20Z, ")
     assert [one.cache_key for one in cache_keys(cache)] == ["complaint", "order"]
-    assert command("prune", cache).out == "0 workflows, 0 leftovers, 0 freed\n"
+    assert command("prune", cache).out == "0 workflows, 0 leftovers, 0 bytes freed\n"
 
 
 def test_rm_removes_what_is_there_and_fails_for_what_is_not(cache: Path) -> None:

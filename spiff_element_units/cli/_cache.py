@@ -188,7 +188,7 @@ class _Run:
         lacks = ", ".join(map(shown, done["external"]))
         self.out.line(
             f"{done['state']} {shown(done['key'])}: {count(done['processes'], 'process')}"
-            f", {self.out.size(done['bytes'])}" + (f"; external: {lacks}" if lacks else "")
+            f", {self.out.bytes(done['bytes'])}" + (f"; external: {lacks}" if lacks else "")
         )
 
     def fail(self, path: str, reason: str, process_id: Optional[str] = None) -> None:

@@ -8,7 +8,6 @@ SpiffWorkflow gets the parsed tree. Nothing of a model is executed.
 from __future__ import annotations
 
 import json
-import os
 from typing import Any, NamedTuple, Optional
 
 from ._app import Failure
@@ -228,7 +227,7 @@ def _xml(path: str) -> Any:
     about = root.getroottree().docinfo
     if about.internalDTD is not None or about.externalDTD is not None:
         raise Failure(
-            f"{os.path.basename(path)} has a document type (<!DOCTYPE>), where entities are "
-            "declared; it is refused. BPMN and DMN need none: remove it"
+            "a document type (<!DOCTYPE>), where entities are declared, is refused; BPMN and DMN "
+            "need none: remove it"
         )
     return root

@@ -52,8 +52,12 @@ class Output:
             print("\n".join(_plain(columns, rows)))
 
     def size(self, size: int) -> str:
-        """A number of bytes."""
+        """A number of bytes, in a table."""
         return human_size(size) if self.terminal else str(size)
+
+    def bytes(self, size: int) -> str:
+        """A number of bytes, in a sentence."""
+        return human_size(size) if self.terminal else f"{size} bytes"
 
     def _print(self, thing: Any, style: str = "") -> None:
         from rich.console import Console  # not for pipes
@@ -68,7 +72,7 @@ def _fancy(columns: Sequence[Column], rows: Sequence[Sequence[str]]) -> Any:
     from rich.table import Table
     from rich.text import Text
 
-    table = Table(box=SIMPLE_HEAD, pad_edge=False, padding=(0, 1), header_style="bold")
+    table = Table(box=SIMPLE_HEAD, show_edge=False, pad_edge=False, header_style="bold")
     for column in columns:
         justify: Any = "right" if column.number else "left"
         table.add_column(

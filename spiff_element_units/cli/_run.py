@@ -96,7 +96,7 @@ class _Runner:
         self.steps: list[dict[str, str]] = []
         self.state: Optional[str] = None
         self.workflow: Any = None
-        self._inside: Any = None  # the (sub)workflow of the last step
+        self._shown: set[Any] = set()  # the (sub)workflows that a line has named
 
     def start(self, data: dict[str, Any], state: Optional[str]) -> None:
         """Start the process."""
@@ -176,10 +176,10 @@ class _Runner:
         self.out.line(f"{status} {shown(self.process_id)}", "bold green")
         self.out.line(f"data: {json.dumps(data, default=str)}")
         if self.state is not None:
-            self.out.line(f"saved in {self.state}, {self.out.size(os.path.getsize(self.state))}")
+            self.out.line(f"saved in {self.state}")
         return self.out.line(
             f"loaded {len(loaded)} of {count(len(sizes), 'spec')}, {self.out.size(part)} of "
-            f"{self.out.size(whole)}: {percent(part, whole)}",
+            f"{self.out.bytes(whole)}: {percent(part, whole)}",
             "bold",
         )
 
@@ -212,8 +212,8 @@ class _Runner:
         if self.out.as_json:
             return
         workflow = task.workflow
-        if workflow is not self._inside:
-            self._inside = workflow
+        if workflow not in self._shown:
+            self._shown.add(workflow)
             self.out.line(f"{self._guides(workflow)}{shown(step['process'])}", "bold")
         name = one_line(step["name"])
         named = f"  {name}" if name and name != step["element"] else ""

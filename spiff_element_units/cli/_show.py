@@ -17,13 +17,13 @@ LINES = 60  # of a tree that is folded
 _HOW = {"call": "called", "embedded": "embedded", "trigger": "triggered"}
 _COLUMNS = (
     Column("process", style="bold"),
-    Column("how"),
+    Column("how", style="cyan"),
     Column("tasks", True),
     Column("size", True),
     Column("share", True),
     Column("start unit", True),
     Column("share", True),
-    Column("largest in it"),
+    Column("largest in it", style="yellow"),
 )
 
 
@@ -68,7 +68,7 @@ def show(
             raise Failure("there is no process")
         out.table(_COLUMNS, [_row(out, facts, line) for line in lines])
         processes = count(len(facts.process_ids), "process")
-        out.line(f"{processes}, {out.size(facts.whole)}{_dominates(out, facts, lines)}", "dim")
+        out.line(f"{processes}, {out.bytes(facts.whole)}{_dominates(out, facts, lines)}", "dim")
     return None
 
 
@@ -168,7 +168,7 @@ def _how(out: Output, line: _Line) -> str:
         return line.note or "root"
     elements = [shown(one) for one in line.link.elements]
     by = ", ".join(elements)
-    if out.terminal and len(elements) > 2:
+    if out.terminal and len(elements) > 1:
         by = f"{elements[0]} and {len(elements) - 1} more"
     how = f"{_HOW[line.link.kind]} by {by}"
     return f"{how}, {line.note}" if line.note else how
@@ -179,7 +179,7 @@ def _dominates(out: Output, facts: Facts, lines: list[_Line]) -> str:
     started = [line.process_id for line in lines if line.process_id in facts.sizes]
     heaviest = max(dict.fromkeys(started), key=lambda one: facts.start_unit(one).size)
     unit = facts.start_unit(heaviest)
-    text = f"; the largest start unit is that of {shown(heaviest)}, {out.size(unit.size)}"
+    text = f"; the largest start unit is that of {shown(heaviest)}, {out.bytes(unit.size)}"
     if len(unit.process_ids) > 1:
         text += f" with {count(len(unit.process_ids), 'process')}"
     return text

@@ -95,7 +95,7 @@ def _explain(
     )
     processes = count(len(held), "process")
     return out.line(
-        f"{processes}, {out.size(total)}: {percent(total, whole)} of the workflow", "dim"
+        f"{processes}, {out.bytes(total)}: {percent(total, whole)} of the workflow", "dim"
     )
 
 

@@ -171,13 +171,13 @@ def prune(
         )
     would = "would remove" if dry_run else "removed"
     for one in report.removed:
-        out.line(f"{would} {shown(one.cache_key)}, {moment(one.cached_at)}, {out.size(one.size)}")
+        out.line(f"{would} {shown(one.cache_key)}, {moment(one.cached_at)}, {out.bytes(one.size)}")
     for path in report.leftovers:
         out.line(f"{would} leftover {path}")
     freed = "would be freed" if dry_run else "freed"
     return out.line(
         f"{count(len(report.removed), 'workflow')}, {count(len(report.leftovers), 'leftover')}, "
-        f"{out.size(report.bytes_freed)} {freed}"
+        f"{out.bytes(report.bytes_freed)} {freed}"
     )
 
 
