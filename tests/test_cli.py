@@ -23,6 +23,10 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return fill(tmp_path_factory.mktemp("cli"), EXAMPLES)
 
 
+def test_without_arguments_the_command_shows_its_help() -> None:
+    assert command() == command("--help")
+
+
 def test_help_names_every_command_and_the_exit_codes() -> None:
     done = command("--help")
     assert done.code == 0
@@ -55,7 +59,6 @@ def test_the_installed_script_is_the_same_command() -> None:
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
-        ([], "see spiff-element-units --help"),
         (["nonsense"], "No such command 'nonsense'"),
         (["ls"], "Missing argument 'CACHE_DIR'; see spiff-element-units ls --help"),
         (["ls", ".", "--sort", "colour"], "'colour' is not one of"),

@@ -107,7 +107,7 @@ def test_steps_are_shown_inside_their_processes(cache: Path) -> None:
         "    open_file  Open file",
     ]
     assert done.lines[-3] == "completed Claim"
-    assert done.lines[-1].startswith("loaded 6 of 14 specs, 21340 of 48722 bytes: 44 %")
+    assert done.lines[-1].startswith("loaded 6 of 14 specs, ")
 
 
 # Answers

@@ -84,16 +84,20 @@ class _Commands(click.Group):
 
 @click.group(
     cls=_Commands,
+    invoke_without_command=True,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
     epilog="\b\nExit codes: 0 done, 1 something failed, 2 the command line is wrong.\n"
     f"\b\nExample:\n  {PROGRAM} cache unit-cache models/\n  {PROGRAM} show unit-cache Claim",
 )
 @click.version_option(__version__, prog_name=PROGRAM)
-def program() -> None:
+@click.pass_context
+def program(ctx: click.Context) -> None:
     """Look at SpiffWorkflow workflows as element units, fill caches, run a process.
 
     A cache is a folder; each workflow in it has a key.
     """
+    if ctx.invoked_subcommand is None:
+        click.echo(ctx.get_help())
 
 
 def run(arguments: Sequence[str]) -> int:

@@ -123,7 +123,7 @@ class _Runner:
         while True:
             self._do_steps()
             tasks = self._human_tasks()
-            if self.workflow.completed or not tasks:
+            if self.workflow.is_completed() or not tasks:
                 break
             task, fields = self._answered(tasks)
             if fields is None:
@@ -147,7 +147,7 @@ class _Runner:
 
     def report(self) -> None:
         """Print how it ended, and what was loaded."""
-        status = "completed" if self.workflow.completed else "waiting"
+        status = "completed" if self.workflow.is_completed() else "waiting"
         last = self.workflow.last_task
         data = last.data if last is not None else self.workflow.data
         loaded = self._loaded()
@@ -275,7 +275,7 @@ class _Runner:
         from SpiffWorkflow.bpmn.specs.mixins.subworkflow_task import SubWorkflowTask
         from SpiffWorkflow.util.task import TaskState
 
-        if self.workflow.completed:
+        if self.workflow.is_completed():
             return []
         waiting = self.workflow.get_tasks(state=TaskState.WAITING | TaskState.READY)
         return [
