@@ -64,8 +64,8 @@ def test_larger_processes_are_drawn_larger(cache: Path) -> None:
 def test_what_a_unit_holds_is_coloured(cache: Path) -> None:
     done = command("graph", cache, "Claim", "--unit", "Claim", "order_transfer")
     labels = labels_of_mermaid(done.out)
-    held = re.findall(r"^  class (p\d+) .*held$", done.out, re.MULTILINE)
-    assert {labels[name] for name in held} == {"Claim", "Settle", "Pay"}
+    (held,) = re.findall(r"^  class (\S+) inUnit$", done.out, re.MULTILINE)
+    assert {labels[name] for name in held.split(",")} == {"Claim", "Settle", "Pay"}
     text = command("graph", cache, "Claim", "--unit", "Claim", "Claim", "--format", "dot").out
     assert text.count("#ffe3a3") == 1
     says = failing("graph", cache, "Claim", "--unit", "Claim", "no such")
@@ -137,7 +137,7 @@ def test_any_workflow_is_drawn_whole(text: str) -> None:
     assert len(drawing.edges) == len(edges)
     for line in mermaid(drawing).splitlines()[2:]:
         assert re.fullmatch(
-            r'  (p\d+[\[>(]+"[\w# ;]*<br/>[\w# ;]*"[\])]+|class p\d+ [\w,]+|classDef .*'
+            r'  (p\d+[\[>(]+"[\w# ;]*<br/>[\w# ;]*"[\])]+|class [p\d,]+ \w+|classDef .*'
             r'|p\d+ [-.=>]+(\|"[\w# ;]*"\|)? p\d+)',
             line,
         ), line

@@ -85,29 +85,35 @@ def _label(elements: tuple[str, ...]) -> str:
 
 
 _MERMAID_EDGES = {"call": "-->", "embedded": "-.->", "trigger": "==>", "folded": "---"}
-_SIZES = (12, 14, 17, 20, 24)  # of letters, in pixels
+_SIZES = (12, 15, 18, 22, 27)  # of letters, in pixels
+_CLASSES = {
+    "plainProcess": "fill:#fff,stroke:#5b6b7b,color:#1c2733",
+    "rootProcess": "fill:#fff,stroke:#1c2733,stroke-width:3px,color:#1c2733",
+    "externalProcess": "fill:#f4f4f4,stroke:#999,stroke-dasharray:4 3,color:#666",
+    "foldedProcess": "fill:#f4f4f4,stroke:#bbb,color:#666",
+    **{f"size{at}": f"font-size:{size}px" for at, size in enumerate(_SIZES)},
+    "inUnit": "fill:#ffe3a3,stroke:#b26a00,color:#1c2733",
+}
 
 
 def mermaid(drawing: Drawing) -> str:
     """A mermaid flowchart. Larger letters are larger processes."""
     lines = ["flowchart LR", "  %% --> calls, -.-> embeds, ==> triggers"]
+    members: dict[str, list[str]] = {name: [] for name in _CLASSES}
     for number, node in enumerate(drawing.nodes):
         text = "<br/>".join(map(_mermaid_text, node.lines))
         shape = {"folded": '("{}")', "external": '>"{}"]'}.get(node.look, '["{}"]')
-        classes = [f"s{min(int(node.scale * len(_SIZES)), len(_SIZES) - 1)}", node.look]
         lines.append(f"  p{number}{shape.format(text)}")
-        lines.append(f"  class p{number} {','.join(classes + ['held'] * node.held)}")
+        size = min(int(node.scale * len(_SIZES)), len(_SIZES) - 1)
+        for name in (f"{node.look}Process", f"size{size}", *["inUnit"] * node.held):
+            members[name].append(f"p{number}")
     for edge in drawing.edges:
         label = f'|"{_mermaid_text(edge.label)}"|' if edge.label else ""
         lines.append(f"  p{edge.source} {_MERMAID_EDGES[edge.kind]}{label} p{edge.target}")
-    lines += [f"  classDef s{at} font-size:{size}px" for at, size in enumerate(_SIZES)]
-    lines += [
-        "  classDef plain fill:#fff,stroke:#5b6b7b,color:#1c2733",
-        "  classDef root fill:#fff,stroke:#1c2733,stroke-width:3px,color:#1c2733",
-        "  classDef external fill:#f4f4f4,stroke:#999,stroke-dasharray:4 3,color:#666",
-        "  classDef folded fill:#f4f4f4,stroke:#bbb,color:#666",
-        "  classDef held fill:#ffe3a3,stroke:#b26a00,color:#1c2733",
-    ]
+    for name, style in _CLASSES.items():
+        if members[name]:
+            lines.append(f"  classDef {name} {style}")
+            lines.append(f"  class {','.join(members[name])} {name}")
     return "\n".join(lines) + "\n"
 
 
