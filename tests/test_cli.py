@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shutil
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -98,6 +99,24 @@ def test_a_reader_that_goes_away_is_no_error(cache: Path) -> None:
     assert process.stderr.read() == b""
     assert process.wait() == 0
     process.stderr.close()
+
+
+def test_an_interrupt_ends_the_command_with_130_and_one_line(cache: Path) -> None:
+    process = subprocess.Popen(
+        [*COMMAND, "run", str(cache), "order", "order", "--data", '{"pieces": 1}'],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=environment(PYTHONUNBUFFERED="1"),
+    )
+    assert process.stdout is not None
+    while "data: " not in process.stdout.readline():  # until it asks
+        pass
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate()
+    assert process.returncode == 130
+    assert errors.strip() == "spiff-element-units: interrupted"
 
 
 def test_without_its_extra_the_command_says_how_to_install_it(tmp_path: Path) -> None:

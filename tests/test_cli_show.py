@@ -119,6 +119,18 @@ def test_a_terminal_gets_guides_and_rounded_sizes(cache: Path) -> None:
     assert "\x1b[1m" in printed
 
 
+@pytest.mark.parametrize("columns", [30, 50, 80, 110, 200])
+def test_a_narrow_terminal_gets_fewer_columns_and_a_whole_tree(cache: Path, columns: int) -> None:
+    lines = plain(terminal("show", cache, "Claim", columns=columns).out).splitlines()
+    assert all(len(line) <= columns for line in lines)
+    assert [line.split()[0] for line in lines[2:5]] == ["Claim", "├─", "│"]
+    assert lines[0].split()[0] == "process"
+    assert ("largest in it" in lines[0]) == (columns >= 110)
+    assert ("how" in lines[0]) == (columns >= 80)
+    sizes = [line for line in lines[2:] if re.search(r"\d\.\d kB", line)]
+    assert len(sizes) >= 14
+
+
 def test_show_takes_a_file_of_either_kind_and_standard_input(tmp_path: Path) -> None:
     text = models.spec_json(models.MODELS["nested_calls"])
     path = tmp_path / "spec.json"

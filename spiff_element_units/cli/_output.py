@@ -14,13 +14,22 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
 
+_GAP = 3  # between two columns of a table
+_LEAST = 16  # the width to which a column is cut before it goes
+
 
 class Column(NamedTuple):
-    """A column of a table: its header, whether it is of numbers, and how it looks."""
+    """A column of a table: its header, whether it is of numbers, and how a terminal shows it.
+
+    Where a terminal is too narrow, columns go that have a `rank`, the highest first. Cells are
+    wrapped then, or cut in columns that are `whole`.
+    """
 
     header: str
     number: bool = False
     style: str = ""
+    rank: int = 0
+    whole: bool = False
 
 
 class Output:
@@ -47,7 +56,7 @@ class Output:
         if not rows:
             return
         if self.terminal:
-            self._print(_fancy(columns, rows))
+            self._print(_fancy(columns, rows, self._console().width))
         else:
             print("\n".join(_plain(columns, rows)))
 
@@ -60,31 +69,66 @@ class Output:
         return human_size(size) if self.terminal else f"{size} bytes"
 
     def _print(self, thing: Any, style: str = "") -> None:
-        from rich.console import Console  # not for pipes
         from rich.text import Text
 
-        thing = Text(thing, style) if isinstance(thing, str) else thing
-        Console(highlight=False, emoji=False).print(thing)
+        self._console().print(Text(thing, style) if isinstance(thing, str) else thing)
+
+    def _console(self) -> Any:
+        from rich.console import Console  # not for pipes
+
+        return Console(highlight=False, emoji=False)
 
 
-def _fancy(columns: Sequence[Column], rows: Sequence[Sequence[str]]) -> Any:
+def _fancy(columns: Sequence[Column], rows: Sequence[Sequence[str]], width: int) -> Any:
     from rich.box import SIMPLE_HEAD
     from rich.table import Table
     from rich.text import Text
 
     table = Table(box=SIMPLE_HEAD, show_edge=False, pad_edge=False, header_style="bold")
-    for column in columns:
+    widths = _widths(columns, rows, width)
+    for place, least in widths.items():
+        column = columns[place]
+        cut = column.number or column.whole
         justify: Any = "right" if column.number else "left"
+        overflow: Any = "ellipsis" if cut else "fold"
         table.add_column(
             Text(column.header),
             justify=justify,
             style=column.style,
-            no_wrap=column.number,
-            overflow="fold",
+            width=least if cut else None,
+            no_wrap=cut,
+            overflow=overflow,
         )
     for row in rows:
-        table.add_row(*map(Text, row))
+        table.add_row(*(Text(row[place]) for place in widths))
     return table
+
+
+def _widths(columns: Sequence[Column], rows: Sequence[Sequence[str]], width: int) -> dict[int, int]:
+    """The columns that fit side by side or cannot go, by their places, and how wide they are."""
+    from rich.cells import cell_len
+
+    headers = [column.header for column in columns]
+    wide = [
+        max(cell_len(cells[place]) for cells in (headers, *rows)) for place in range(len(columns))
+    ]
+    least = [
+        min(natural, _LEAST) if column.rank and not column.number else natural
+        for natural, column in zip(wide, columns)
+    ]
+    places = list(range(len(columns)))
+    for place in sorted(places, key=lambda place: -columns[place].rank):
+        if not columns[place].rank or sum(least[one] + _GAP for one in places) - _GAP <= width:
+            break
+        places.remove(place)
+    left = width - sum(least[one] + _GAP for one in places) + _GAP
+    widths = {}
+    for place in places:
+        widths[place] = min(wide[place], least[place] + max(left, 0))
+        left -= widths[place] - least[place]
+    if left < 0 and columns[places[0]].whole:
+        widths[places[0]] = max(widths[places[0]] + left, _LEAST)
+    return widths
 
 
 def _plain(columns: Sequence[Column], rows: Sequence[Sequence[str]]) -> Iterable[str]:

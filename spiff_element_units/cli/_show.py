@@ -16,14 +16,14 @@ LINES = 60  # of a tree that is folded
 
 _HOW = {"call": "called", "embedded": "embedded", "trigger": "triggered"}
 _COLUMNS = (
-    Column("process", style="bold"),
-    Column("how", style="cyan"),
-    Column("tasks", True),
+    Column("process", style="bold", whole=True),
+    Column("how", style="cyan", whole=True, rank=1),
+    Column("tasks", True, rank=4),
     Column("size", True),
-    Column("share", True),
+    Column("share", True, rank=3),
     Column("start unit", True),
-    Column("share", True),
-    Column("largest in it", style="yellow"),
+    Column("share", True, rank=2),
+    Column("largest in it", style="yellow", whole=True, rank=5),
 )
 
 
