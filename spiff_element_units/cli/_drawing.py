@@ -77,8 +77,8 @@ def draw(facts: Facts, held: frozenset[str], limit: int) -> Drawing:
 
 
 def _label(elements: tuple[str, ...]) -> str:
-    more = f" and {len(elements) - 1} more" if len(elements) > 1 else ""
-    return shown(elements[0]) + more
+    first, *others = elements
+    return shown(first) + (f" and {len(others)} more" if others else "")
 
 
 # Mermaid
