@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from command import EXAMPLES, command, failing, fill
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from strategies import free_ids, texts
 from test_cli_show import wide
@@ -111,6 +111,7 @@ def test_without_graphviz_svg_says_what_to_do(cache: Path, tmp_path: Path) -> No
 
 
 @settings(max_examples=20)
+@example(["&lt;b&gt;", "a\\nb", '"] x [', "\\"])
 @given(st.lists(free_ids, min_size=1, max_size=4, unique=True))
 @needs_dot
 def test_graphviz_draws_any_id_as_it_is_shown(ids: list) -> None:

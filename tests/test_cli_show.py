@@ -257,6 +257,18 @@ def test_the_paths_explain_every_unit_of_a_model(name: str, defer: str) -> None:
             check_paths(units, process_id, (element,), defer)
 
 
+def test_a_trigger_of_an_element_is_no_path_where_the_application_loads_it() -> None:
+    both = {"typename": "CallActivity", "spec": "q", "trigger_specs": ["r"]}
+    specs = {
+        name: {"name": name, "typename": "BpmnProcessSpec", "task_specs": {}} for name in "pqr"
+    }
+    specs["p"]["task_specs"] = {"both": both}
+    units = ElementUnits.from_json(json.dumps({"spec": specs.pop("p"), "subprocess_specs": specs}))
+    for defer in ("calls", "all", "nothing"):
+        check_paths(units, "p", ("both",), defer)
+    assert list(paths(units, "p", ("both",), "all")) == ["p", "q"]
+
+
 @given(texts(), st.data(), defers)
 def test_the_paths_explain_every_unit_of_any_workflow(
     text: str, data: st.DataObject, defer: str
