@@ -81,12 +81,17 @@ def _plot(axes: Axes, title: str, lines: dict[str, dict[int, list[float]]]) -> N
 
 
 def _label(axes: Axes, ends: dict[str, tuple[int, float, str]]) -> None:
-    """Name each line at its right end, no two names on one another."""
+    """Name each line at its right end, no two names on one another and none above the axes."""
     bottom, top = axes.get_ylim()
     step = (top / bottom) ** 0.065
-    height = 0.0
-    for label, (x, y, colour) in sorted(ends.items(), key=lambda end: end[1][1]):
-        height = max(y, height * step)
+    lines = sorted(ends.items(), key=lambda end: end[1][1])
+    heights = [y for _, (_, y, _) in lines]
+    for number in range(1, len(heights)):
+        heights[number] = max(heights[number], heights[number - 1] * step)
+    for number in reversed(range(len(heights))):
+        above = heights[number + 1] if number + 1 < len(heights) else top * step
+        heights[number] = min(heights[number], above / step)
+    for (label, (x, _, colour)), height in zip(lines, heights):
         axes.annotate(
             label, (x, height), (7, 0), textcoords="offset points", color=colour, va="center"
         )

@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import platform
 import shutil
 import subprocess
@@ -209,7 +210,14 @@ def _measure(job: Job, interpreters: Interpreters, values: int) -> Any:
 
 
 def _output(command: Sequence[str]) -> str:
-    return subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    """What a command prints. It finds what its own interpreter has installed, and ours this tree:
+    both packages import by the same name."""
+    path = {} if RIVAL in command else {"PYTHONPATH": str(HERE.parent)}
+    plain = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    environment = {**plain, **path}
+    return subprocess.run(
+        command, env=environment, check=True, capture_output=True, text=True
+    ).stdout
 
 
 def _show(line: str) -> None:
@@ -288,6 +296,8 @@ def main() -> None:
     about = environment(interpreters)
     write(results, about, given.output or (CACHE / "quick" if given.quick else HERE / "results"))
     print(report.text(results, about))
+    if results.failures:
+        raise SystemExit(f"{len(results.failures)} measurements failed")
 
 
 if __name__ == "__main__":
