@@ -34,6 +34,8 @@ OPERATIONS = {  # name: case, subject, N
     "get deep": ("get deep", "ours", 100),
     "get leaf": ("get leaf", "ours", 200),
     "workflow()": ("workflow()", "ours", 500),
+    "start, cold": ("start", "cold", 10),
+    "start, warm": ("start", "warm", 20),
     "orjson.loads of the text": ("cache", "loads", 3),
     "reading a file with the unit": ("get start", "read", 500),
 }

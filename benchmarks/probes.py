@@ -99,14 +99,20 @@ def loader(given: Given, subject: str) -> dict[str, Any]:
     loader = SpecLoader(ElementUnits.open(str(given.scratch), KEY), _serializer())
     engine = _engine()
 
-    def start(times: int) -> int:
+    def start(times: int) -> tuple[int, int]:
         for _ in range(times):
             loader.start(script_engine=engine).do_engine_steps()
         gc.collect()
-        return _now()
+        return _now(), sys.getallocatedblocks()
 
-    first = start(STARTS // 10)
-    return {"starts": STARTS, "resident": first, "grown": start(STARTS) - first}
+    before, blocks = start(STARTS // 10)
+    after, more = start(STARTS)
+    return {
+        "starts": STARTS,
+        "resident": before,
+        "grown": after - before,
+        "blocks": more - blocks,  # of memory that Python objects hold
+    }
 
 
 def reading(given: Given, subject: str) -> dict[str, Any]:

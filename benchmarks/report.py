@@ -354,9 +354,10 @@ def _beside(results: Results) -> list[str]:
                 f"{amount(each, 'B')}."
             )
         if probe == "loader":
-            grown, starts = probes[0]["grown"], probes[0]["starts"]
+            grown, blocks = probes[0]["grown"], probes[0]["blocks"]
             found.append(
-                f"A loader of {size} processes grew by {amount(max(0, grown), 'B')} in "
-                f"{starts:,} starts, from {amount(probes[0]['resident'], 'B')} of the process."
+                f"In {probes[0]['starts']:,} starts with a loader of {size} processes Python's "
+                f"objects grew by {max(0, blocks)} blocks of memory, and the process by "
+                f"{amount(max(0, grown), 'B')} from {amount(probes[0]['resident'], 'B')}."
             )
     return found
