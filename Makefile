@@ -6,7 +6,8 @@ CORPUS ?= corpus
 export PYTHONPATH := $(CURDIR)
 
 .PHONY: help dev-env compile bindings tests run-integration-tests integration-tests fmt lint \
-	wheel installed docs demo corpus bench bench-quick bench-instructions wheels recordings clean
+	wheel wheels installed run-installed-tests docs demo corpus recordings bench bench-quick \
+	bench-instructions clean
 
 help:
 	@echo "make demo     cache a workflow, run it on units, and show what was loaded"
@@ -81,6 +82,11 @@ installed: wheel
 	cd build/installed && bin/python ../../examples/demo.py
 	cd build/installed && bin/spiff-element-units cache unit-cache ../../examples && \
 		bin/spiff-element-units graph unit-cache Claim --format html -o claim.html
+
+# The tests against wheels: on a high Python, and on the lowest with the oldest of everything that we
+# allow. A Python that is not found is skipped.
+run-installed-tests: dev-env
+	$(BIN)/nox --session tests-3.13 minimums-3.9
 
 # Rivals run in an environment of their own: both packages import by the same name.
 $(VENV)/rival: pyproject.toml

@@ -32,6 +32,12 @@ elements.
              targets: 4 index
              strings, which the offsets count from: the id, its JSON token, and others
 
+The format version, now 1, counts up when a reader of before would misread or refuse what is
+written: another layout, checksum or meaning of a number. The magic and the place of the version
+never change. A reader takes its own version alone and says so of any other, newer or older; caching
+the workflow again writes the pack in its own. Libraries of two formats that share a cache directory
+thus replace each other's packs: give each a directory of its own.
+
 Processes are numbered so that what a process embeds follows it: a `run` of so many processes is
 one piece of the file, and mostly a start unit. `rank` is the place in the caller's order.
 
@@ -106,12 +112,12 @@ cdef class Pack(Graph):
         cdef uint64_t got = len(self.head)
         if self.head[:8] != MAGIC:
             raise self.corrupt("not a pack")
-        if got < HEADER + CHECKSUM:
-            raise self.corrupt("its header is cut short")
         head = <const unsigned char*>PyBytes_AS_STRING(self.head)
-        if load32(head + 8) != FORMAT:
+        if got >= 12 and load32(head + 8) != FORMAT:
             raise CorruptPack(f"{self.where} has pack format {load32(head + 8)} and this version "
                               f"reads format {FORMAT}; cache the workflow again")
+        if got < HEADER + CHECKSUM:
+            raise self.corrupt("its header is cut short")
         key_length = load32(head + 12)
         length = HEADER + key_length
         if length + CHECKSUM > self.size:

@@ -23,6 +23,7 @@ from spiff_element_units import (
     ElementUnits,
     UnitNotFound,
     cache_element_units_for_workflow,
+    verify_cache,
     workflow_from_cached_element_unit,
 )
 from spiff_element_units.cache import PackFile, pack_path
@@ -216,6 +217,32 @@ def test_the_body_of_another_pack_is_refused_and_healed(tmp_path: Path, right: l
     with pytest.raises(CorruptPack):
         units_of(tmp_path / "cache")
     assert_healed(tmp_path / "cache", right)
+
+
+@pytest.mark.parametrize("version", [0, 2, 3, 2**32 - 1])
+@pytest.mark.parametrize("sealed", [True, False])
+def test_a_pack_of_another_format_is_told_and_caching_again_mends_it(
+    sealed: bool, version: int, tmp_path: Path, right: list[str]
+) -> None:
+    """Nothing but the magic and the version is taken to be where it is."""
+    path = cached(tmp_path / "cache")
+    good = path.read_bytes()
+    other = good[:8] + version.to_bytes(4, "little") + (good[12:] if sealed else b"anything")
+    wanted = f"pack format {version} and this version reads format 1; cache the workflow again"
+    for mend in (
+        lambda: cached(tmp_path / "cache"),
+        lambda: ElementUnits.from_json(TEXT).save(tmp_path / "cache", KEY),
+        lambda: ElementUnits.get_or_cache(tmp_path / "cache", KEY, lambda: TEXT),
+    ):
+        path.write_bytes(other)
+        with pytest.raises(CorruptPack, match=wanted):
+            units_of(tmp_path / "cache")
+        (damaged,) = verify_cache(tmp_path / "cache").damaged
+        assert wanted in damaged.reason
+        assert path.read_bytes() == other
+        mend()
+        assert path.read_bytes() == good
+        assert units_of(tmp_path / "cache") == right
 
 
 def test_a_directory_in_a_packs_place_is_an_error(tmp_path: Path) -> None:

@@ -64,6 +64,9 @@ def check_wheel(path: Path) -> None:
         rf"{PACKAGE}-[^/]+\.dist-info/(METADATA|WHEEL|RECORD|top_level\.txt|licenses/LICENSE)"
     )
     left = {name for name in held if not info.fullmatch(name)}
+    version = path.name.split("-")[1]
+    said = (Path(__file__).parent.parent / PACKAGE / "_version.py").read_text("utf-8")
+    assert f'__version__ = "{version}"' in said, f"{path.name} is of another version than the tree"
     assert len(held) - len(left) == 5, f"{path.name} lacks something of its .dist-info"
     compiled = {name for name in left if name.endswith((".so", ".pyd"))}
     modules = {name.partition(".")[0] for name in compiled}
