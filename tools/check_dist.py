@@ -20,7 +20,7 @@ PACKAGE = "spiff_element_units"
 LARGEST = 300_000  # bytes of a compiled module
 
 SDIST = re.compile(
-    rf"(PKG-INFO|setup\.(py|cfg)|pyproject\.toml|MANIFEST\.in|LICENSE|README\.md|CHANGELOG\.md"
+    rf"(PKG-INFO|setup\.(py|cfg)|pyproject\.toml|MANIFEST\.in|LICENSE|README\.md|CHANGELOG\.md|Makefile"
     rf"|{PACKAGE}\.egg-info/[^/]+"
     rf"|{PACKAGE}/(\w+\.(py|pyx|pxd|pyi)|py\.typed)"
     rf"|examples/\w+\.(py|bpmn)"
