@@ -7,7 +7,7 @@ export PYTHONPATH := $(CURDIR)
 
 .PHONY: help dev-env compile bindings tests run-integration-tests integration-tests fmt lint \
 	wheel wheels installed run-installed-tests docs demo corpus recordings bench bench-quick \
-	bench-instructions clean
+	bench-instructions stress sanitize fuzz coverage clean
 
 help:
 	@echo "make demo     cache a workflow, run it on units, and show what was loaded"
@@ -15,6 +15,7 @@ help:
 	@echo "others: dev-env compile bindings integration-tests run-integration-tests fmt lint"
 	@echo "        bench bench-quick bench-instructions wheel installed docs wheels recordings clean"
 	@echo "        corpus CORPUS=FOLDER"
+	@echo "for long: stress sanitize coverage fuzz SECONDS=60"
 
 $(VENV)/made: pyproject.toml
 	$(PYTHON) -m venv $(VENV)
@@ -122,6 +123,60 @@ recordings: bindings
 
 corpus: bindings
 	$(BIN)/python tests/corpus.py "$(CORPUS)"
+
+# The tests that go through more than they do in `make tests`: how much of each, STRESS_* says.
+stress: export STRESS_KILLS = 4000
+stress: export STRESS_ROUNDS = 400
+stress: export STRESS_SEQUENCES = 1500
+stress: export STRESS_STEPS = 60
+stress: export STRESS_PACKS = 100000
+stress: export STRESS_FLIPS = 20000
+stress: export STRESS_RANGES = 10000
+stress: export STRESS_FILES = 10000
+stress: export STRESS_JSON = 30
+stress: export STRESS_GROWTH = 8
+STRESSED = concurrency crashes stateful large_cache hostile full_disk json growth
+stress: bindings
+	$(BIN)/python -m pytest -rP $(STRESSED:%=tests/test_%.py)
+
+# Damage and hostile input, with every wrong read, write and undefined arithmetic an end.
+SANITIZE = -w -fno-omit-frame-pointer -fno-sanitize-recover=undefined -fsanitize=address,undefined
+SANITIZED = tests/test_pack.py tests/test_hostile.py tests/test_slicer.py tests/test_fuzz.py
+sanitize: export PYTHONPATH = $(CURDIR)/build/sanitize
+sanitize: dev-env
+	CFLAGS="$(SANITIZE)" LDFLAGS="-fsanitize=address,undefined" $(BIN)/python setup.py --quiet \
+		build --build-lib build/sanitize --build-temp build/sanitize-objects
+	LD_PRELOAD="$$($(CC) -print-file-name=libasan.so)" ASAN_OPTIONS=detect_leaks=0 \
+		$(BIN)/python -c "import sys; del sys.path[0]; import spiff_element_units as s; \
+		assert s.__file__.startswith('$(PYTHONPATH)'), s.__file__"
+	LD_PRELOAD="$$($(CC) -print-file-name=libasan.so)" PYTHONMALLOC=malloc \
+		ASAN_OPTIONS=detect_leaks=0 $(BIN)/pytest --capture=sys $(SANITIZED)
+
+# Fuzz each of caching and reading for so many seconds; needs clang, and a Python that atheris
+# is for. KEEP=--keep adds what reaches new code to the kept corpus.
+SECONDS ?= 60
+CLANG ?= clang
+FUZZ = $(SANITIZE),fuzzer-no-link -fno-sanitize=pointer-overflow
+fuzz: bindings
+	$(BIN)/python -m pip install --quiet --group fuzz
+	CC=$(CLANG) LDSHARED="$(CLANG) -shared" CFLAGS="$(FUZZ)" $(BIN)/python setup.py --quiet \
+		build --build-lib build/fuzz --build-temp build/fuzz-objects
+	$(BIN)/python tests/fuzz/run.py $(SECONDS) $(KEEP)
+
+# Every module must be covered to 95 %, .py and .pyx alike.
+TRACED = build/trace
+COVER = cd $(TRACED) && COVERAGE_CORE=ctrace $(abspath $(BIN))/coverage
+coverage: export PYTHONPATH = $(CURDIR)/$(TRACED)
+coverage: export SPIFF_ELEMENT_UNITS_TRACE = 1
+coverage: dev-env
+	rm -rf $(TRACED) && mkdir -p $(TRACED)
+	cp -r spiff_element_units tests examples benchmarks README.md pyproject.toml setup.py $(TRACED)
+	rm -f $(TRACED)/spiff_element_units/*.so
+	cd $(TRACED) && CFLAGS="-w" $(abspath $(BIN))/python setup.py --quiet build_ext --inplace
+	$(COVER) run -m pytest $(UNCOVERED:%=--ignore=tests/test_%.py)
+	$(COVER) combine --quiet
+	$(COVER) report
+	cd $(TRACED) && $(abspath $(BIN))/python tests/covered.py 95
 
 clean:
 	rm -rf build dist .nox $(VENV) *.egg-info spiff_element_units/*.so

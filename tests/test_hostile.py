@@ -619,6 +619,21 @@ def test_ranges_of_another_pack_never_give_another_unit(tmp_path: Path) -> None:
         assert len(set(units.values())) <= 1, (start, end, units)
 
 
+def test_several_wrong_bytes_never_give_another_unit(tmp_path: Path) -> None:
+    chance = random.Random(5)
+    good = pack_of(text("m"), "key")
+    refused = 0
+    for _ in range(crowd.amount("FLIPS", 300)):
+        content = bytearray(good)
+        for place in chance.choices(range(len(good)), k=chance.choice([1, 1, 2, 3, 8, 100])):
+            content[place] ^= chance.randrange(1, 256)
+        as_pack(tmp_path, bytes(content))
+        refused += len(ELEMENTS) - assert_right_or_corrupt(tmp_path, "m")
+    assert refused > 0
+    put(tmp_path)
+    assert got(tmp_path) == "m"
+
+
 def test_random_files_in_a_packs_place_are_refused(tmp_path: Path) -> None:
     chance = random.Random(4)
     good = pack_of(text("m"), "key")

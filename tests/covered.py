@@ -1,0 +1,50 @@
+"""Says how much of each module the tests have run, and fails where it is too little.
+
+    python tests/covered.py PERCENT
+
+Reads what `coverage combine` has left here. A module of which nothing was seen counts as not run.
+Left out are the lines marked `pragma: no cover`, each with its reason beside it.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import coverage
+
+
+def ranges(lines: list[int]) -> str:
+    """3-5, 9"""
+    found: list[list[int]] = []
+    for line in lines:
+        if found and line == found[-1][1] + 1:
+            found[-1][1] = line
+        else:
+            found.append([line, line])
+    return ", ".join(f"{a}-{b}" if a != b else f"{a}" for a, b in found)
+
+
+def main(wanted: float) -> int:
+    data = coverage.Coverage()
+    data.load()
+    seen = {Path(name).resolve() for name in data.get_data().measured_files()}
+    failed = []
+    for kind in ("*.py", "*.pyx", "*.pxd"):
+        for path in sorted(Path("spiff_element_units").resolve().glob(kind)):
+            if kind == "*.pxd" and path not in seen:
+                continue  # nothing but declarations
+            _, lines, excluded, missing, _ = data.analysis2(str(path))
+            share = 100 * (1 - len(missing) / max(len(lines), 1)) if path in seen else 0
+            print(f"{share:6.1f} %  {len(lines):4} lines  {path.name:20} {ranges(missing)[:200]}")
+            if excluded:
+                print(f"{'left out':>35}: {ranges(excluded)}")
+            if share < wanted and kind != "*.pxd":
+                failed.append(path.name)
+    if failed:
+        print(f"less than {wanted} % of the lines were run of: {', '.join(failed)}")
+    return bool(failed)
+
+
+if __name__ == "__main__":
+    sys.exit(main(float(sys.argv[1])))

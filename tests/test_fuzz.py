@@ -1,0 +1,55 @@
+"""What the fuzzers found worth keeping, tried anew: each input that once crashed, or that reaches
+code which no other does. `make fuzz` looks for more.
+"""
+
+from __future__ import annotations
+
+import pytest
+from fuzz import fuzz_pack, fuzz_text
+from fuzz.seeds import kept, pack_of, seeds, text_of
+
+from spiff_element_units import ElementUnits
+
+INPUTS = {name: {**seeds(name), **kept(name)} for name in ("text", "pack")}
+
+
+@pytest.mark.parametrize("name", INPUTS["text"])
+def test_a_text_is_read_as_the_parser_and_the_rules_say(name: str) -> None:
+    fuzz_text.one_input(INPUTS["text"][name])
+
+
+@pytest.mark.parametrize("name", INPUTS["pack"])
+def test_a_pack_of_any_bytes_does_no_harm(name: str) -> None:
+    fuzz_pack.one_input(INPUTS["pack"][name])
+
+
+def test_the_kept_inputs_lead_somewhere() -> None:
+    """Most packs would be refused at once if they were of an older format: `make fuzz KEEP=--keep`
+    makes new ones."""
+    for fuzzer, name in ((fuzz_text, "text"), (fuzz_pack, "pack")):
+        assert all(map(fuzzer.one_input, seeds(name).values()))
+        read = [*map(fuzzer.one_input, kept(name).values())]
+        assert sum(read) > len(read) // 4 > 10
+
+
+def test_what_the_fuzzers_demand_is_more_than_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """They see a unit that lacks a process, and a pack that is answered with too much."""
+    text = seeds("text")["calls"]
+    monkeypatch.setattr(fuzz_text.naive, "process_ids", lambda workflow: ("A",))
+    with pytest.raises(AssertionError):
+        fuzz_text.one_input(text)
+    monkeypatch.setattr(ElementUnits, "workflow", lambda *_, **__: "x" * 100_000)
+    with pytest.raises(AssertionError):
+        fuzz_pack.one_input(pack_of(text))
+
+
+def test_checksums_are_put_right() -> None:
+    """A pack of which a byte was changed is opened, and so is one that is longer than it says."""
+    for value in (text_of({}), text_of({"x": 1})):
+        workflow = seeds("text")["deep"][:-1] + b',"y":' + value + b"}"
+        good = pack_of(workflow)
+        assert fuzz_pack.forged(good) == good
+        spoilt = bytearray(good)
+        spoilt[-20] ^= 1
+        assert fuzz_pack.forged(bytes(spoilt)) != bytes(spoilt)
+        assert fuzz_pack.one_input(bytes(spoilt) + bytes(100))
