@@ -17,6 +17,8 @@ flags = (
 )
 # Names of what is private to a module are a third of its size.
 strip = {"linux": ["-Wl,-s"], "darwin": ["-Wl,-x"]}.get(sys.platform, [])
+if "-fsanitize" in os.environ.get("CFLAGS", ""):
+    strip = []  # sanitizers name functions
 if os.environ.get("SPIFF_ELEMENT_UNITS_WERROR"):
     flags.append("-Werror")
 

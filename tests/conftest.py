@@ -3,6 +3,7 @@
 import os
 
 import pytest
+from crowd import amount
 from hypothesis import HealthCheck, settings
 
 from spiff_element_units import _platform
@@ -10,7 +11,7 @@ from spiff_element_units import _platform
 settings.register_profile(
     "moderate",
     deadline=None,
-    max_examples=150,
+    max_examples=amount("EXAMPLES", 150),
     suppress_health_check=[HealthCheck.too_slow],
 )
 settings.load_profile("moderate")

@@ -28,8 +28,7 @@ def test_the_kept_inputs_lead_somewhere() -> None:
     makes new ones."""
     for fuzzer, name in ((fuzz_text, "text"), (fuzz_pack, "pack")):
         assert all(map(fuzzer.one_input, seeds(name).values()))
-        read = [*map(fuzzer.one_input, kept(name).values())]
-        assert sum(read) > len(read) // 4 > 10
+        assert sum(map(fuzzer.one_input, kept(name).values())) > 20
 
 
 def test_what_the_fuzzers_demand_is_more_than_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
