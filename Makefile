@@ -135,6 +135,7 @@ stress: export STRESS_RANGES = 10000
 stress: export STRESS_FILES = 10000
 stress: export STRESS_JSON = 30
 stress: export STRESS_GROWTH = 8
+stress: export STRESS_CYCLE = 1000
 STRESSED = concurrency crashes stateful large_cache hostile full_disk json growth
 stress: bindings
 	$(BIN)/python -m pytest -rP $(STRESSED:%=tests/test_%.py)

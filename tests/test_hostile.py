@@ -184,9 +184,9 @@ def test_a_lone_surrogate_in_a_text_is_refused_and_in_an_id_is_not_found(surroga
         ElementUnits.from_json(content).workflow("A", surrogate)
 
 
-def test_a_million_references_in_a_cycle_end(tmp_path: Path) -> None:
-    """A thousand processes that each refer to all of them would be no different, but larger."""
-    number = 200
+def test_processes_that_each_refer_to_each_end(tmp_path: Path) -> None:
+    """A thousand processes, as in `make stress`, have a million references on cycles."""
+    number = crowd.amount("CYCLE", 200)
     tasks = [
         {f"{other}": {"typename": kind, "spec": f"{other}"} for other in range(number)}
         for kind in ("CallActivity", "SubWorkflowTask")
@@ -198,10 +198,32 @@ def test_a_million_references_in_a_cycle_end(tmp_path: Path) -> None:
         tmp_path, "key", json.dumps({"spec": root, "subprocess_specs": specs})
     )
     units = ElementUnits.open(tmp_path, "key")
-    for process_id, defer in itertools.product(("root", "0", "199"), ("calls", "all", "nothing")):
+    asked = itertools.product(("root", "0", f"{number - 1}"), ("calls", "all", "nothing"))
+    for process_id, defer in asked:
         assert len(units.needs(process_id, "7", defer=defer)) <= number + 1
     assert len(units.needs("root", defer="nothing")) == number + 1
     assert len(units.references("7")) == number
+
+
+@pytest.mark.parametrize("kind", ["CallActivity", "SubWorkflowTask"])
+def test_more_paths_than_can_be_walked_end(kind: str, tmp_path: Path) -> None:
+    """Pairs of processes that both refer to both of the next pair, and the last to the first: a
+    billion ways lead through thirty pairs, 10**60 through two hundred."""
+    pairs = 200
+    names = [[f"{n}{side}" for side in "ab"] for n in range(pairs)]
+    specs = {}
+    for n, pair in enumerate(names):
+        following = names[(n + 1) % pairs]
+        tasks = {f"to {name}": {"typename": kind, "spec": name} for name in following}
+        specs.update({name: {"name": name, "typename": "P", "task_specs": tasks} for name in pair})
+    specs["last"] = {"name": "last", "typename": "P", "task_specs": {"T": {"typename": "T"}}}
+    specs["199b"]["task_specs"]["to last"] = {"typename": kind, "spec": "last"}
+    workflow = {"spec": {**specs["0a"], "name": "root"}, "subprocess_specs": specs}
+    cache_element_units_for_workflow(tmp_path, "key", json.dumps(workflow))
+    units = ElementUnits.open(tmp_path, "key")
+    assert len(units.needs("root", "T")) == 2 * pairs + 2
+    assert len(units.needs("5a", "T", defer="all")) == 2 * pairs + 1
+    assert len(units.needs("root", defer="nothing")) == 2 * pairs + 2
 
 
 # Arguments
@@ -250,7 +272,15 @@ def test_an_argument_of_another_type_is_a_type_error(wrong: Any, tmp_path: Path)
 
 # Keys and paths
 
-KEYS = ["../../etc/passwd", "/etc/passwd", "C:\\windows\\x", "\\\\server\\share", "con", "nul.txt"]
+KEYS = [
+    "../../etc/passwd",
+    "/etc/passwd",
+    "/dev/null",
+    "C:\\windows\\x",
+    "\\\\server\\share",
+    "con",
+    "nul.txt",
+]
 KEYS += [
     "",
     ".",
