@@ -3,7 +3,8 @@
     python tests/covered.py PERCENT
 
 Reads what `coverage combine` has left here. A module of which nothing was seen counts as not run.
-Left out are the lines marked `pragma: no cover`, each with its reason beside it.
+Left out are the lines marked `pragma: no cover`, each with its reason beside it, and the inline
+functions of .pxd files, which Cython.Coverage does not find in the C source.
 """
 
 from __future__ import annotations
@@ -30,16 +31,14 @@ def main(wanted: float) -> int:
     data.load()
     seen = {Path(name).resolve() for name in data.get_data().measured_files()}
     failed = []
-    for kind in ("*.py", "*.pyx", "*.pxd"):
+    for kind in ("*.py", "*.pyx"):
         for path in sorted(Path("spiff_element_units").resolve().glob(kind)):
-            if kind == "*.pxd" and path not in seen:
-                continue  # nothing but declarations
             _, lines, excluded, missing, _ = data.analysis2(str(path))
             share = 100 * (1 - len(missing) / max(len(lines), 1)) if path in seen else 0
             print(f"{share:6.1f} %  {len(lines):4} lines  {path.name:20} {ranges(missing)[:200]}")
             if excluded:
                 print(f"{'left out':>35}: {ranges(excluded)}")
-            if share < wanted and kind != "*.pxd":
+            if share < wanted:
                 failed.append(path.name)
     if failed:
         print(f"less than {wanted} % of the lines were run of: {', '.join(failed)}")
