@@ -5,6 +5,7 @@ behind it, NULL where there is none. The text is valid UTF-8 and followed by a N
 `str` and `bytes` is. A NUL is part of no token, so that what stops at it never reads on.
 """
 
+from libc.math cimport isfinite
 from libc.stdint cimport uint32_t, uint64_t
 from libc.string cimport memcmp
 
@@ -27,7 +28,6 @@ cdef extern from *:
 
 cdef extern from "Python.h":
     double PyOS_string_to_double(const char* at, char** end, void* overflow) except? -1.0
-    double Py_HUGE_VAL
 
 cdef enum:
     MAX_DEPTH = 1024      # orjson's limit for a whole text
@@ -121,7 +121,7 @@ cdef inline const unsigned char* after_digits(const unsigned char* at) noexcept 
 cdef inline bint is_finite(const unsigned char* number) noexcept with gil:
     """Whether a number is not too large for a double."""
     cdef char* end
-    return -Py_HUGE_VAL < PyOS_string_to_double(<const char*>number, &end, NULL) < Py_HUGE_VAL
+    return isfinite(PyOS_string_to_double(<const char*>number, &end, NULL))
 
 
 cdef inline const unsigned char* after_number(const unsigned char* start) noexcept nogil:
