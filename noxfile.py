@@ -103,7 +103,7 @@ def tests(session: nox.Session) -> None:
     """Run the sdist's tests against the wheel."""
     session.install("pip>=25.1")
     sdist = build_sdist(session)
-    session.install(f"{build_wheel(session, sdist)}[spiff]", *TEST)
+    session.install(f"{build_wheel(session, sdist)}[cli]", *TEST)
     # It asks for one prerelease of SpiffWorkflow.
     session.install("--no-deps", "spiff-arena-common>=0.1.50; python_version >= '3.10'")
     run_tests(session, sdist)
@@ -117,5 +117,5 @@ def minimums(session: nox.Session) -> None:
     session.install(*oldest, *PYPROJECT["build-system"]["requires"])
     sdist = build_sdist(session)
     built = build_wheel(session, sdist, "--no-build-isolation", "--no-index")
-    session.install(*oldest, f"{built}[spiff]", *PYPROJECT["project"]["dependencies"], *TEST)
+    session.install(*oldest, f"{built}[cli]", *PYPROJECT["project"]["dependencies"], *TEST)
     run_tests(session, sdist)

@@ -22,19 +22,25 @@ LARGEST = 300_000  # bytes of a compiled module
 SDIST = re.compile(
     rf"(PKG-INFO|setup\.(py|cfg)|pyproject\.toml|MANIFEST\.in|LICENSE|README\.md|CHANGELOG\.md|Makefile"
     rf"|{PACKAGE}\.egg-info/[^/]+"
-    rf"|{PACKAGE}/(\w+\.(py|pyx|pxd|pyi)|py\.typed)"
+    rf"|{PACKAGE}/(\w+\.(py|pyx|pxd|pyi)|py\.typed|cli/\w+\.py|cli/page/[\w.-]+)"
     rf"|examples/\w+\.(py|bpmn)"
     rf"|tests/(\w+/)?\w+\.(py|bpmn|dmn))"
 )
 
 
-def sources() -> list[Path]:
-    return sorted((Path(__file__).parent.parent / PACKAGE).iterdir())
+TOP = Path(__file__).parent.parent
 
 
 def named(*suffixes: str) -> set[str]:
     """The files of the package in the tree."""
-    return {f"{PACKAGE}/{path.name}" for path in sources() if path.suffix in suffixes}
+    paths = (TOP / PACKAGE).rglob("*.*")
+    return {path.relative_to(TOP).as_posix() for path in paths if path.suffix in suffixes}
+
+
+def installed() -> set[str]:
+    """What a wheel has of the package, the compiled modules aside."""
+    page = {path.relative_to(TOP).as_posix() for path in (TOP / PACKAGE / "cli/page").iterdir()}
+    return page | named(".py", ".pyi", ".typed")
 
 
 def check_sdist(path: Path) -> None:
@@ -42,7 +48,7 @@ def check_sdist(path: Path) -> None:
         names = [member.name.partition("/")[2] for member in archive if member.isfile()]
     for name in names:
         assert SDIST.fullmatch(name), f"{path.name} holds {name}"
-    wanted = named(".py", ".pyx", ".pxd", ".pyi", ".typed") | {"LICENSE", "README.md", "setup.py"}
+    wanted = named(".pyx", ".pxd") | installed() | {"LICENSE", "README.md", "setup.py"}
     assert not wanted - set(names), f"{path.name} lacks {wanted - set(names)}"
     assert sum(name.startswith("tests/test_") for name in names) > 20, f"{path.name} lacks tests"
 
@@ -61,18 +67,19 @@ def check_wheel(path: Path) -> None:
     with zipfile.ZipFile(path) as archive:
         held = {name: archive.read(name) for name in archive.namelist() if name[-1] != "/"}
     info = re.compile(
-        rf"{PACKAGE}-[^/]+\.dist-info/(METADATA|WHEEL|RECORD|top_level\.txt|licenses/LICENSE)"
+        rf"{PACKAGE}-[^/]+\.dist-info/"
+        r"(METADATA|WHEEL|RECORD|top_level\.txt|entry_points\.txt|licenses/(.+/)?LICENSES?(\.txt)?)"
     )
     left = {name for name in held if not info.fullmatch(name)}
     version = path.name.split("-")[1]
-    said = (Path(__file__).parent.parent / PACKAGE / "_version.py").read_text("utf-8")
+    said = (TOP / PACKAGE / "_version.py").read_text("utf-8")
     assert f'__version__ = "{version}"' in said, f"{path.name} is of another version than the tree"
-    assert len(held) - len(left) == 5, f"{path.name} lacks something of its .dist-info"
+    assert len(held) - len(left) == 7, f"{path.name} lacks something of its .dist-info"
     compiled = {name for name in left if name.endswith((".so", ".pyd"))}
     modules = {name.partition(".")[0] for name in compiled}
     assert modules == {name.partition(".")[0] for name in named(".pyx")}, sorted(compiled)
     assert modules == {name.partition(".")[0] for name in left if name.endswith(".pyi")}
-    wanted = named(".py", ".pyi", ".typed")
+    wanted = installed()
     assert left - compiled == wanted, f"{path.name}: {sorted((left - compiled) ^ wanted)}"
     for name in sorted(compiled):
         check_extension(path.name, name, held[name])
