@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import signal
@@ -13,6 +14,7 @@ import orjson
 import pytest
 from command import COMMAND, EXAMPLES, TOP, command, environment, failing, fill
 
+import spiff_element_units
 from spiff_element_units import __version__
 from spiff_element_units.cli import main
 
@@ -101,6 +103,7 @@ def test_a_reader_that_goes_away_is_no_error(cache: Path) -> None:
     process.stderr.close()
 
 
+@pytest.mark.skipif(os.name == "nt", reason="Windows sends no SIGINT to one process")
 def test_an_interrupt_ends_the_command_with_130_and_one_line(cache: Path) -> None:
     process = subprocess.Popen(
         [*COMMAND, "run", str(cache), "order", "order", "--data", '{"pieces": 1}'],
@@ -119,13 +122,15 @@ def test_an_interrupt_ends_the_command_with_130_and_one_line(cache: Path) -> Non
     assert errors.strip() == "spiff-element-units: interrupted"
 
 
+@pytest.mark.skipif(os.name == "nt", reason="needs links and the paths of POSIX")
 def test_without_its_extra_the_command_says_how_to_install_it(tmp_path: Path) -> None:
     """A virtual environment with the library and orjson, and nothing else."""
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", tmp_path / "venv"], check=True)
     library = tmp_path / "library"
     library.mkdir()
     (library / "orjson").symlink_to(Path(orjson.__file__).parent)
-    (library / "spiff_element_units").symlink_to(TOP / "spiff_element_units")
+    package = Path(spiff_element_units.__file__).parent
+    (library / "spiff_element_units").symlink_to(package)
     python = next(tmp_path.glob("venv/*/python"))
     done = subprocess.run(
         [python, "-m", "spiff_element_units", "ls", "."],

@@ -20,11 +20,11 @@ PACKAGE = "spiff_element_units"
 LARGEST = 300_000  # bytes of a compiled module
 
 SDIST = re.compile(
-    rf"(PKG-INFO|setup\.(py|cfg)|pyproject\.toml|MANIFEST\.in|LICENSE|README\.md|CHANGELOG\.md|Makefile"
+    rf"(PKG-INFO|setup\.(py|cfg)|pyproject\.toml|MANIFEST\.in|LICENSE|(README|CHANGELOG|SECURITY)\.md|Makefile"
     rf"|{PACKAGE}\.egg-info/[^/]+"
     rf"|{PACKAGE}/(\w+\.(py|pyx|pxd|pyi)|py\.typed|cli/\w+\.py|cli/page/[\w.-]+)"
     rf"|examples/\w+\.(py|bpmn)"
-    rf"|tests/(\w+/)?\w+\.(py|bpmn|dmn))"
+    rf"|tests/(\w+/)?\w+\.(py|bpmn|dmn)|tests/fuzz/(json\.dict|corpus/\w+/[\w.-]+))"
 )
 
 
