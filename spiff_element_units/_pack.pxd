@@ -72,6 +72,7 @@ cdef class Pack(Graph):
     cdef list candidates(self, uint64_t directory, bytes name, uint32_t most)
     cdef list indexes(self, uint64_t offset, uint32_t count)
     cdef uint32_t find(self, str process_id) except? 0xFFFFFFFFu
+    cdef uint32_t look_up(self, str process_id) except? 0xFFFFFFFEu
     cdef int own(self, uint32_t index, bytes element, IndexSet members) except -1
     cdef str id_of(self, uint32_t index)
     cdef dict read_roster(self)

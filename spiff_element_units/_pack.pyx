@@ -406,13 +406,20 @@ cdef class Pack(Graph):
 
     cdef uint32_t find(self, str process_id) except? 0xFFFFFFFFu:
         """The index of a process; KeyError where there is none."""
+        cdef uint32_t index = self.look_up(process_id)
+        if index == NOWHERE:
+            raise KeyError(process_id)
+        return index
+
+    cdef uint32_t look_up(self, str process_id) except? 0xFFFFFFFEu:
+        """The index of a process, or NOWHERE."""
         cdef Record record
         cdef bytes name = process_id.encode("utf-8", "surrogatepass")
         for index in self.candidates(PROCESS_IDS, name, NOWHERE):
             record = self.record(index)
             if record.is_id(name):
                 return index
-        raise KeyError(process_id)
+        return NOWHERE
 
     cdef int own(self, uint32_t index, bytes element, IndexSet members) except -1:
         """Add what an element of the process refers to. 0: it has no such element."""
@@ -498,6 +505,13 @@ cdef class Pack(Graph):
     def has_long_numbers(self, str process_id not None):
         """Whether a process spec may have a whole number that 64 bits do not hold."""
         return bool(self.record(self.find(process_id)).entry.flags & LONG_NUMBERS)
+
+    def has_process(self, str process_id not None):
+        return self.look_up(process_id) != NOWHERE
+
+    def has_subprocesses(self):
+        """Whether `subprocess_ids` has any."""
+        return self.roster_length > 0
 
     def has_element(self, str element_id not None):
         """Whether any process of the workflow has or is the element."""

@@ -34,6 +34,11 @@ NULL = _Marker("null")  # null in the workflow's JSON: external
 _ABSENT = _Marker("absent")
 
 
+def untouched(roster: dict[str, bool], root: str) -> dict[str, Any]:
+    """What a mapping starts from; `roster` tells of each key whether the workflow has its spec."""
+    return {name: UNTOUCHED if held or name == root else NULL for name, held in roster.items()}
+
+
 class MissingProcess(UnitNotFound, WorkflowException):  # type: ignore[misc]
     """The engine has come to an element whose process nobody has.
 
@@ -67,15 +72,17 @@ class SpecMapping(MutableMapping[str, Spec]):
     Belongs to one workflow, and like that is for one thread at a time.
     """
 
-    __slots__ = ("_externals", "_overridden", "_process_id", "_sources", "_specs", "_template")
+    __slots__ = ("_externals", "_held", "_overridden", "_process_id", "_sources", "_template")
 
     def __init__(
-        self, sources: SpecSources, template: dict[str, Any], process_id: Optional[str]
+        self, sources: SpecSources, template: Optional[dict[str, Any]], process_id: Optional[str]
     ) -> None:
         self._sources = sources
-        self._template = template  # the workflow's own, none of them looked at; never changed
+        # The workflow's own, none of them looked at; never changed. None: all of the workflow's,
+        # which are not listed before somebody goes through them. Those looked at are held then.
+        self._template = template
         self._process_id = process_id
-        self._specs = dict(template)
+        self._held = {} if template is None else dict(template)
         self._externals: dict[str, SpecStore] = {}  # by digest, in the order they were resolved
         self._overridden: set[str] = set()  # what the application has assigned or deleted
 
@@ -88,6 +95,35 @@ class SpecMapping(MutableMapping[str, Spec]):
     def process_id(self) -> Optional[str]:
         """The id of the process that the mapping was made for; None if for any."""
         return self._process_id
+
+    @property
+    def _specs(self) -> dict[str, Any]:
+        """A spec or a marker for each key."""
+        self._list()
+        return self._held
+
+    def _list(self) -> dict[str, Any]:
+        """The template, made now if need be."""
+        if self._template is None:
+            own = self._sources.own
+            self._template = untouched(own.units._roster(), own.root)
+            self._held = {**self._template, **self._held}
+        return self._template
+
+    def _is_own(self, key: str) -> bool:
+        """Whether the workflow has a spec for a key; lists its keys only where it must."""
+        own = self._sources.own
+        if self._template is None and key != own.root and own.has(key):
+            return True
+        return self._list().get(key) is UNTOUCHED
+
+    def _state(self, key: Any) -> Any:
+        """What is there for a key: a spec or a marker."""
+        if self._template is None and key not in self._held:
+            if isinstance(key, str) and self._is_own(key):
+                return UNTOUCHED
+            self._list()
+        return self._held.get(key, _ABSENT)
 
     @property
     def touched(self) -> tuple[str, ...]:
@@ -104,19 +140,21 @@ class SpecMapping(MutableMapping[str, Spec]):
     def changeable(self) -> Iterator[tuple[str, SpecStore, Spec]]:
         """The specs here that the engine changes, each with its process id and origin."""
         for key in self._brought():
-            spec, origin = self._specs[key], self.owner(key)
+            spec, origin = self._held[key], self.owner(key)
             if origin is not None and changes_while_running(spec):
                 yield key, origin, spec
 
     def _brought(self) -> Iterator[str]:
         """What was looked at and is not the application's own."""
-        return (key for key in self.touched if key not in self._overridden)
+        return (
+            key
+            for key, spec in tuple(self._held.items())
+            if key not in self._overridden and not isinstance(spec, _Marker)
+        )
 
     def owner(self, process_id: str) -> Optional[SpecStore]:
         """Whose spec a process's is, of the workflow and the others that were resolved."""
-        if self._template.get(process_id) is UNTOUCHED:
-            return self._sources.own
-        return self._met(process_id)
+        return self._sources.own if self._is_own(process_id) else self._met(process_id)
 
     # What a mapping is made of
 
@@ -140,7 +178,7 @@ class SpecMapping(MutableMapping[str, Spec]):
         return spec
 
     def __contains__(self, key: object) -> bool:
-        spec = self._specs.get(key, _ABSENT)  # type: ignore[call-overload]
+        spec = self._state(key)
         if spec is not _ABSENT and not isinstance(key, ExternalName):
             return True
         spec = self._find(key)
@@ -149,7 +187,7 @@ class SpecMapping(MutableMapping[str, Spec]):
         return spec is not _ABSENT
 
     def __setitem__(self, key: str, spec: Spec) -> None:
-        self._specs[key] = spec
+        self._held[key] = spec
         self._overridden.add(key)
 
     def __delitem__(self, key: str) -> None:
@@ -162,7 +200,9 @@ class SpecMapping(MutableMapping[str, Spec]):
         return len(self._specs)
 
     def __bool__(self) -> bool:
-        return bool(self._specs) or self._sources.resolves
+        if self._sources.resolves or self._held:
+            return True
+        return self._template is None and self._sources.own.units._has_subprocesses()
 
     def __iter__(self) -> Iterator[str]:
         # Of a copy, because looking at a process of another workflow adds it.
@@ -240,7 +280,7 @@ class SpecMapping(MutableMapping[str, Spec]):
 
     def _with(self, specs: dict[str, Any]) -> SpecMapping:
         made = SpecMapping(self._sources, self._template, self._process_id)
-        made._specs = specs
+        made._held = specs
         made._externals = dict(self._externals)
         made._overridden = set(self._overridden)
         return made
@@ -249,14 +289,14 @@ class SpecMapping(MutableMapping[str, Spec]):
 
     def _find(self, key: Any) -> Any:
         """The spec of `key`, restored now if need be, or the marker for why there is none."""
-        spec = self._specs.get(key, _ABSENT)
+        spec = self._state(key)
         if spec is UNTOUCHED:
-            spec = self._specs[key] = self._sources.own.spec(key)
+            spec = self._held[key] = self._sources.own.spec(key)
         elif isinstance(spec, _Marker) and isinstance(key, str) and key not in self._overridden:
             origin = self._external_of(key)
             if origin is not None:
                 self._require_same_embedded(key, origin)
-                spec = self._specs[str(key)] = origin.spec(str(key))
+                spec = self._held[str(key)] = origin.spec(str(key))
         return spec
 
     def _external_of(self, process_id: str) -> Optional[SpecStore]:

@@ -81,8 +81,7 @@ class SpecStore:
     def __init__(self, units: ElementUnits, serializer: Serializer) -> None:
         self.units = units
         self.digest = units.digest
-        self._root = units.root
-        self._roster = units._roster()
+        self.root = units.root
         self._serializer = serializer
         self._lock = threading.RLock()
         self._kept: dict[str, Spec] = {}
@@ -97,7 +96,7 @@ class SpecStore:
 
     def has(self, process_id: str) -> bool:
         """Whether the workflow has a process."""
-        return process_id == self._root or self._roster.get(process_id, False)
+        return self.units._has(process_id)
 
     def spec(self, process_id: str) -> Spec:
         """The spec of a process to be called or embedded: the one kept, or one of the caller's own.
@@ -161,13 +160,17 @@ class SpecStore:
         return json.loads(self.units.spec_json(process_id), cls=decoder)
 
     def _name_externals(self, process_id: str, spec: Spec, task_specs: dict[str, Any]) -> None:
+        references = self.units.references(process_id)
+        external = {one.process_id for one in references if one.external} - {self.root}
+        if not external:
+            return
         for task_spec in task_specs.values():
-            if isinstance(task_spec, SubWorkflowTask) and not self.has(task_spec.spec):
+            if isinstance(task_spec, SubWorkflowTask) and task_spec.spec in external:
                 task_spec.spec = ExternalName.of(task_spec.spec, task_spec, process_id)
         triggers = getattr(spec.start, "trigger_specs", None)
-        if triggers and not all(map(self.has, triggers)):
+        if triggers and not external.isdisjoint(triggers):
             spec.start.trigger_specs = [
-                name if self.has(name) else ExternalName.of(name, spec.start, process_id)
+                ExternalName.of(name, spec.start, process_id) if name in external else name
                 for name in triggers
             ]
 

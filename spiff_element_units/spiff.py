@@ -31,7 +31,7 @@ except ImportError as error:
     ) from error
 
 from ._spiff_changes import apply, changes_in, changes_in_json
-from ._spiff_mapping import NULL, UNTOUCHED, MissingProcess, SpecMapping
+from ._spiff_mapping import MissingProcess, SpecMapping, untouched
 from ._spiff_specs import Resolve, Serializer, Spec, SpecSources, SpecStore, label
 from ._spiff_state import (
     FORMAT,
@@ -114,11 +114,11 @@ class SpecLoader:
 
         Raises UnitNotFound where the workflow lacks the process.
         """
-        root = process_id is None or process_id == self._units.root
-        name = self._units.root if process_id is None else process_id
-        template = self._templates.get(name)
+        if process_id is None or process_id == self._sources.own.root:
+            return SpecMapping(self._sources, None, process_id)
+        template = self._templates.get(process_id)
         if template is None:
-            template = self._templates[name] = self._template(None if root else name)
+            template = self._templates[process_id] = self._template(process_id)
         return SpecMapping(self._sources, template, process_id)
 
     def start(
@@ -336,15 +336,13 @@ class SpecLoader:
             "this one"
         )
 
-    def _template(self, process_id: Optional[str]) -> dict[str, Any]:
-        """The keys of `subprocess_specs`; of a process that is not the root those it leads to."""
+    def _template(self, process_id: str) -> dict[str, Any]:
+        """What a mapping starts from for a process that is not the root: those it leads to."""
         root = self._units.root
-        roster = self._units._roster()
-        if process_id is not None:
-            reached = self._units.needs(process_id, defer="nothing")
-            named = {one.process_id for name in reached for one in self._units.references(name)}
-            roster = {name: held for name, held in {root: True, **roster}.items() if name in named}
-        return {name: UNTOUCHED if held or name == root else NULL for name, held in roster.items()}
+        reached = self._units.needs(process_id, defer="nothing")
+        named = {one.process_id for name in reached for one in self._units.references(name)}
+        roster = {root: True, **self._units._roster()}
+        return untouched({name: held for name, held in roster.items() if name in named}, root)
 
 
 def _version(store: SpecStore) -> dict[str, Any]:

@@ -244,6 +244,13 @@ class ElementUnits:
         except KeyError:
             raise self._not_found(process_id) from None
 
+    def _has(self, process_id: str) -> bool:
+        """Whether the workflow has a process; costs what one process does."""
+        return self._use().has_process(str.__str__(process_id))
+
+    def _has_subprocesses(self) -> bool:
+        return self._use().has_subprocesses()
+
     def _roster(self) -> dict[str, bool]:
         """Each of `subprocess_ids`, and whether it holds a spec."""
         return self._use().subprocess_ids()

@@ -10,9 +10,12 @@ import driving
 import lockstep
 import models
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from lockstep import full_specs, loader_of
 from SpiffWorkflow.bpmn.workflow import BpmnWorkflow
 
+from spiff_element_units import ElementUnits
 from spiff_element_units.spiff import SpecMapping
 
 every_model = pytest.mark.parametrize("model", models.MODELS.values(), ids=lambda model: model.name)
@@ -84,6 +87,58 @@ def test_changes_are_those_of_a_dict(model):
     assert not mapping
     with pytest.raises(KeyError):
         mapping.popitem()
+
+
+ACTIONS = {
+    "get": lambda specs, name: specs.get(name, "default"),
+    "[]": lambda specs, name: specs[name],
+    "in": lambda specs, name: name in specs,
+    "assign": lambda specs, name: specs.__setitem__(name, "assigned"),
+    "delete": lambda specs, name: specs.__delitem__(name),
+    "pop": lambda specs, name: specs.pop(name, "default"),
+    "setdefault": lambda specs, name: specs.setdefault(name, "assigned"),
+    "clear": lambda specs, name: specs.clear(),
+    "length": lambda specs, name: len(specs),
+    "truth": lambda specs, name: bool(specs),
+    "list": lambda specs, name: list(specs),
+    "items": lambda specs, name: list(specs.items()),
+    "copy": lambda specs, name: dict(copy.copy(specs)),
+}
+NAMES = [*models.spec_dict(NESTED)["subprocess_specs"], "order", "survey", "nobody", "new"]
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    st.sampled_from([NESTED, WITH_NULL, WITHOUT]),
+    st.lists(st.tuples(st.sampled_from(list(ACTIONS)), st.sampled_from(NAMES)), max_size=12),
+)
+def test_whatever_is_done_to_it_in_any_order_is_as_with_a_dict(model, actions):
+    def done(action, specs, name):
+        try:
+            return action(specs, name)
+        except KeyError as error:
+            return repr(error)
+
+    loader = loader_of(model)
+    mapping, full = loader.subprocess_specs(), dict(loader.subprocess_specs())
+    for action, name in actions:
+        assert done(ACTIONS[action], mapping, name) == done(ACTIONS[action], full, name)
+    assert list(mapping.items()) == list(full.items())
+
+
+def test_a_run_does_not_list_the_processes_of_the_workflow(monkeypatch):
+    loader, driver = loader_of(NESTED), driving.Driver(NESTED)
+
+    def refuse(units):
+        raise AssertionError("the processes were listed")
+
+    monkeypatch.setattr(ElementUnits, "_roster", refuse)
+    workflow = loader.start(script_engine=models.script_engine())
+    for _ in range(12):
+        driver.step(workflow)
+    workflow = loader.resume(loader.save(workflow), models.script_engine())
+    driver.step(workflow)
+    assert len(workflow.subprocesses) > 1
 
 
 def test_what_is_not_there_is_a_key_error():
