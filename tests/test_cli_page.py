@@ -229,6 +229,34 @@ def test_ten_thousand_processes_unfold_at_a_double_click(tmp_path: Path, page: P
     assert page.complaints == []
 
 
+def test_a_double_click_unfolds_a_process_whose_unit_unfolds_at_the_first(
+    tmp_path: Path, page: Page
+) -> None:
+    def process(name: str, *to: tuple[str, str]) -> dict:
+        tasks = {f"to_{one}": {"typename": kind, "spec": one} for kind, one in to}
+        return {"name": name, "typename": "BpmnProcessSpec", "task_specs": tasks}
+
+    call, embed = "CallActivity", "SubWorkflowTask"
+    specs = {}
+    for number in range(40):
+        inner = [(embed, f"E{number}"), (call, f"C{number}")]
+        specs[f"P{number}"] = process(f"P{number}", *inner)
+        specs.update({name: process(name) for _, name in inner})
+    root = process("root", *((call, f"P{number}") for number in range(40)))
+    units = ElementUnits.from_json(json.dumps({"spec": root, "subprocess_specs": specs}))
+    page.open(written(tmp_path, units))
+    drawn = "[...window.elementUnits.drawn()].map(n => window.elementUnits.processes[n].id)"
+    assert not {"E7", "C7"} & set(page.value(drawn))
+    page.click_on("button", "Fit")
+    where = place_of(page, "P7")
+    page.click(*where)
+    assert held(page) == ["P7", "E7"]
+    assert "E7" in page.value(drawn)
+    assert place_of(page, "P7") == pytest.approx(where, abs=1)
+    page.click(*place_of(page, "P8"), times=2)
+    assert {"E8", "C8"} <= set(page.value(drawn))
+
+
 def ask(page: Page, process_id: str, element_id: str) -> object:
     return page.value(
         f"""(() => {{

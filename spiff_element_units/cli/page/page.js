@@ -194,7 +194,11 @@
     ],
   });
 
+  // Lays out what is drawn anew; a process that was drawn before stays where it is to be seen, so
+  // that the second click of two meets it.
   function layOut(centre) {
+    const seen = graph.getElementById("n" + centre);
+    const before = seen.empty() ? null : { ...seen.renderedPosition() };
     const nodes = [...drawn].map(number => {
       const process = processes[number];
       const letters = process ? 11 + 11 * Math.sqrt(process.bytes / largest) : 11;
@@ -218,7 +222,10 @@
     graph.layout({ name: "dagre", rankDir: "LR", nodeSep: 14, rankSep: 70, animate: false, fit: false }).run();
     paint();
     if (centre === undefined) fit();
-    else graph.animate({ center: { eles: graph.getElementById("n" + centre) }, duration: 200 });
+    else if (before) {
+      const after = graph.getElementById("n" + centre).renderedPosition();
+      graph.panBy({ x: before.x - after.x, y: before.y - after.y });
+    } else graph.animate({ center: { eles: graph.getElementById("n" + centre) }, duration: 200 });
   }
 
   let fitted = true; // until somebody looks elsewhere
