@@ -36,7 +36,7 @@ def rewritten(page: str) -> str:
             name: value for name, value in os.environ.items() if name not in ("FORCE_COLOR", "TERM")
         }
         environment["PATH"] = f"{program.parent}{os.pathsep}{os.environ['PATH']}"
-        environment["PYTHONPATH"] = str(TOP)
+        environment["PYTHONPATH"] = str(TOP)  # what is not there, is installed
 
         def printed(line: str) -> str:
             done = subprocess.run(

@@ -1,7 +1,7 @@
 """Runs the `spiff-element-units` command as people do: in a subprocess, in a pipe or a terminal.
 
-It is the installed script that `SPIFF_ELEMENT_UNITS_COMMAND` names, or `python -m` of the package
-that the tests import.
+It is the installed script where the tests run against a wheel, and `python -m` of the package in
+the tree where there is one.
 """
 
 from __future__ import annotations
@@ -25,8 +25,9 @@ except ImportError:  # Windows
 
 TOP = Path(__file__).parent.parent
 EXAMPLES = TOP / "examples"
-INSTALLED = os.environ.get("SPIFF_ELEMENT_UNITS_COMMAND")
-COMMAND = [INSTALLED] if INSTALLED else [sys.executable, "-m", "spiff_element_units"]
+IN_TREE = (TOP / "spiff_element_units").is_dir()
+SCRIPT = Path(sys.executable).with_name("spiff-element-units")
+COMMAND = [sys.executable, "-m", "spiff_element_units"] if IN_TREE else [str(SCRIPT)]
 
 
 class Done(NamedTuple):
@@ -53,7 +54,7 @@ def environment(**changes: str) -> dict[str, str]:
         for name, value in os.environ.items()
         if name not in ("NO_COLOR", "FORCE_COLOR", "COLUMNS", "LINES", "TERM")
     }
-    if not INSTALLED:
+    if IN_TREE:
         kept["PYTHONPATH"] = str(TOP)
     return {**kept, **changes}
 
