@@ -31,15 +31,17 @@ def main(wanted: float) -> int:
     data.load()
     seen = {Path(name).resolve() for name in data.get_data().measured_files()}
     failed = []
+    package = Path("spiff_element_units").resolve()
     for kind in ("*.py", "*.pyx"):
-        for path in sorted(Path("spiff_element_units").resolve().glob(kind)):
+        for path in sorted(package.rglob(kind)):
             _, lines, excluded, missing, _ = data.analysis2(str(path))
             share = 100 * (1 - len(missing) / max(len(lines), 1)) if path in seen else 0
-            print(f"{share:6.1f} %  {len(lines):4} lines  {path.name:20} {ranges(missing)[:200]}")
+            name = str(path.relative_to(package))
+            print(f"{share:6.1f} %  {len(lines):4} lines  {name:22} {ranges(missing)[:200]}")
             if excluded:
                 print(f"{'left out':>35}: {ranges(excluded)}")
             if share < wanted:
-                failed.append(path.name)
+                failed.append(name)
     if failed:
         print(f"less than {wanted} % of the lines were run of: {', '.join(failed)}")
     return bool(failed)

@@ -123,6 +123,15 @@ def test_an_interrupt_ends_the_command_with_130_and_one_line(cache: Path) -> Non
 
 
 @pytest.mark.skipif(os.name == "nt", reason="needs links and the paths of POSIX")
+@pytest.mark.parametrize("missing", ["click", "rich"])
+def test_what_is_missing_of_the_extra_is_named(
+    missing: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setitem(sys.modules, missing, None)
+    assert main(["ls"]) == 1
+    assert f"needs {missing}: pip install" in capsys.readouterr().err
+
+
 def test_without_its_extra_the_command_says_how_to_install_it(tmp_path: Path) -> None:
     """A virtual environment with the library and orjson, and nothing else."""
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", tmp_path / "venv"], check=True)
