@@ -208,6 +208,23 @@ def start(name: str, subject: str, given: Given) -> Operation:
     return Operation(run)
 
 
+@case("start", "root")
+def start_root(name: str, subject: str, given: Given) -> Operation:
+    """The limit: restore the root's spec, whose text is in memory, and start that by itself."""
+    import orjson
+    from SpiffWorkflow.bpmn.workflow import BpmnWorkflow
+
+    serializer, engine = _serializer(), _engine()
+    text = orjson.dumps(json.loads(given.text())["spec"])
+
+    def run() -> Any:
+        workflow = BpmnWorkflow(serializer.from_dict(orjson.loads(text)), script_engine=engine)
+        workflow.do_engine_steps()
+        return workflow
+
+    return Operation(run)
+
+
 @case("resume", "engine", "json", "orjson", "pickle")
 @case("resume deep", "engine", "json", "orjson", "pickle")
 def resume(name: str, subject: str, given: Given) -> Operation:

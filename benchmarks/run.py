@@ -51,7 +51,7 @@ SUBJECTS = {
     "get leaf": ("ours",),
     "workflow()": ("ours", "copy"),
     "workflow() leaf": ("ours", "copy"),
-    "start": ("cold", "warm", *WAYS),
+    "start": ("cold", "root", "warm", *WAYS),
     "resume": ("cold", "warm", *WAYS),
     "resume deep": ("cold", "warm", *WAYS),
     "save": ("ours", *WAYS[1:]),
@@ -110,9 +110,10 @@ def quick_jobs() -> Iterator[Job]:
         yield from _jobs(what, tree(36), 3)
     for size in (36, 1_500):
         yield from _jobs("get leaf", tree(size), 3)
+    running = ("ours", "cold", "root", "warm", "engine", "json")
     for what in ("start", "resume", "save"):
         for size in (36, 200):
-            yield from _jobs(what, tree(size), 3, ("ours", "cold", "warm", "engine", "json"))
+            yield from _jobs(what, tree(size), 3, running)
     yield from _probes(tree(1_500), 5)
 
 
