@@ -169,7 +169,9 @@ fuzz: bindings
 # do one thing many thousand times are left out, and others do it less often. Some lines are for
 # older versions of SpiffWorkflow, with which a part of the tests runs again.
 TRACED = build/trace
-MANY_TIMES = flip or truncated or wild or harmless or no_trouble or exhaust or does_not_grow or walk
+# An interrupted process is also still busy with what coverage.py saves.
+MANY_TIMES = interrupt or flip or truncated or wild or harmless or no_trouble or exhaust or \
+	does_not_grow or walk
 MANY_TESTS = json growth large_cache crashes concurrency hostile benchmarks docs
 coverage: export PYTHONPATH = $(CURDIR)/$(TRACED)
 coverage: export COVERAGE_CORE = ctrace
