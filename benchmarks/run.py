@@ -205,6 +205,8 @@ def _measure(job: Job, interpreters: Interpreters, values: int) -> Any:
         return json.loads(_output(command))
     with tempfile.TemporaryDirectory() as folder:
         file = f"{folder}/run.json"
+        if job.workflow.name == str(max(SIZES)):
+            values = 1  # it may take seconds
         command += [f"--seconds={SECONDS}", f"--values={values}", "--warmups=0", "--loops=1"]
         _output([*command, "--worker", f"--output={file}"])
         return list(pyperf.Benchmark.load(file).get_values())
