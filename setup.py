@@ -10,7 +10,7 @@ import sys
 from Cython.Build import cythonize
 from setuptools import Extension, setup
 
-MODULES = ("_slicer", "_model", "_graph", "_writer", "_pack", "_unit")
+MODULES = ("_slicer", "_ids", "_model", "_order", "_writer", "_graph", "_pack", "_unit")
 
 flags = (
     [] if sys.platform == "win32" else ["-O3", "-g0", "-Wall", "-Wextra", "-Wno-unused-parameter"]

@@ -6,16 +6,18 @@ same text gives the same bytes.
 
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
 from libc.stdint cimport uint32_t, uint64_t
-from libc.stdlib cimport calloc, free, malloc
+from libc.stdlib cimport calloc, free
 from libc.string cimport memcpy, memset
 
+from ._ids cimport Id
 from ._layout cimport (
-    ASCII, BUCKET, CALL, CHECKSUM, CHUNK, CHUNK_ENTRIES, ELEMENT, FORMAT, HEADER,
+    ASCII, BUCKET, CHECKSUM, CHUNK, CHUNK_ENTRIES, ELEMENT, FORMAT, HEADER,
     LINK_NAMES, LONG_NUMBERS, NOWHERE, PROCESS_IDS, RECORD, SLOT, SLOTS, checksum,
     has_long_numbers, id_hash, is_ascii, load64, store32, store64,
 )
 from ._memory cimport more
-from ._model cimport Element, Id, Link, Model, Process
+from ._model cimport Element, Link, Model, Process
+from ._order cimport Callers, Numbers, Order, numbers
 from ._slicer cimport Member, Slice, Text, slice_workflow
 
 from .errors import InvalidWorkflowSpec
@@ -24,146 +26,6 @@ cdef bytes MAGIC_BYTES = b"\x89SEU\r\n\x1a\n"
 MAGIC = MAGIC_BYTES
 
 cdef uint64_t LIMIT = 0xFFFFFFFFu  # lengths and counts are 32 bits wide
-
-
-cdef class _Numbers:
-    cdef uint32_t* at
-
-    def __dealloc__(self):
-        free(self.at)
-
-
-cdef _Numbers numbers(size_t count, uint32_t value):
-    """An array of so many numbers, each of the same value at first."""
-    cdef _Numbers made = _Numbers.__new__(_Numbers)
-    cdef size_t place
-    made.at = <uint32_t*>malloc((count + 1) * sizeof(uint32_t))
-    if made.at == NULL:
-        raise MemoryError()
-    for place in range(count):
-        made.at[place] = value
-    return made
-
-
-# Order
-
-
-cdef class _Targets:
-    """For each process by rank, the ranks that it refers to, each once; embeddings alone if asked.
-
-    Those of process r are `ranks.at[first.at[r]:first.at[r + 1]]`.
-    """
-
-    cdef _Numbers first
-    cdef _Numbers ranks
-
-    def __cinit__(self, Model model, bint embedded):
-        cdef _Numbers seen = numbers(model.count, NOWHERE)
-        cdef uint32_t rank, number, target, count = 0
-        cdef Link* link
-        self.first = numbers(model.count + 1, 0)
-        self.ranks = numbers(model.link_count, 0)
-        for rank in range(model.count):
-            self.first.at[rank] = count
-            link = model.links + model.processes[rank].first_link
-            for number in range(model.processes[rank].links):
-                target = link[number].target
-                if (target != NOWHERE and seen.at[target] != rank
-                        and not (embedded and link[number].kind == CALL)):
-                    seen.at[target] = rank
-                    self.ranks.at[count] = target
-                    count += 1
-        self.first.at[model.count] = count
-
-
-cdef class _Order:
-    """The processes by index: in depth-first preorder over what they embed.
-
-    Each comes once, under the first parent that reaches it. Parents are tried in order of rank,
-    but not before everything above them, so that a subtree is as whole as it can be. A `run` is
-    the number of processes in its subtree, itself included.
-    """
-
-    cdef _Numbers ranks     # by index
-    cdef _Numbers runs      # by index
-    cdef _Numbers indexes   # by rank
-    cdef _Numbers stack     # of ranks, whose subtrees are not done
-    cdef _Numbers next      # by rank: the next of its children to come
-    cdef _Targets children
-    cdef uint32_t placed
-
-    def __cinit__(self, Model model):
-        cdef uint32_t rank, number
-        cdef _Numbers has_parent = numbers(model.count, 0)
-        self.ranks = numbers(model.count, 0)
-        self.runs = numbers(model.count, 0)
-        self.indexes = numbers(model.count, NOWHERE)
-        self.stack = numbers(model.count, 0)
-        self.next = numbers(model.count, 0)
-        self.children = _Targets(model, True)
-        memcpy(self.next.at, self.children.first.at, model.count * sizeof(uint32_t))
-        for rank in range(model.count):
-            for number in range(self.children.first.at[rank], self.children.first.at[rank + 1]):
-                if self.children.ranks.at[number] != rank:
-                    has_parent.at[self.children.ranks.at[number]] = 1
-        for number in range(2):
-            for rank in range(model.count):
-                if has_parent.at[rank] == number and self.indexes.at[rank] == NOWHERE:
-                    self.place_subtree(rank)
-
-    cdef void place(self, uint32_t rank) noexcept:
-        self.indexes.at[rank] = self.placed
-        self.ranks.at[self.placed] = rank
-        self.placed += 1
-
-    cdef void place_subtree(self, uint32_t rank) noexcept:
-        cdef uint32_t depth = 1, child
-        self.place(rank)
-        self.stack.at[0] = rank
-        while depth:
-            rank = self.stack.at[depth - 1]
-            if self.next.at[rank] == self.children.first.at[rank + 1]:
-                self.runs.at[self.indexes.at[rank]] = self.placed - self.indexes.at[rank]
-                depth -= 1
-                continue
-            child = self.children.ranks.at[self.next.at[rank]]
-            self.next.at[rank] += 1
-            if self.indexes.at[child] == NOWHERE:
-                self.place(child)
-                self.stack.at[depth] = child
-                depth += 1
-
-
-cdef class _Callers:
-    """For each process by rank, the indexes of those that refer to it, in order of their ranks.
-
-    Those of process r are `indexes.at[first.at[r]:first.at[r + 1]]`.
-    """
-
-    cdef _Numbers first
-    cdef _Numbers indexes
-
-    def __cinit__(self, Model model, _Order order):
-        cdef _Targets targets = _Targets(model, False)
-        cdef uint32_t rank, number, place, count = targets.first.at[model.count]
-        self.first = numbers(model.count + 2, 0)
-        self.indexes = numbers(count, 0)
-        # Counted two places on, added up one place on: filling moves each to its own place.
-        for number in range(count):
-            self.first.at[targets.ranks.at[number] + 2] += 1
-        for rank in range(model.count):
-            self.first.at[rank + 2] += self.first.at[rank + 1]
-        for rank in range(model.count):
-            for number in range(targets.first.at[rank], targets.first.at[rank + 1]):
-                place = targets.ranks.at[number] + 1
-                self.indexes.at[self.first.at[place]] = order.indexes.at[rank]
-                self.first.at[place] += 1
-
-    cdef uint32_t count(self, uint32_t rank) noexcept:
-        return self.first.at[rank + 1] - self.first.at[rank]
-
-
-# Writing
 
 
 cdef class _Body:
@@ -283,7 +145,7 @@ cdef class _Directory:
 
     cdef int write(self, _Body body, _Body lists) except -1:
         """Write the buckets where `body` is, and the lists where `lists` is."""
-        cdef _Numbers used = numbers(self.buckets, 0)
+        cdef Numbers used = numbers(self.buckets, 0)
         cdef unsigned char* start = body.at
         cdef unsigned char* slot
         cdef uint64_t bucket, _bucket
@@ -343,16 +205,16 @@ cdef class _Builder:
 
     cdef Model model
     cdef bytes digest
-    cdef _Order order
-    cdef _Callers callers
+    cdef Order order
+    cdef Callers callers
     cdef _Directory processes
     cdef _Directory elements
 
     def __cinit__(self, Text text, bytes digest):
         self.model = Model(slice_workflow(text), digest)
         self.digest = digest
-        self.order = _Order(self.model)
-        self.callers = _Callers(self.model, self.order)
+        self.order = Order(self.model)
+        self.callers = Callers(self.model, self.order)
         self.processes = _Directory()
         self.elements = _Directory()
         self.index()

@@ -34,7 +34,7 @@ _Parts = Iterable[Union[bytes, memoryview]]
 
 # Characters from the cache directory to the end of a temporary file's path.
 _LONGEST_BELOW = len(f"/{LAYOUT}/00/{64 * '0'}.pack.{8 * '0'}-{16 * '0'}.tmp")
-_ATTEMPTS = 10  # to write a pack whose temporary file is removed meanwhile
+_ATTEMPTS = 100  # to write a pack whose temporary file is removed meanwhile
 # What is told where a file or a directory is removed under way: the second by a file server, the
 # third by `os.makedirs`.
 _REMOVED = (errno.ENOENT, errno.ESTALE, errno.EEXIST)
