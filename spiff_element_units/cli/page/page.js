@@ -171,7 +171,7 @@
   const ruler = document.createElement("canvas").getContext("2d");
   const graph = cytoscape({
     container: document.getElementById("graph"),
-    minZoom: 0.05, maxZoom: 4, boxSelectionEnabled: false,
+    minZoom: 0.05, maxZoom: 4, boxSelectionEnabled: false, multiClickDebounceTime: 500,
     style: [
       { selector: "node", style: {
         shape: "round-rectangle", width: "data(width)", height: "data(height)", "background-color": "#fff",
