@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import gzip
 import json
 import uuid
@@ -19,6 +20,7 @@ from SpiffWorkflow.bpmn.workflow import BpmnWorkflow
 from SpiffWorkflow.spiff.serializer.config import SPIFF_CONFIG
 
 from spiff_element_units import ElementUnits, ElementUnitsError, InvalidWorkflowSpec, UnitNotFound
+from spiff_element_units._spiff_changes import apply
 from spiff_element_units.spiff import ChangedWorkflow, SpecLoader, StateError
 
 NESTED = models.MODELS["nested_calls"]
@@ -572,6 +574,13 @@ def test_connections_that_the_engine_made_are_there_after_a_resume(name, saved):
         links(loader.start().spec),
         {key: links(spec) for key, spec in loader.subprocess_specs().items()},
     )
+
+
+def test_what_was_added_to_elements_that_are_gone_is_left_out():
+    spec = loader_of(PLAIN).spec(models.spec_dict(PLAIN)["spec"]["name"])
+    before, added = copy.deepcopy(links(spec)), {"Start": ["gone"], "gone": ["Start"]}
+    apply({"inputs": added, "outputs": added}, spec, models.serializer().from_dict)
+    assert links(spec) == before
 
 
 def test_what_was_added_to_specs_is_all_that_a_state_has_of_them():
