@@ -86,18 +86,18 @@ class Job(NamedTuple):
 
 def full_jobs() -> Iterator[Job]:
     """The jobs of a full run, those that are compared next to each other."""
-    rounds = {36: 9, 200: 9, 10_000: 3}
+    rounds = {36: 5, 200: 5, 10_000: 1}  # on the largest, some take half a minute
     for what in ("cache", "get start", "start", "resume", "save"):
         for size in SIZES:
-            yield from _jobs(what, tree(size), rounds.get(size, 5))
+            yield from _jobs(what, tree(size), rounds.get(size, 3))
     for what in ("get deep", "workflow()", "workflow() leaf"):
-        yield from _jobs(what, tree(36), 9)
+        yield from _jobs(what, tree(36), 5)
     for what in ("cache again", "resume deep", "save deep"):
-        yield from _jobs(what, tree(200), 9)
+        yield from _jobs(what, tree(200), 5)
     for size in (36, 10_000):
-        yield from _jobs("get leaf", tree(size), 9)
+        yield from _jobs("get leaf", tree(size), 5)
     for what in ("cache", "get start", "get deep"):
-        yield from _jobs(what, workflow_of(FLAT, "36 flat"), 9)
+        yield from _jobs(what, workflow_of(FLAT, "36 flat"), 5)
     yield from _probes(tree(10_000), 15)
 
 
