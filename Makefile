@@ -58,7 +58,8 @@ lint: bindings
 	$(BIN)/check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/*.yml
 	$(BIN)/python -m mypy.stubtest --mypy-config-file pyproject.toml --ignore-missing-stub \
 		--ignore-disjoint-bases --allowlist tools/stubtest.allow --ignore-unused-allowlist \
-		$(patsubst spiff_element_units/%.pyx,spiff_element_units.%,$(wildcard spiff_element_units/*.pyx))
+		$(patsubst spiff_element_units/core/%.pyx,spiff_element_units.core.%,\
+			$(wildcard spiff_element_units/core/*.pyx))
 
 # The sdist and a wheel for PYTHON, repaired and checked.
 wheel: dev-env
@@ -136,13 +137,14 @@ stress: export STRESS_FILES = 10000
 stress: export STRESS_JSON = 30
 stress: export STRESS_GROWTH = 8
 stress: export STRESS_CYCLE = 1000
-STRESSED = concurrency crashes stateful large_cache hostile full_disk json growth
+STRESSED = cache/concurrency cache/crashes cache/stateful cache/large_cache cache/full_disk \
+	core/hostile core/json core/growth
 stress: bindings
-	$(BIN)/python -m pytest -rP $(STRESSED:%=tests/test_%.py)
+	$(BIN)/python -m pytest -rP $(foreach name,$(STRESSED),tests/$(subst /,/test_,$(name)).py)
 
 # Damage and hostile input, with every wrong read, write and undefined arithmetic an end.
 SANITIZE = -w -fno-omit-frame-pointer -fno-sanitize-recover=undefined -fsanitize=address,undefined
-SANITIZED = tests/test_pack.py tests/test_hostile.py tests/test_slicer.py tests/test_fuzz.py
+SANITIZED = $(patsubst %,tests/core/test_%.py,pack hostile slicer fuzz)
 sanitize: export PYTHONPATH = $(CURDIR)/build/sanitize
 sanitize: dev-env
 	CFLAGS="$(SANITIZE)" LDFLAGS="-fsanitize=address,undefined" $(BIN)/python setup.py --quiet \
@@ -172,7 +174,8 @@ TRACED = build/trace
 # An interrupted process is also still busy with what coverage.py saves.
 MANY_TIMES = interrupt or flip or truncated or wild or harmless or no_trouble or exhaust or \
 	does_not_grow or walk
-MANY_TESTS = json growth large_cache crashes concurrency hostile benchmarks docs
+MANY_TESTS = core/test_json core/test_growth core/test_hostile cache/test_large_cache \
+	cache/test_crashes cache/test_concurrency test_benchmarks test_docs
 coverage: export PYTHONPATH = $(CURDIR)/$(TRACED)
 coverage: export COVERAGE_CORE = ctrace
 coverage: export STRESS_EXAMPLES = 15
@@ -185,12 +188,12 @@ coverage: dev-env
 	cd $(TRACED) && SPIFF_ELEMENT_UNITS_TRACE=1 CFLAGS=-w $(abspath $(BIN))/python setup.py \
 		--quiet build_ext --inplace
 	cd $(TRACED) && $(abspath $(BIN))/coverage run -m pytest tests -k "not ($(MANY_TIMES))" \
-		$(MANY_TESTS:%=--ignore=tests/test_%.py)
+		$(MANY_TESTS:%=--ignore=tests/%.py)
 	$(BIN)/python -m pip install --quiet --no-deps --target $(TRACED)/older 'SpiffWorkflow==3.1.*'
 	cd $(TRACED) && PYTHONPATH=older:$(PYTHONPATH) $(abspath $(BIN))/coverage run -m pytest \
-		tests/test_spiff_[!w]*.py
+		$$(ls tests/spiff/test_*.py | grep -v walks)
 	cd $(TRACED) && $(abspath $(BIN))/coverage combine --quiet && \
 		$(abspath $(BIN))/python tests/covered.py 95
 
 clean:
-	rm -rf build dist .nox $(VENV) *.egg-info spiff_element_units/*.so
+	rm -rf build dist .nox $(VENV) *.egg-info spiff_element_units/*.so spiff_element_units/*/*.so

@@ -10,7 +10,7 @@ import sys
 from Cython.Build import cythonize
 from setuptools import Extension, setup
 
-MODULES = ("_slicer", "_ids", "_model", "_order", "_writer", "_graph", "_pack", "_unit")
+MODULES = ("slicer", "ids", "model", "order", "writer", "graph", "pack", "unit")
 
 flags = (
     [] if sys.platform == "win32" else ["-O3", "-g0", "-Wall", "-Wextra", "-Wno-unused-parameter"]
@@ -29,8 +29,8 @@ setup(
     ext_modules=cythonize(
         [
             Extension(
-                f"spiff_element_units.{name}",
-                [f"spiff_element_units/{name}.pyx"],
+                f"spiff_element_units.core.{name}",
+                [f"spiff_element_units/core/{name}.pyx"],
                 extra_compile_args=flags,
                 extra_link_args=strip,
                 define_macros=[("CYTHON_TRACE_NOGIL", "1")] if trace else [],

@@ -40,7 +40,7 @@ nitpick_ignore = [
         "datetime.timedelta",
         "os.PathLike",
         # What a serializer must have, which SpiffWorkflow's has.
-        "spiff_element_units._spiff_specs.Serializer",
+        "spiff_element_units.spiff.specs.Serializer",
     )
 ]
 autodoc_member_order = "bysource"

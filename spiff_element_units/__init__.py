@@ -2,9 +2,7 @@
 
 from ._version import __version__
 from .api import cache_element_units_for_workflow, workflow_from_cached_element_unit
-from .errors import CacheError, CorruptPack, ElementUnitsError, InvalidWorkflowSpec, UnitNotFound
-from .units import ElementUnits, Reference
-from .upkeep import (
+from .cache.upkeep import (
     CachedWorkflow,
     CacheReport,
     DamagedPack,
@@ -14,6 +12,8 @@ from .upkeep import (
     remove_cached_workflow,
     verify_cache,
 )
+from .errors import CacheError, CorruptPack, ElementUnitsError, InvalidWorkflowSpec, UnitNotFound
+from .units import ElementUnits, Reference
 
 __all__ = [
     "CacheError",

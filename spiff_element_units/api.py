@@ -10,7 +10,7 @@ from __future__ import annotations
 import functools
 from typing import Any, Callable, TypeVar, Union
 
-from . import cache
+from .cache import directory
 from .units import ElementUnits, decompose, digest_of, read_text
 
 _Function = TypeVar("_Function", bound=Callable[..., None])
@@ -30,7 +30,7 @@ def _keyword_of_0_3_1(function: _Function) -> _Function:
 
 @_keyword_of_0_3_1
 def cache_element_units_for_workflow(
-    cache_dir: cache.CacheDir,
+    cache_dir: directory.CacheDir,
     cache_key: str,
     workflow_spec_json: Union[str, bytes],
     *,
@@ -50,12 +50,12 @@ def cache_element_units_for_workflow(
     """
     text = read_text(workflow_spec_json)
     digest = digest_of(text)
-    if not cache.holds(cache_dir, cache_key, digest, durable=durable):
-        cache.publish(cache_dir, cache_key, decompose(text, digest), durable=durable)
+    if not directory.holds(cache_dir, cache_key, digest, durable=durable):
+        directory.publish(cache_dir, cache_key, decompose(text, digest), durable=durable)
 
 
 def workflow_from_cached_element_unit(
-    cache_dir: cache.CacheDir, cache_key: str, process_id: str, element_id: str
+    cache_dir: directory.CacheDir, cache_key: str, process_id: str, element_id: str
 ) -> str:
     """The unit that starts or resumes `process_id` at `element_id`, as JSON text.
 

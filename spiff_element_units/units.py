@@ -13,12 +13,12 @@ from typing import Any, Callable, NamedTuple, Optional, Union
 
 import orjson
 
-from . import cache
-from ._pack import Pack
-from ._slicer import Text
-from ._unit import needs as _needs
-from ._unit import unit as _unit
-from ._writer import build_pack
+from .cache import directory
+from .core.pack import Pack
+from .core.slicer import Text
+from .core.unit import needs as _needs
+from .core.unit import unit as _unit
+from .core.writer import build_pack
 from .errors import (
     CacheError,
     CorruptPack,
@@ -86,18 +86,18 @@ class ElementUnits:
         return cls._of(decompose(text, digest_of(text)), None)
 
     @classmethod
-    def open(cls, cache_dir: cache.CacheDir, cache_key: str) -> ElementUnits:
+    def open(cls, cache_dir: directory.CacheDir, cache_key: str) -> ElementUnits:
         """Open a workflow from a cache; reads a few kilobytes, whatever its size.
 
         Raises UnitNotFound where the key is not cached, CorruptPack where what is stored is
         damaged, CacheError where it cannot be read.
         """
-        return cls._of(cache.open_pack(cache_dir, cache_key), cache_key)
+        return cls._of(directory.open_pack(cache_dir, cache_key), cache_key)
 
     @classmethod
     def get_or_cache(
         cls,
-        cache_dir: cache.CacheDir,
+        cache_dir: directory.CacheDir,
         cache_key: str,
         make_json: Callable[[], Union[str, bytes]],
         *,
@@ -114,13 +114,13 @@ class ElementUnits:
         if not callable(make_json):
             raise TypeError(f"make_json must be callable, not {type(make_json).__name__}")
         with suppress(UnitNotFound, CorruptPack):
-            return cls._of(cache.open_whole_pack(cache_dir, cache_key), cache_key)
+            return cls._of(directory.open_whole_pack(cache_dir, cache_key), cache_key)
         text = read_text(make_json())
         pack = decompose(text, digest_of(text))
-        cache.publish(cache_dir, cache_key, pack, durable=durable)
+        directory.publish(cache_dir, cache_key, pack, durable=durable)
         return cls._of(pack, cache_key)
 
-    def save(self, cache_dir: cache.CacheDir, cache_key: str, *, durable: bool = False) -> None:
+    def save(self, cache_dir: directory.CacheDir, cache_key: str, *, durable: bool = False) -> None:
         """Store the workflow in a cache under a key, in place of what is there.
 
         A reader in any process sees what was there or the whole new workflow. Where the same
@@ -132,8 +132,8 @@ class ElementUnits:
         Raises CacheError where the directory cannot be made or written; what was there stays.
         """
         pack = self._use()
-        if not cache.holds(cache_dir, cache_key, pack.digest, durable=durable):
-            cache.publish(cache_dir, cache_key, pack, durable=durable)
+        if not directory.holds(cache_dir, cache_key, pack.digest, durable=durable):
+            directory.publish(cache_dir, cache_key, pack, durable=durable)
 
     def close(self) -> None:
         """Let go of the file. Every later question is a CacheError."""

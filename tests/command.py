@@ -17,6 +17,8 @@ from typing import Any, NamedTuple
 
 import pytest
 
+from spiff_element_units import ElementUnits
+
 try:
     import fcntl
     import termios
@@ -125,3 +127,18 @@ def fill(folder: Path, *files: object) -> Path:
     done = command("cache", cache, *files)
     assert done.code == 0, done.err
     return cache
+
+
+def wide(processes: int) -> ElementUnits:
+    """A root that calls so many processes, each of which calls the last."""
+    task = {"typename": "CallActivity"}
+
+    def process(name: str, to: list) -> dict:
+        tasks = {f"call_{one}": {**task, "spec": one} for one in to}
+        return {"name": name, "typename": "BpmnProcessSpec", "task_specs": tasks}
+
+    names = [f"P{number}" for number in range(processes)]
+    specs = {name: process(name, [names[-1]]) for name in names}
+    return ElementUnits.from_json(
+        json.dumps({"spec": process("root", names), "subprocess_specs": specs})
+    )

@@ -6,7 +6,7 @@ import pytest
 from crowd import amount
 from hypothesis import HealthCheck, settings
 
-from spiff_element_units import _platform
+from spiff_element_units.cache import platform
 
 settings.register_profile(
     "moderate",
@@ -20,11 +20,11 @@ settings.load_profile("moderate")
 @pytest.fixture
 def windows(monkeypatch: pytest.MonkeyPatch) -> None:
     """What Windows lacks is lacking."""
-    monkeypatch.setattr(_platform, "WINDOWS", True)
-    monkeypatch.setattr(_platform, "READS_AT", False)
-    monkeypatch.setattr(_platform, "NO_FOLLOW", 0)
-    monkeypatch.setattr(_platform, "SYNC", os.O_RDWR)
-    monkeypatch.setattr(_platform, "fcntl", None)
-    monkeypatch.setattr(_platform, "PAUSE", 0)
+    monkeypatch.setattr(platform, "WINDOWS", True)
+    monkeypatch.setattr(platform, "READS_AT", False)
+    monkeypatch.setattr(platform, "NO_FOLLOW", 0)
+    monkeypatch.setattr(platform, "SYNC", os.O_RDWR)
+    monkeypatch.setattr(platform, "fcntl", None)
+    monkeypatch.setattr(platform, "PAUSE", 0)
     monkeypatch.setattr(os, "supports_fd", set())
     monkeypatch.delattr(os, "pread", raising=False)

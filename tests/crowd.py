@@ -20,7 +20,8 @@ from typing import Any, Callable
 
 import pytest
 
-from spiff_element_units import ElementUnits, _platform
+from spiff_element_units import ElementUnits
+from spiff_element_units.cache import platform
 
 needs_fork = pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 needs_root = pytest.mark.skipif(
@@ -187,7 +188,7 @@ def writer_at_work(directory: Path, key: str, mark: str) -> Iterator[Child]:
                 written.tell()
                 signal.pause()
 
-            _platform.sync_file = waiting
+            platform.sync_file = waiting
             ElementUnits.from_json(text(mark)).save(directory, key, durable=True)
 
         child = Child(work)

@@ -22,7 +22,7 @@ LARGEST = 300_000  # bytes of a compiled module
 SDIST = re.compile(
     rf"(PKG-INFO|setup\.(py|cfg)|pyproject\.toml|MANIFEST\.in|LICENSE|(README|CHANGELOG|SECURITY)\.md|Makefile"
     rf"|{PACKAGE}\.egg-info/[^/]+"
-    rf"|{PACKAGE}/(\w+\.(py|pyx|pxd|pyi)|py\.typed|cli/\w+\.py|cli/page/[\w.-]+)"
+    rf"|{PACKAGE}/((\w+/)?\w+\.py|core/\w+\.(pyx|pxd|pyi)|py\.typed|cli/page/[\w.-]+)"
     rf"|examples/\w+\.(py|bpmn)"
     rf"|tests/(\w+/)?\w+\.(py|bpmn|dmn)|tests/fuzz/(json\.dict|corpus/\w+/[\w.-]+))"
 )
@@ -50,7 +50,9 @@ def check_sdist(path: Path) -> None:
         assert SDIST.fullmatch(name), f"{path.name} holds {name}"
     wanted = named(".pyx", ".pxd") | installed() | {"LICENSE", "README.md", "setup.py"}
     assert not wanted - set(names), f"{path.name} lacks {wanted - set(names)}"
-    assert sum(name.startswith("tests/test_") for name in names) > 20, f"{path.name} lacks tests"
+    assert sum(re.match(r"tests/(\w+/)?test_", name) is not None for name in names) > 20, (
+        f"{path.name} lacks tests"
+    )
 
 
 def check_extension(wheel: str, name: str, content: bytes) -> None:

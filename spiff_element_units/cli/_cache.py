@@ -11,7 +11,7 @@ from typing import Any, Callable, NamedTuple, Optional
 
 import click
 
-from .. import cache as store
+from ..cache import directory
 from ..errors import ElementUnitsError
 from ..units import ElementUnits, digest_of, read_text
 from ._app import PROGRAM, Failure, command
@@ -162,7 +162,7 @@ class _Run:
                 f"its key {key!r} is that of {self.keys[key]!r} already; use --key-template"
             )
         self.keys[key] = source.file.path
-        unchanged = store.holds(self.cache_dir, key, digest, durable=self.durable)
+        unchanged = directory.holds(self.cache_dir, key, digest, durable=self.durable)
         if unchanged:
             units = ElementUnits.open(self.cache_dir, key)
         else:
@@ -175,7 +175,7 @@ class _Run:
                 "file": source.file.path,
                 "root": units.root,
                 "processes": len(units.process_ids),
-                "bytes": os.path.getsize(store.pack_path(self.cache_dir, key)),
+                "bytes": os.path.getsize(directory.pack_path(self.cache_dir, key)),
                 "digest": digest.hex(),
                 "external": list(_external(units) if external is None else external),
             }

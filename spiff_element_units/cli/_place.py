@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Callable, Optional
 import click
 from click.shell_completion import CompletionItem
 
-from .. import upkeep
+from ..cache import upkeep
 from ..errors import UnitNotFound
 from ..units import ElementUnits
 from ._app import PROGRAM, Failure

@@ -8,7 +8,7 @@ from typing import Any, Optional
 
 import click
 
-from .. import cache, upkeep
+from ..cache import directory, upkeep
 from ..errors import ElementUnitsError
 from ..units import ElementUnits
 from ._app import command
@@ -211,4 +211,4 @@ def rm(out: Output, cache_dir: str, keys: tuple[str, ...], dry_run: bool) -> int
 
 
 def _is_there(cache_dir: str, key: str) -> bool:
-    return os.path.lexists(cache.pack_path(cache_dir, key))
+    return os.path.lexists(directory.pack_path(cache_dir, key))

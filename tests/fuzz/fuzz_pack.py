@@ -17,7 +17,7 @@ from typing import Any, Callable
 import xxhash
 
 from spiff_element_units import CorruptPack, ElementUnits, ElementUnitsError
-from spiff_element_units._pack import Pack
+from spiff_element_units.core.pack import Pack
 
 IDS = ["A", "B", "C", "x", "Start", "call", "embed", "in B", "none", "", "größe"]
 ASKED = list(itertools.product(IDS[:6], IDS, ("calls", "all", "nothing")))

@@ -1,4 +1,0 @@
-from ._slicer import Slices
-
-class Model:
-    def __new__(cls, slices: Slices, digest: bytes) -> Model: ...

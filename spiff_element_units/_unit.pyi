@@ -1,6 +1,0 @@
-from ._pack import Pack
-
-def unit(pack: Pack, process_id: str, element_ids: tuple[str, ...], defer: str) -> str: ...
-def needs(
-    pack: Pack, process_id: str, element_ids: tuple[str, ...], defer: str
-) -> tuple[str, ...]: ...

@@ -1,0 +1,1 @@
+"""Where packs lie: the directory, its upkeep, and what differs between platforms."""

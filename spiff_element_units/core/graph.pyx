@@ -1,0 +1,166 @@
+"""Which processes a unit needs: walks over references.
+
+`Graph` walks the references between processes known by index. It asks whoever holds the processes
+for the links of one at a time, so a walk touches what the unit holds and not the whole workflow.
+
+Every walk is a loop over a queue (breadth first): a cycle ends it and depth costs no C stack.
+"""
+
+from libc.stdint cimport uint32_t
+from libc.stdlib cimport calloc, free
+
+from .layout cimport CALL, NOWHERE, load32
+from .memory cimport more
+
+KINDS = ("call", "embedded", "trigger")
+DEFERS = {"calls": DEFER_CALLS, "all": DEFER_ALL, "nothing": DEFER_NOTHING}
+
+cdef uint32_t FEW = 64
+
+
+cdef class IndexSet:
+
+    def __cinit__(self, uint32_t count):
+        self.count = count
+        self.marks = <unsigned char*>calloc(<size_t>count + 1, 1)
+        if self.marks == NULL:
+            raise MemoryError()
+
+    def __dealloc__(self):
+        free(self.marks)
+        free(self.items)
+
+    cdef bint has(self, uint32_t index) noexcept:
+        return index < self.count and self.marks[index]
+
+    cdef int add(self, uint32_t index) except -1:
+        if index >= self.count or self.marks[index]:
+            return 0
+        self.items = <uint32_t*>more(self.items, self.size, &self.capacity, sizeof(uint32_t))
+        self.marks[index] = 1
+        self.items[self.size] = index
+        self.size += 1
+        return 1
+
+
+cdef class Graph:
+    """Links are pairs of 32-bit numbers (kind, target), callers single ones, as a pack has them."""
+
+    cdef const unsigned char* links(self, uint32_t index, uint32_t* count) except? NULL:
+        raise NotImplementedError
+
+    cdef const unsigned char* callers(self, uint32_t index, uint32_t* count) except? NULL:
+        raise NotImplementedError
+
+    cdef bint owns(self, uint32_t index, bytes element) except -1:
+        """Whether a process has or is the element."""
+        raise NotImplementedError
+
+    cdef list may_own(self, bytes element, uint32_t most):
+        """The processes that own an element, and perhaps others; None where more than `most`."""
+        raise NotImplementedError
+
+    cdef int prepare(self, uint32_t index, bint run) except -1:
+        raise NotImplementedError
+
+    cdef bint close(self, IndexSet members, uint32_t root, int defer, bint specs) except -1:
+        """Add to `members` what they need in turn. Tells whether that leads back to `root`.
+
+        With `specs` the members' specs will be wanted too, and are prepared on the way.
+        """
+        cdef uint32_t done = 0, count, position, kind, target
+        cdef const unsigned char* link
+        cdef bint back = False
+        while done < members.size:
+            if specs:
+                self.prepare(members.items[done], defer != DEFER_ALL)
+            if defer == DEFER_ALL:
+                done += 1
+                continue
+            link = self.links(members.items[done], &count)
+            for position in range(count):
+                kind = load32(link + 8 * position)
+                target = load32(link + 8 * position + 4)
+                if target != NOWHERE and (kind != CALL or defer == DEFER_NOTHING):
+                    back = back or target == root
+                    members.add(target)
+            done += 1
+        return back
+
+    cdef int spread(self, IndexSet members, uint32_t position, IndexSet within) except -1:
+        """Add the targets of one member, where they lie `within`."""
+        cdef uint32_t count, number, target
+        cdef const unsigned char* link = self.links(members.items[position], &count)
+        for number in range(count):
+            target = load32(link + 8 * number + 4)
+            if target != NOWHERE and (within is None or within.has(target)):
+                members.add(target)
+        return 0
+
+    cdef int gather(self, IndexSet members, uint32_t position, IndexSet within) except -1:
+        """Add the callers of one member, where they lie `within`."""
+        cdef uint32_t count, number, caller
+        cdef const unsigned char* item = self.callers(members.items[position], &count)
+        for number in range(count):
+            caller = load32(item + 4 * number)
+            if within is None or within.has(caller):
+                members.add(caller)
+        return 0
+
+    cdef IndexSet paths(self, uint32_t start, bytes element):
+        """Every process on a path from `start` to an owner of `element`; empty without a path.
+
+        Two walks take turns, forward from `start` and backward from the owners; the first to end
+        bounds the other, so that the cost is at most twice the smaller of the two plus the result.
+        Where the owners are many, the walk forward goes ahead: where it ends soon, they need not
+        even be listed.
+        """
+        cdef IndexSet forward = IndexSet(self.count)
+        cdef IndexSet backward = IndexSet(self.count)
+        cdef IndexSet found = IndexSet(self.count)
+        cdef uint32_t ahead = 0, behind = 0, position = 0
+        cdef Py_ssize_t tried = 0, total
+        cdef list candidates
+        forward.add(start)
+        candidates = self.may_own(element, FEW)
+        if candidates is None:
+            while ahead < forward.size and ahead < FEW:
+                self.spread(forward, ahead, None)
+                ahead += 1
+            candidates = [] if ahead == forward.size else self.may_own(element, NOWHERE)
+        total = len(candidates)
+        while ahead < forward.size and (tried < total or behind < backward.size):
+            self.spread(forward, ahead, None)
+            ahead += 1
+            if behind < backward.size:
+                self.gather(backward, behind, None)
+                behind += 1
+            else:
+                if self.owns(candidates[tried], element):
+                    backward.add(candidates[tried])
+                tried += 1
+        if ahead == forward.size:
+            for position in range(forward.size):
+                if self.owns(forward.items[position], element):
+                    found.add(forward.items[position])
+            position = 0
+            while position < found.size:
+                self.gather(found, position, forward)
+                position += 1
+        elif backward.has(start):
+            found.add(start)
+            while position < found.size:
+                self.spread(found, position, backward)
+                position += 1
+        return found
+
+    cdef bint refers(self, IndexSet members, uint32_t target) except -1:
+        """Whether one of the members refers to `target`."""
+        cdef uint32_t position, number, count
+        cdef const unsigned char* link
+        for position in range(members.size):
+            link = self.links(members.items[position], &count)
+            for number in range(count):
+                if load32(link + 8 * number + 4) == target:
+                    return True
+        return False

@@ -1,0 +1,74 @@
+"""C declarations of slicer, for the modules above it."""
+
+from libc.stdint cimport uint32_t
+
+
+cdef class Text:
+    cdef object owner
+    cdef const unsigned char* data
+    cdef Py_ssize_t length
+    cdef bint ascii
+
+
+cdef struct Slice:
+    # A piece of the compact text, in bytes. A value's first byte tells its type.
+    uint32_t at
+    uint32_t length     # 0: there is no such member
+
+
+cdef struct Member:
+    Slice key
+    Slice value
+
+
+cdef struct TaskSpec:
+    # The members of a task spec that are of use; none where it is not an object.
+    Slice key
+    uint32_t first      # the value's first byte
+    Slice name
+    Slice bpmn_id
+    Slice typename
+    Slice spec
+    Slice task_spec
+    Slice trigger_specs
+
+
+cdef struct ProcessSpec:
+    # The members of a process spec that are of use, and which of all task specs are its own.
+    Slice key
+    Slice value
+    Slice name
+    Slice typename
+    Slice task_specs
+    uint32_t first_task
+    uint32_t task_count
+
+
+cdef struct Found:
+    # Repeated keys are all kept, but those of the members that are pointed out here are the last.
+    ProcessSpec* processes
+    uint32_t process_count
+    uint32_t process_room
+    TaskSpec* tasks
+    uint32_t task_count
+    uint32_t task_room
+    Member* others          # top-level members, the specs aside
+    uint32_t other_count
+    uint32_t other_room
+    uint32_t root           # among the processes, from 1 on; 0: there is none
+    uint32_t first          # the subprocess specs: the first of them among the processes
+    uint32_t count          # and how many
+    Slice subprocess_specs
+
+
+cdef class Slices:
+    cdef Text text
+    cdef bytes compact
+    cdef const unsigned char* data
+    cdef Found found
+    cdef bytes bytes_of(self, Slice slice)
+    cdef str string(self, Slice token)
+    cdef void forget_tasks(self) noexcept
+
+
+cpdef Slices slice_workflow(Text text)

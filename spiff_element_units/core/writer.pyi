@@ -1,0 +1,17 @@
+from .slicer import Text
+
+MAGIC: bytes
+
+def build_pack(text: Text, digest: bytes) -> bytes: ...
+def pack_header(
+    key: str,
+    digest: bytes,
+    body: int,
+    count: int,
+    root: int,
+    process_buckets: int,
+    element_buckets: int,
+    tail: int,
+    roster: int,
+    lists: int,
+) -> bytes: ...

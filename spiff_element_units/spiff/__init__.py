@@ -1,0 +1,29 @@
+"""Run SpiffWorkflow on element units: start, save and resume without the whole workflow.
+
+    loader = SpecLoader(ElementUnits.open(cache_dir, cache_key), serializer)
+    workflow = loader.start("Process_id", script_engine=engine)
+    workflow.do_engine_steps()
+    state = loader.save(workflow)
+    workflow = loader.resume(state, script_engine=engine)
+
+A workflow made so does what one made from the full JSON does, but a process spec is restored when
+the engine comes to it, and a saved state holds none. Needs SpiffWorkflow 3.0 or later, which
+`pip install spiff-element-units[spiff]` brings.
+
+An application wants one `SpecLoader` for each workflow (cache key) that it serves, for as long as
+it serves it: the specs that it has restored are what makes the next start and resume fast.
+"""
+
+try:
+    from SpiffWorkflow.bpmn.util.subworkflow import BpmnSubWorkflow as _  # noqa: F401 - since 3.0
+except ImportError as error:
+    raise ImportError(
+        "spiff_element_units.spiff needs SpiffWorkflow 3.0 or later: "
+        "pip install 'spiff-element-units[spiff]'"
+    ) from error
+
+from .loader import SpecLoader
+from .mapping import MissingProcess, SpecMapping
+from .state import ChangedWorkflow, StateError
+
+__all__ = ["ChangedWorkflow", "MissingProcess", "SpecLoader", "SpecMapping", "StateError"]

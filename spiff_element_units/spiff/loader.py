@@ -1,0 +1,327 @@
+"""SpecLoader: starts, saves and resumes the instances of one workflow."""
+
+from __future__ import annotations
+
+import copy
+import threading
+from typing import Any, Optional, Union
+
+from SpiffWorkflow.bpmn.workflow import BpmnWorkflow
+from SpiffWorkflow.exceptions import SpiffWorkflowException
+
+from ..errors import ElementUnitsError
+from ..units import ElementUnits
+from .changes import apply, changes_in, changes_in_json
+from .mapping import SpecMapping, untouched
+from .specs import Resolve, Serializer, Spec, SpecSources, SpecStore, label
+from .state import (
+    FORMAT,
+    HEADER,
+    ChangedWorkflow,
+    HiddenSpec,
+    StateError,
+    needed_specs,
+    parse,
+    take_header,
+)
+
+# Since 3.2 SpiffWorkflow's serializer keeps on its registry that it is writing, and registries are
+# shared between serializers.
+_WRITING = threading.RLock()
+
+
+class SpecLoader:
+    """Starts, saves and resumes the instances of one workflow.
+
+    `units` is the workflow, `serializer` the application's own `BpmnWorkflowSerializer`, custom
+    classes and all. `resolve` brings the processes that are not in the workflow: called with a
+    process id, it returns an ElementUnits that has it, or None. It is called when the engine
+    first comes to the process; what it returns is kept. A name that two workflows use for
+    different embedded subprocesses is an error, because the engine knows them by name alone.
+
+    Shared: restored specs are kept, and are the same objects in all the workflows of a loader, as
+    SpiffWorkflow allows. Do not change them, nor connect to their events what belongs to one
+    workflow. Specs that the engine changes while it runs are restored anew for each workflow:
+    ad-hoc subprocesses, specs whose start task has trigger specs, and on SpiffWorkflow 3.0 and 3.1
+    the spec that is started, if a process of the workflow is started by events.
+
+    Safe to use from several threads at once and after a fork; a workflow is for one thread at a
+    time. Processes share nothing but the cache.
+    """
+
+    def __init__(
+        self, units: ElementUnits, serializer: Serializer, *, resolve: Optional[Resolve] = None
+    ) -> None:
+        if not isinstance(units, ElementUnits):
+            raise TypeError(f"units must be an ElementUnits, not {type(units).__name__}")
+        self._units = units
+        self._serializer = serializer
+        self._sources = SpecSources(units, serializer, resolve)
+        self._templates: dict[str, dict[str, Any]] = {}
+
+    def __repr__(self) -> str:
+        return f"<SpecLoader of {self._units.root!r}, {len(self.kept)} specs kept>"
+
+    @property
+    def units(self) -> ElementUnits:
+        """The ElementUnits that it serves."""
+        return self._units
+
+    @property
+    def kept(self) -> tuple[str, ...]:
+        """The ids of the workflow's processes whose specs are restored and kept so far."""
+        return self._sources.own.kept
+
+    def spec(self, process_id: str) -> Spec:
+        """The `BpmnProcessSpec` of a process: restored once and kept.
+
+        One that the engine changes while it runs is a new object at each call.
+
+        Raises UnitNotFound where the workflow lacks the process, InvalidWorkflowSpec where the
+        serializer cannot restore it.
+        """
+        return self._sources.own.root_spec(process_id, self._sources.resolves)
+
+    def subprocess_specs(self, process_id: Optional[str] = None) -> SpecMapping:
+        """A new mapping for `BpmnWorkflow(spec, mapping)`, loaded as the engine asks.
+
+        It equals the workflow's `subprocess_specs`, restored; with a `process_id`, those that
+        process leads to, which is what SpiffWorkflow's parser gives for it. `SpecMapping` tells
+        what it does. Make one for each BpmnWorkflow.
+
+        Raises UnitNotFound where the workflow lacks the process.
+        """
+        if process_id is None or process_id == self._sources.own.root:
+            return SpecMapping(self._sources, None, process_id)
+        template = self._templates.get(process_id)
+        if template is None:
+            template = self._templates[process_id] = self._template(process_id)
+        return SpecMapping(self._sources, template, process_id)
+
+    def start(
+        self,
+        process_id: Optional[str] = None,
+        *,
+        script_engine: Any = None,
+        workflow_class: Any = BpmnWorkflow,
+        **kwargs: Any,
+    ) -> Any:
+        """A new `BpmnWorkflow` of a process: any of the workflow's; by default its root.
+
+        The process runs as SpiffWorkflow would run it by itself, called from nowhere. For an
+        application with a BpmnWorkflow of its own, `workflow_class` is that; further arguments
+        go to it.
+
+        Raises UnitNotFound where the workflow lacks the process, InvalidWorkflowSpec where the
+        serializer cannot restore it. While the workflow runs, MissingProcess, InvalidWorkflowSpec
+        and CorruptPack may be raised at an element that leads to another process.
+        """
+        name = self._units.root if process_id is None else process_id
+        mapping = self.subprocess_specs(name)
+        workflow = workflow_class(self.spec(name), mapping, script_engine=script_engine, **kwargs)
+        workflow.subprocess_specs = mapping  # where it was empty, there is now a dict
+        return workflow
+
+    def save(self, workflow: Any) -> str:
+        """The state of a workflow that was started or resumed by this loader, as JSON.
+
+        It is what the serializer's `serialize_json` writes, the application's converters included,
+        less the specs, which are not converted. In addition it holds which process was started,
+        the cache key and digest of the workflow, and what the engine has added to specs. It does
+        not hold specs that the application has put into `subprocess_specs` by itself.
+
+        Other workflows that run a process of this one may be saved too: `resume` takes the specs
+        of this loader.
+
+        Raises UnitNotFound where the workflow runs a process that this one lacks,
+        ElementUnitsError where it was started by the loader of another workflow. What the
+        serializer raises passes through.
+        """
+        header = self._header(workflow)
+        run = copy.copy(workflow)
+        run.spec = HiddenSpec(workflow.spec)
+        run.subprocess_specs = {}
+        to_dict = self._serializer.to_dict
+
+        def without_specs(obj: Any, **kwargs: Any) -> dict[str, Any]:
+            dct = {HEADER: header, **to_dict(obj, **kwargs)}
+            dct.pop("spec", None)
+            dct.pop("subprocess_specs", None)
+            return dct
+
+        writer: Any = copy.copy(self._serializer)
+        writer.to_dict = without_specs
+        with _WRITING:
+            text: str = writer.serialize_json(run)
+        return text
+
+    def resume(
+        self,
+        state: Union[str, bytes],
+        script_engine: Any = None,
+        *,
+        accept_changed: bool = False,
+    ) -> Any:
+        """The workflow whose state was saved, by `save` or by SpiffWorkflow's `serialize_json`.
+
+        Restores the specs of the process that was started and of those that have a subprocess in
+        the state, and no others. Specs inside a state of `serialize_json` are ignored: the
+        instance moves over to the workflow of this loader.
+
+        A state of another version of the workflow is refused unless `accept_changed` is true.
+        Then it is resumed if the elements that it has tasks of are still there.
+
+        A state that an earlier SpiffWorkflow has saved is migrated by the serializer, as in
+        `deserialize_json`; specs are not. Where SpiffWorkflow has changed how specs are written,
+        cache the workflow again, and resume with `accept_changed`. What SpiffWorkflow cannot
+        migrate by itself is not resumed either: 3.2.0 raises a NameError for instances of 3.0 and
+        3.1 that have subprocesses.
+
+        Raises StateError where the text is no state or a damaged one, ChangedWorkflow where it is
+        refused, UnitNotFound where the workflow lacks the process that was started,
+        MissingProcess where a process that it needs is nowhere, InvalidWorkflowSpec where the
+        serializer cannot restore a spec. SpiffWorkflow's own exceptions pass through.
+        """
+        run = parse(state, self._serializer.json_decoder_cls)
+        header = take_header(run)
+        if header is None:
+            process_id = run["spec"]["name"]
+        else:
+            process_id = header["process_id"]
+            if not accept_changed:
+                self._require_same(header, self._sources.own, process_id)
+        self._require_process(process_id)
+        try:
+            workflow = self._restore(run, header, process_id, accept_changed)
+        except (ElementUnitsError, SpiffWorkflowException):
+            raise
+        except (LookupError, TypeError, ValueError, AttributeError) as error:
+            raise StateError(
+                f"the state of process {process_id!r} cannot be restored "
+                f"({type(error).__name__}: {error}); was it altered, or written by another "
+                "serializer?"
+            ) from error
+        if script_engine is not None:
+            workflow.script_engine = script_engine
+        return workflow
+
+    # Saving
+
+    def _header(self, workflow: Any) -> dict[str, Any]:
+        mapping = workflow.subprocess_specs
+        process_id = workflow.spec.name
+        own = self._sources.own
+        if isinstance(mapping, SpecMapping):
+            if mapping.sources.own.digest != own.digest:
+                raise ElementUnitsError(
+                    f"the workflow was started by the loader of {label(mapping.sources.own)}, and "
+                    f"this is the loader of {label(own)}; save it with its own"
+                )
+            process_id = mapping.process_id or process_id
+        self._require_process(process_id)
+        header = {"state_format": FORMAT, "process_id": process_id, **_version(own)}
+        if isinstance(mapping, SpecMapping):
+            externals = {name: _version(store) for name, store in mapping.from_elsewhere()}
+            if externals:
+                header["externals"] = externals
+        changes = self._changes(workflow, process_id)
+        if changes:
+            header["spec_changes"] = changes
+        return header
+
+    def _changes(self, workflow: Any, process_id: str) -> dict[str, Any]:
+        """What the engine has added to the specs of a workflow."""
+        convert = self._serializer.to_dict
+        own = self._sources.own
+        changes: dict[str, Any] = {}
+        if not own.keeps(process_id, workflow.spec):
+            change = changes_in(workflow.spec, own.links(process_id), convert)
+            if change:
+                changes["spec"] = change
+        if isinstance(workflow.subprocess_specs, SpecMapping):
+            for name, store, spec in workflow.subprocess_specs.changeable():
+                change = changes_in(spec, store.links(name), convert)
+                if change:
+                    changes.setdefault("subprocess_specs", {})[name] = change
+        return changes
+
+    # Resuming
+
+    def _restore(
+        self, run: dict[str, Any], header: Any, process_id: str, accept_changed: bool
+    ) -> Any:
+        saved = self._migrate(run, header, process_id)
+        noted = {} if header is None else header.get("spec_changes", {})
+        mapping = self.subprocess_specs(process_id)
+        spec = self.spec(process_id)
+
+        def changed_again(spec: Spec, name: str, store: SpecStore, noted: Any, saved: Any) -> None:
+            if store.keeps(name, spec):  # shared, so that no run changes it
+                return
+            if header is None and saved:
+                noted = changes_in_json(saved, spec, store.links(name), run)
+            apply(noted or {}, spec, self._serializer.from_dict)
+
+        def spec_of(name: str) -> Spec:
+            found = mapping[name]
+            store = mapping.owner(name)
+            assert store is not None
+            if header is not None and not accept_changed:
+                self._require_same(header.get("externals", {}).get(name), store, name)
+            changes = noted.get("subprocess_specs", {}).get(name)
+            changed_again(found, name, store, changes, saved["subprocess_specs"].get(name))
+            return found
+
+        changed_again(spec, process_id, self._sources.own, noted.get("spec"), saved["spec"])
+        run["subprocess_specs"] = needed_specs(run, spec, process_id, spec_of)
+        run["spec"] = spec
+        workflow = self._serializer.from_dict(run)
+        workflow.subprocess_specs = mapping
+        return workflow
+
+    def _migrate(self, run: dict[str, Any], header: Any, process_id: str) -> dict[str, Any]:
+        """Brings a run to the serializer's version, and takes the specs out of it."""
+        serializer = self._serializer
+        own = self._sources.own
+        if header is not None and run.get(serializer.VERSION_KEY) != serializer.VERSION:
+            # What migrates a run reads its specs.
+            run["spec"] = own.decoded(process_id)
+            run["subprocess_specs"] = {
+                name: own.decoded(name) if has_spec else None
+                for name, has_spec in self._units._roster().items()
+            }
+        serializer.migrate(run)
+        specs = {"spec": run.pop("spec", None)}
+        specs["subprocess_specs"] = run.pop("subprocess_specs", None) or {}
+        return specs
+
+    # What both check, and what a mapping is made of
+
+    def _require_process(self, process_id: str) -> None:
+        if not self._sources.own.has(process_id):
+            self._units.element_ids(process_id)  # raises, and knows what was meant
+
+    def _require_same(self, then: Any, now: SpecStore, process_id: str) -> None:
+        """`then` is what a state tells of the workflow with the process; None if nothing."""
+        if then is None or then["digest"] == now.digest:
+            return
+        cached = "" if then.get("cache_key") is None else f" cached as {then['cache_key']!r}"
+        raise ChangedWorkflow(
+            f"the state was saved with another version of the workflow that has process "
+            f"{process_id!r}: digest {then['digest']}{cached}, and {label(now)} has digest "
+            f"{now.digest}; cache that version again, or pass accept_changed=True to go on with "
+            "this one"
+        )
+
+    def _template(self, process_id: str) -> dict[str, Any]:
+        """What a mapping starts from for a process that is not the root: those it leads to."""
+        root = self._units.root
+        reached = self._units.needs(process_id, defer="nothing")
+        named = {one.process_id for name in reached for one in self._units.references(name)}
+        roster = {root: True, **self._units._roster()}
+        return untouched({name: held for name, held in roster.items() if name in named}, root)
+
+
+def _version(store: SpecStore) -> dict[str, Any]:
+    """What a state tells of a workflow, to be recognised by."""
+    return {"cache_key": store.units.cache_key, "digest": store.digest}

@@ -1,0 +1,296 @@
+"""The process specs of one workflow, restored when they are asked for.
+
+A restored spec is kept and handed to everyone, as one spec serves any number of instances in
+SpiffWorkflow itself. The exceptions are the specs that the engine changes while an instance runs.
+What it changes, read in its sources:
+
+- 3.2: an ad-hoc subprocess connects its start task to each conditional path that it starts
+  (`AdHocSubprocessSpec.add_path`), a start task with trigger specs connects itself to each process
+  that it triggers (`BpmnStartTask.trigger_wf`).
+- 3.0 and 3.1: an event for which a process of the workflow has a start event adds a call activity
+  to the spec that the instance was started with (`BpmnWorkflow.update_collaboration`).
+
+Those are restored anew for each workflow. That a loop task connects itself to the task it repeats
+is no change: a restored spec has the connection already.
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+from typing import Any, Callable, Optional, Protocol
+
+from SpiffWorkflow.bpmn.specs import bpmn_process_spec
+from SpiffWorkflow.bpmn.specs.mixins.events.start_event import StartEvent
+from SpiffWorkflow.bpmn.specs.mixins.subworkflow_task import SubWorkflowTask
+from SpiffWorkflow.bpmn.workflow import BpmnWorkflow
+from SpiffWorkflow.exceptions import SpiffWorkflowException
+
+from ..errors import InvalidWorkflowSpec, UnitNotFound
+from ..units import ElementUnits
+
+Spec = Any  # a BpmnProcessSpec
+Resolve = Callable[[str], Optional[ElementUnits]]
+Links = dict[str, tuple[tuple[str, ...], tuple[str, ...]]]  # a task spec's inputs and outputs
+
+# SpiffWorkflow before 3.2: events add task specs to the spec that an instance was started with.
+EVENTS_EXTEND_SPECS = hasattr(BpmnWorkflow, "update_collaboration")
+_AD_HOC: Any = getattr(bpmn_process_spec, "AdHocSubprocessSpec", ())
+
+
+class Serializer(Protocol):
+    """What is used of SpiffWorkflow's `BpmnWorkflowSerializer`."""
+
+    VERSION: Any
+    registry: Any
+    json_decoder_cls: Any
+
+    @property
+    def VERSION_KEY(self) -> str: ...
+    def serialize_json(self, workflow: Any) -> Any: ...
+    def to_dict(self, obj: Any, **kwargs: Any) -> Any: ...
+    def from_dict(self, dct: Any, **kwargs: Any) -> Any: ...
+    def migrate(self, dct: Any) -> Any: ...
+
+
+class ExternalName(str):
+    """The name of a process that the workflow lacks, as it stands in a task spec that refers to it.
+
+    To everyone it is that name. The mapping of specs, which the engine asks with it, can say which
+    element asked for a process that nobody has.
+    """
+
+    task_spec: Any
+    process_id: str
+
+    @classmethod
+    def of(cls, name: str, task_spec: Any, process_id: str) -> ExternalName:
+        """`name`, as `task_spec` of process `process_id` refers to it."""
+        made = cls(name)
+        made.task_spec = task_spec
+        made.process_id = process_id
+        return made
+
+
+class SpecStore:
+    """Restores the process specs of one `ElementUnits` and keeps those that can be shared.
+
+    Safe to use from several threads at once.
+    """
+
+    def __init__(self, units: ElementUnits, serializer: Serializer) -> None:
+        self.units = units
+        self.digest = units.digest
+        self.root = units.root
+        self._serializer = serializer
+        self._lock = threading.RLock()
+        self._kept: dict[str, Spec] = {}
+        self._changing: set[str] = set()  # ids of the processes whose specs the engine changes
+        self._links: dict[str, Links] = {}
+        self._extensible: Optional[bool] = None
+
+    @property
+    def kept(self) -> tuple[str, ...]:
+        """The ids of the processes whose specs are kept."""
+        return tuple(self._kept)
+
+    def has(self, process_id: str) -> bool:
+        """Whether the workflow has a process."""
+        return self.units._has(process_id)
+
+    def spec(self, process_id: str) -> Spec:
+        """The spec of a process to be called or embedded: the one kept, or one of the caller's own.
+
+        Raises UnitNotFound, InvalidWorkflowSpec.
+        """
+        spec = self._kept.get(process_id)
+        if spec is not None:
+            return spec
+        if process_id in self._changing:
+            return self.restore(process_id)
+        with self._lock:
+            spec = self._kept.get(process_id)
+            if spec is not None:
+                return spec
+            spec = self.restore(process_id)
+            if changes_while_running(spec):
+                self._changing.add(process_id)
+            else:
+                self._kept[process_id] = spec
+            return spec
+
+    def root_spec(self, process_id: str, others_may_start: bool = False) -> Spec:
+        """The spec of a process to be run by itself, on the terms of `spec`.
+
+        `others_may_start` tells that processes of other workflows are called.
+        """
+        if EVENTS_EXTEND_SPECS and (others_may_start or self._started_by_events()):
+            return self.restore(process_id)
+        return self.spec(process_id)
+
+    def restore(self, process_id: str) -> Spec:
+        """A new spec object."""
+        decoded = self.decoded(process_id)
+        try:
+            spec = self._serializer.from_dict(decoded)
+            task_specs = spec.task_specs
+        except SpiffWorkflowException:
+            raise
+        except Exception as error:
+            raise self._not_restored(process_id, error) from error
+        self._name_externals(process_id, spec, task_specs)
+        return spec
+
+    def links(self, process_id: str) -> Links:
+        """How the task specs of a process are connected before an instance runs."""
+        links = self._links.get(process_id)
+        if links is None:
+            links = self._links[process_id] = links_of(self.restore(process_id))
+        return links
+
+    def keeps(self, process_id: str, spec: Spec) -> bool:
+        """Whether this spec object is the one that is kept and shared."""
+        return self._kept.get(process_id) is spec
+
+    def decoded(self, process_id: str) -> Any:
+        """One process spec as a dict of the caller's own, as the serializer's decoder reads it."""
+        decoder = self._serializer.json_decoder_cls
+        if decoder is None or decoder is json.JSONDecoder:
+            return self.units._decoded(process_id)
+        return json.loads(self.units.spec_json(process_id), cls=decoder)
+
+    def _name_externals(self, process_id: str, spec: Spec, task_specs: dict[str, Any]) -> None:
+        references = self.units.references(process_id)
+        external = {one.process_id for one in references if one.external} - {self.root}
+        if not external:
+            return
+        for task_spec in task_specs.values():
+            if isinstance(task_spec, SubWorkflowTask) and task_spec.spec in external:
+                task_spec.spec = ExternalName.of(task_spec.spec, task_spec, process_id)
+        triggers = getattr(spec.start, "trigger_specs", None)
+        if triggers and not external.isdisjoint(triggers):
+            spec.start.trigger_specs = [
+                ExternalName.of(name, spec.start, process_id) if name in external else name
+                for name in triggers
+            ]
+
+    def _not_restored(self, process_id: str, error: Exception) -> InvalidWorkflowSpec:
+        spec = self.units._decoded(process_id)
+        unknown = _unknown_typename(spec, self._serializer.registry.convert_from_dict)
+        if unknown is not None:
+            place, typename = unknown
+            return InvalidWorkflowSpec(
+                f"the serializer cannot restore process {process_id!r}: {place} has the typename "
+                f"{typename!r}, which it does not know; register a converter for it, or write the "
+                "workflow's JSON again with this version of SpiffWorkflow"
+            )
+        return InvalidWorkflowSpec(
+            f"the serializer cannot restore process {process_id!r} ({type(error).__name__}: "
+            f"{error}); write the workflow's JSON again with this serializer and version of "
+            "SpiffWorkflow, and cache that"
+        )
+
+    def _started_by_events(self) -> bool:
+        """Whether a process of the workflow has a start event that waits for something."""
+        if self._extensible is None:
+            self._extensible = any(map(self._has_event_start, self.units.process_ids))
+        return self._extensible
+
+    def _has_event_start(self, process_id: str) -> bool:
+        text = self.units.spec_json(process_id)
+        # Nearly every process has only events of no kind. Counting saves parsing those.
+        if text.count(b'"event_definition":') == text.count(b'"typename":"NoneEventDefinition"'):
+            return False
+        classes = {name: cls for cls, name in self._serializer.registry.typenames.items()}
+        for task_spec in self.decoded(process_id)["task_specs"].values():
+            made = classes.get(task_spec.get("typename"), StartEvent)
+            definition = task_spec.get("event_definition") or {}
+            waits = definition.get("typename", "NoneEventDefinition") != "NoneEventDefinition"
+            if waits and issubclass(made, StartEvent):
+                return True
+        return False
+
+
+class SpecSources:
+    """Where the specs of a loader come from: its own workflow, and others that `resolve` brings.
+
+    Safe to use from several threads at once.
+    """
+
+    def __init__(
+        self, units: ElementUnits, serializer: Serializer, resolve: Optional[Resolve]
+    ) -> None:
+        self.own = SpecStore(units, serializer)
+        self._serializer = serializer
+        self._resolve = resolve
+        self._lock = threading.Lock()
+        self._stores = {self.own.digest: self.own}
+        self._resolved: dict[str, SpecStore] = {}
+
+    @property
+    def resolves(self) -> bool:
+        """Whether there is a `resolve`."""
+        return self._resolve is not None
+
+    def resolved(self, process_id: str) -> Optional[SpecStore]:
+        """The workflow that `resolve` has for a process. It is asked until it has one, then kept.
+
+        Raises TypeError where it returns something else than it may, UnitNotFound where what it
+        returns lacks the process.
+        """
+        store = self._resolved.get(process_id)
+        if store is not None or self._resolve is None:
+            return store
+        units = self._resolve(process_id)
+        if units is None:
+            return None
+        if not isinstance(units, ElementUnits):
+            raise TypeError(
+                f"resolve({process_id!r}) returned {type(units).__name__}; return an ElementUnits, "
+                "or None for a process that there is not"
+            )
+        with self._lock:
+            store = self._stores.get(units.digest)
+            if store is None:
+                store = self._stores[units.digest] = SpecStore(units, self._serializer)
+            if not store.has(process_id):
+                raise UnitNotFound(
+                    f"resolve({process_id!r}) returned {label(store)}, which has no such process; "
+                    "return the ElementUnits of a workflow that has it, or None"
+                )
+            return self._resolved.setdefault(process_id, store)
+
+
+def label(store: SpecStore) -> str:
+    """What an error calls a workflow."""
+    key = store.units.cache_key
+    cached = "" if key is None else f" cached as {key!r}"
+    return f"the workflow of {store.units.root!r}{cached}"
+
+
+def changes_while_running(spec: Spec) -> bool:
+    """Whether the engine changes this spec while an instance runs."""
+    return isinstance(spec, _AD_HOC) or bool(getattr(spec.start, "trigger_specs", None))
+
+
+def links_of(spec: Spec) -> Links:
+    """How the task specs of a spec are connected."""
+    return {
+        name: (tuple(task_spec._inputs), tuple(task_spec._outputs))
+        for name, task_spec in spec.task_specs.items()
+    }
+
+
+def _unknown_typename(value: Any, known: dict[str, Any], place: str = "spec") -> Any:
+    """The place and the name of the first typename that is not known, or None."""
+    if isinstance(value, dict):
+        typename = value.get("typename")
+        if isinstance(typename, str) and typename not in known:
+            return place, typename
+        inner = ((f'{place}["{key}"]', one) for key, one in value.items())
+    elif isinstance(value, list):
+        inner = ((f"{place}[{index}]", one) for index, one in enumerate(value))
+    else:
+        return None
+    found = (_unknown_typename(one, known, where) for where, one in inner)
+    return next((one for one in found if one is not None), None)

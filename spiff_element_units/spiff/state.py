@@ -1,0 +1,136 @@
+"""The text of a saved state, and which specs it needs.
+
+A state is what SpiffWorkflow's serializer writes, less `spec` and `subprocess_specs`, with one more
+key at its top, `spiff_element_units`:
+
+    state_format    1
+    process_id      the process that was started
+    cache_key       the key that its workflow was opened by, or null
+    digest          SHA-256 of the workflow's JSON
+    externals       of each other workflow that processes came from: its cache_key and digest, by
+                    the id of a process; only if there is one
+    spec_changes    what the run added to specs (see `changes`): `spec` for that of the
+                    process started, `subprocess_specs` for others; only if there is something
+"""
+
+from __future__ import annotations
+
+import gzip
+import json
+from typing import Any, Callable, Optional, Union
+
+from SpiffWorkflow.bpmn.specs.mixins.subworkflow_task import SubWorkflowTask
+
+from ..errors import ElementUnitsError
+
+HEADER = "spiff_element_units"
+FORMAT = 1
+
+
+class StateError(ElementUnitsError):
+    """The text is no saved state, or a damaged one."""
+
+
+class ChangedWorkflow(StateError):
+    """The state was saved with another version of the workflow."""
+
+
+class HiddenSpec(dict[str, Any]):
+    """Stands for a spec while a run is written: converts to nothing, and reads as the spec.
+
+    A converter of the application's own may look at the spec of the workflow that it converts.
+    """
+
+    def __init__(self, spec: Any) -> None:
+        super().__init__()
+        self._spec = spec
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._spec, name)
+
+
+def parse(state: Union[str, bytes], decoder: Any) -> dict[str, Any]:
+    """The saved run, with its header if it has one."""
+    if not isinstance(state, (str, bytes)):
+        raise TypeError(f"state must be str or bytes, not {type(state).__name__}")
+    try:
+        if isinstance(state, bytes) and state[:2] == b"\x1f\x8b":
+            state = gzip.decompress(state)
+        run = json.loads(state, cls=decoder)
+    except (ValueError, EOFError, OSError, RecursionError) as error:
+        raise StateError(f"the state is not JSON: {error}; was it cut off or altered?") from error
+    if not isinstance(run, dict):
+        raise StateError(f"the state is a JSON {type(run).__name__}, not an object")
+    for key, kind in (("tasks", dict), ("subprocesses", dict), ("root", str)):
+        if not isinstance(run.get(key), kind):
+            raise StateError(
+                f'the state has no "{key}", which is in every state of SpecLoader.save and '
+                "serialize_json; is it that of a workflow?"
+            )
+    return run
+
+
+def take_header(run: dict[str, Any]) -> Optional[dict[str, Any]]:
+    """Takes the header out of a run; None if it is one of SpiffWorkflow's own."""
+    header = run.pop(HEADER, None)
+    if header is None:
+        spec = run.get("spec")
+        if not isinstance(spec, dict) or not isinstance(spec.get("name"), str):
+            raise StateError(
+                f'the state has neither "{HEADER}" nor a "spec" with a name: it is neither of '
+                "SpecLoader.save nor of serialize_json"
+            )
+        return None
+    if not isinstance(header, dict) or header.get("state_format") != FORMAT:
+        written = header.get("state_format") if isinstance(header, dict) else header
+        raise StateError(
+            f"the state's {HEADER}.state_format is {written!r}, and this version of "
+            f"spiff-element-units reads {FORMAT}; resume it with the version that saved it"
+        )
+    for key in ("process_id", "digest"):
+        if not isinstance(header.get(key), str):
+            raise StateError(f"the state's {HEADER}.{key} is missing; was it altered?")
+    return header
+
+
+def needed_specs(
+    run: dict[str, Any], spec: Any, process_id: str, spec_of: Callable[[str], Any]
+) -> dict[str, Any]:
+    """The specs of the subprocesses that a saved run has, by process id.
+
+    Goes through the run as SpiffWorkflow does when it restores it, asking `spec_of` for the spec
+    of each process that an element refers to.
+    """
+    needed: dict[str, Any] = {}
+    subprocesses = dict(run["subprocesses"])
+    waiting = [(process_id, spec, run)]
+    while waiting:
+        name, spec, process = waiting.pop()
+        for task_id, task in process["tasks"].items():
+            task_spec = _task_spec(spec, task["task_spec"], name)
+            subprocess = subprocesses.pop(task_id, None)
+            if subprocess is None:
+                continue
+            if not isinstance(task_spec, SubWorkflowTask):
+                raise StateError(
+                    f"the state has a subprocess at element {task_spec.name!r} of process "
+                    f"{name!r}, which refers to no process (any more); {_EARLIER}"
+                )
+            called = task_spec.spec
+            if called not in needed:
+                needed[called] = spec_of(called)
+            waiting.append((called, needed[called], subprocess))
+    return needed
+
+
+def _task_spec(spec: Any, element_id: str, process_id: str) -> Any:
+    task_spec = spec.task_specs.get(element_id)
+    if task_spec is None:
+        raise StateError(
+            f"the state has a task of element {element_id!r} of process {process_id!r}, which has "
+            f"no such element (any more); {_EARLIER}"
+        )
+    return task_spec
+
+
+_EARLIER = "resume it with the version of the workflow that it was saved with"

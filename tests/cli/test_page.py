@@ -1,0 +1,283 @@
+"""The page of `graph --format html`, in a real headless Chromium with a real mouse."""
+
+from __future__ import annotations
+
+import json
+import random
+from collections.abc import Iterator
+from pathlib import Path
+
+import models
+import pytest
+from chromium import Page, needs_chromium
+from command import EXAMPLES, command, wide
+
+from spiff_element_units import ElementUnits
+
+pytestmark = needs_chromium
+
+HOSTILE = [
+    "</script><script>window.hacked = 1</script>",
+    "<img src=x onerror='window.hacked = 1'>",
+    "<!--<script>",
+    "\"'`${window.hacked = 1}\\",
+    "{{constructor.constructor('window.hacked=1')()}}",
+    "größe 日本語 🦊 \u2028",
+    "@@data@@",
+    "__proto__",
+    "",
+]
+
+
+def written(tmp_path: Path, units: ElementUnits, *options: str) -> Path:
+    units.save(tmp_path / "cache", "key")
+    path = tmp_path / "page.html"
+    done = command("graph", tmp_path / "cache", "key", "--format", "html", "-o", path, *options)
+    assert done.code == 0, done.err
+    return path
+
+
+@pytest.fixture(scope="module")
+def page(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Page]:
+    with Page(tmp_path_factory.mktemp("profile")) as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
+def claim_page(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("page")
+    done = command(
+        "graph", EXAMPLES / "claim.bpmn", "--format", "html", "-o", folder / "claim.html"
+    )
+    assert done.code == 0, done.err
+    return folder / "claim.html"
+
+
+@pytest.fixture
+def claim(page: Page, claim_page: Path) -> Iterator[Page]:
+    page.open(claim_page)
+    yield page
+    assert page.complaints == []
+
+
+def claim_json() -> str:
+    parser = models.SpiffBpmnParser()
+    parser.add_bpmn_file(str(EXAMPLES / "claim.bpmn"))
+    convert = models.serializer().registry.convert
+    specs = parser.get_subprocess_specs("Claim")
+    return json.dumps(
+        {
+            "spec": convert(parser.get_spec("Claim")),
+            "subprocess_specs": {name: convert(spec) for name, spec in specs.items()},
+        }
+    )
+
+
+def place_of(page: Page, process_id: str) -> tuple[float, float]:
+    """Where a process is drawn in the window."""
+    x, y = page.value(
+        f"""(() => {{
+          const {{graph, processes}} = window.elementUnits;
+          const number = processes.find(one => one.id === {json.dumps(process_id)}).number;
+          const at = graph.getElementById("n" + number).renderedPosition();
+          const box = graph.container().getBoundingClientRect();
+          return [box.x + at.x, box.y + at.y];
+        }})()"""
+    )
+    return x, y
+
+
+def held(page: Page) -> list[str]:
+    """The processes that are listed as the unit's."""
+    listed = page.value(
+        "[...document.querySelectorAll('#unit li .link')].map(one => one.textContent)"
+    )
+    return list(listed)
+
+
+def test_the_page_opens_with_the_unit_that_starts_the_root(claim: Page) -> None:
+    assert claim.text("h1") == "claim.bpmn"
+    assert claim.text("#about").startswith("14 processes, ")
+    assert held(claim) == ["Claim"]
+    assert claim.value("window.elementUnits.graph.nodes().length") == 14
+    drawn = "(k => window.elementUnits.graph.edges('.' + k).length)"
+    assert claim.value(f"{drawn}('embedded')") == 4
+    assert claim.value(f"{drawn}('call')") == 10
+
+
+def test_a_click_on_a_process_shows_its_unit(claim: Page) -> None:
+    claim.click(*place_of(claim, "Investigate"))
+    assert claim.text("#details h2") == "Investigate"
+    assert held(claim) == ["Investigate", "interview", "site_visit"]
+    coloured = "window.elementUnits.graph.nodes('.held').map(one => one.data('label'))"
+    assert [label.split("\n")[0] for label in claim.value(coloured)] == held(claim)
+
+
+def test_a_click_on_an_element_shows_the_unit_that_resumes_there(claim: Page) -> None:
+    claim.click(*place_of(claim, "Pay"))
+    claim.click_on("#details .element", "order_transfer")
+    assert claim.text("#unit h3") == "The unit that resumes at order_transfer"
+    assert held(claim) == ["Pay"]
+    box = "document.getElementById('from-root').getBoundingClientRect()"
+    claim.click(*claim.value(f"[{box}.x + 5, {box}.y + 5]"))
+    assert claim.text("#unit h3") == "The unit of Claim that resumes at order_transfer"
+    assert held(claim) == ["Claim", "Settle", "Pay"]
+
+
+def test_the_table_is_searched_by_process_and_element_and_sorted(claim: Page) -> None:
+    rows = "window.elementUnits.table.getRows('active').map(one => one.getData().id)"
+    box = "document.getElementById('search').getBoundingClientRect()"
+    claim.click(*claim.value(f"[{box}.x + 20, {box}.y + 10]"))
+    claim.type("opinion")
+    assert sorted(claim.value(rows)) == ["Appeal", "Expert_opinion"]  # one has such an element
+    assert claim.text("#found") == "2 found"
+    claim.value("document.getElementById('search').select()")
+    claim.type("Pa")
+    claim.click_on(".tabulator-row .tabulator-cell", "Pay")
+    assert claim.text("#details h2") == "Pay"
+    claim.value("document.getElementById('search').select()")
+    claim.type(" ")
+    claim.click_on(".tabulator-col-title", "process")
+    assert claim.value(rows) == sorted(claim.value(rows), key=str.casefold)
+    claim.click_on(".tabulator-col-title", "size")
+    sizes = claim.value("window.elementUnits.table.getRows('active').map(r => r.getData().bytes)")
+    assert sizes == sorted(sizes, reverse=True)
+
+
+def test_the_graph_is_zoomed_and_panned_with_the_mouse(claim: Page) -> None:
+    def zoom() -> float:
+        return claim.value("window.elementUnits.graph.zoom()")
+
+    def pan() -> dict:
+        return claim.value("window.elementUnits.graph.pan()")
+
+    claim.click_on("button", "Fit")
+    before = zoom()
+    claim.click_on("button", "+")
+    assert zoom() > before
+    before = zoom()
+    for _ in range(10):  # the first turns of a wheel tell what wheel it is
+        claim.call("Input.dispatchMouseEvent", type="mouseWheel", x=300, y=400, deltaX=0, deltaY=90)
+        claim.settle()
+    assert zoom() < before
+    claim.click_on("button", "Fit")
+    start = pan()
+    for kind, x in (
+        ("mousePressed", 60),
+        ("mouseMoved", 100),
+        ("mouseMoved", 160),
+        ("mouseReleased", 160),
+    ):
+        claim.call("Input.dispatchMouseEvent", type=kind, x=x, y=80, button="left", buttons=1)
+    claim.settle()
+    assert pan()["x"] - start["x"] == pytest.approx(100, abs=41)
+
+
+def test_the_unit_asked_for_is_shown_first(tmp_path: Path, page: Page) -> None:
+    path = written(
+        tmp_path, ElementUnits.from_json(claim_json()), "--unit", "Claim", "order_transfer"
+    )
+    page.open(path)
+    assert page.text("#unit h3") == "The unit of Claim that resumes at order_transfer"
+    assert held(page) == ["Claim", "Settle", "Pay"]
+
+
+def test_a_page_shows_hostile_ids_as_they_are(tmp_path: Path, page: Page) -> None:
+    task = {"typename": "CallActivity"}
+    specs = {
+        name: {
+            "name": name,
+            "typename": "BpmnProcessSpec",
+            "task_specs": {
+                f"{name} {number}": {**task, "spec": to, "bpmn_id": to}
+                for number, to in enumerate([*HOSTILE[place + 1 :], f"gone {name}"])
+            },
+        }
+        for place, name in enumerate(HOSTILE)
+    }
+    root = {**specs[HOSTILE[0]], "name": "root"}
+    units = ElementUnits.from_json(json.dumps({"spec": root, "subprocess_specs": specs}))
+    page.open(written(tmp_path, units))
+    ids = page.value("window.elementUnits.processes.map(one => one.id)")
+    assert ids == list(units.process_ids)
+    for number in range(len(ids)):
+        page.value(f"document.querySelectorAll('.tabulator-row')[{number}].click()")
+        page.value("document.querySelector('#details .element').click()")
+        page.settle()
+    assert page.value("typeof window.hacked") == "undefined"
+    assert (
+        page.value("document.querySelectorAll('img, #details script, #table script').length") == 0
+    )
+    assert page.complaints == []
+
+
+def test_ten_thousand_processes_unfold_at_a_double_click(tmp_path: Path, page: Page) -> None:
+    page.open(written(tmp_path, wide(10_000)))
+    nodes = "window.elementUnits.graph.nodes().length"
+    first = page.value(nodes)
+    assert 1 < first <= 61
+    page.click(*place_of(page, "root"), times=2)
+    assert first < page.value(nodes) <= first + 41
+    assert page.value("document.querySelectorAll('.tabulator-row').length") < 100
+    box = "document.getElementById('search').getBoundingClientRect()"
+    page.click(*page.value(f"[{box}.x + 20, {box}.y + 10]"))
+    page.type("P7654")
+    page.click_on(".tabulator-row .tabulator-cell", "P7654")
+    assert page.text("#details h2") == "P7654"
+    assert place_of(page, "P7654")[0] > 0
+    assert page.complaints == []
+
+
+def test_a_double_click_unfolds_a_process_whose_unit_unfolds_at_the_first(
+    tmp_path: Path, page: Page
+) -> None:
+    def process(name: str, *to: tuple[str, str]) -> dict:
+        tasks = {f"to_{one}": {"typename": kind, "spec": one} for kind, one in to}
+        return {"name": name, "typename": "BpmnProcessSpec", "task_specs": tasks}
+
+    call, embed = "CallActivity", "SubWorkflowTask"
+    specs = {}
+    for number in range(40):
+        inner = [(embed, f"E{number}"), (call, f"C{number}")]
+        specs[f"P{number}"] = process(f"P{number}", *inner)
+        specs.update({name: process(name) for _, name in inner})
+    root = process("root", *((call, f"P{number}") for number in range(40)))
+    units = ElementUnits.from_json(json.dumps({"spec": root, "subprocess_specs": specs}))
+    page.open(written(tmp_path, units))
+    drawn = "[...window.elementUnits.drawn()].map(n => window.elementUnits.processes[n].id)"
+    assert not {"E7", "C7"} & set(page.value(drawn))
+    page.click_on("button", "Fit")
+    where = place_of(page, "P7")
+    page.click(*where)
+    assert held(page) == ["P7", "E7"]
+    assert "E7" in page.value(drawn)
+    assert place_of(page, "P7") == pytest.approx(where, abs=1)
+    page.click(*place_of(page, "P8"), times=2)
+    assert {"E8", "C8"} <= set(page.value(drawn))
+
+
+def ask(page: Page, process_id: str, element_id: str) -> object:
+    return page.value(
+        f"""(() => {{
+          const {{processes, unitOf}} = window.elementUnits;
+          const number = processes.find(one => one.id === {json.dumps(process_id)}).number;
+          const unit = unitOf(number, {json.dumps(element_id)});
+          return unit && unit.map(one => processes[one].id).sort();
+        }})()"""
+    )
+
+
+@pytest.mark.parametrize(
+    "name", ["multi_instance_nested", "nested_calls", "mutual_recursion", "collaboration"]
+)
+def test_the_pages_units_are_the_librarys(tmp_path: Path, page: Page, name: str) -> None:
+    units = ElementUnits.from_json(models.spec_json(models.MODELS[name]))
+    chance = random.Random(name)
+    page.open(written(tmp_path, units))
+    for process_id in units.process_ids:
+        reached = units.needs(process_id, defer="nothing")
+        known = sorted({id for one in reached for id in (one, *units.element_ids(one))})
+        for element_id in chance.sample(known, min(len(known), 12)):
+            expected = sorted(units.needs(process_id, element_id))
+            assert ask(page, process_id, element_id) == expected, (process_id, element_id)
+    assert ask(page, units.root, "no such element") is None
