@@ -74,8 +74,9 @@ class SpecMapping(MutableMapping[str, Spec]):
     none. Assigning and deleting change this mapping only.
 
     Processes that the workflow lacks come from the loader's `resolve`, as SpecLoader tells. They
-    are found by `in`, `get` and `[]`, and are among the keys once they were. With a `resolve` the mapping is true
-    even if it is empty, because SpiffWorkflow puts a dict in the place of one that is not.
+    are found by `in`, `get` and `[]`, and are among the keys once they were. With a `resolve` the
+    mapping is true even if it is empty, because SpiffWorkflow puts a dict in the place of one that
+    is not.
 
     Where the engine asks for a process that nobody has, MissingProcess names the element that
     refers to it. To all others such a process is as in a dict: None if its spec is null, and

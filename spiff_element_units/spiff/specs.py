@@ -17,7 +17,6 @@ is no change: a restored spec has the connection already.
 from __future__ import annotations
 
 import json
-import threading
 from types import MethodType
 from typing import Any, Callable, Optional, Protocol
 
@@ -29,6 +28,7 @@ from SpiffWorkflow.exceptions import SpiffWorkflowException
 
 from ..errors import InvalidWorkflowSpec, UnitNotFound
 from ..units import ElementUnits
+from .forks import Lock
 
 Spec = Any  # a BpmnProcessSpec
 Resolve = Callable[[str], Optional[ElementUnits]]
@@ -96,7 +96,7 @@ class SpecStore:
         self.root = units.root
         self.registry = serializer.registry
         self._decoder = serializer.json_decoder_cls
-        self._lock = threading.RLock()
+        self._lock = Lock()
         self._kept: dict[str, Spec] = {}
         self._changing: set[str] = set()  # ids of the processes whose specs the engine changes
         self._links: dict[str, Links] = {}
@@ -121,7 +121,7 @@ class SpecStore:
             return spec
         if process_id in self._changing:
             return self.restore(process_id)
-        with self._lock:
+        with self._lock.now:
             spec = self._kept.get(process_id)
             if spec is not None:
                 return spec
@@ -246,7 +246,7 @@ class SpecSources:
         self.own = SpecStore(units, serializer)
         self._serializer = serializer
         self._resolve = resolve
-        self._lock = threading.Lock()
+        self._lock = Lock()
         self._stores = {self.own.digest: self.own}
         self._resolved: dict[str, SpecStore] = {}
 
@@ -294,7 +294,7 @@ class SpecSources:
                 f"resolve({process_id!r}) returned {type(units).__name__}; return an ElementUnits, "
                 "or None for a process that there is not"
             )
-        with self._lock:
+        with self._lock.now:
             store = self._stores.get(units.digest)
             if store is None:
                 store = SpecStore(units, self._serializer, own=False)

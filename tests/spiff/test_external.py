@@ -216,7 +216,7 @@ def test_where_nobody_has_a_process_the_same_is_raised_and_left_behind_as_by_spi
     raised = []
     plain, units = without("middle", removed)
     for workflow in (plain, units):
-        with pytest.raises(Exception) as error:  # noqa: B017, PT011 - which, is what this compares
+        with pytest.raises(Exception) as error:  # noqa: PT011 - which, is what this compares
             to_the_end(workflow)
         raised.append(error.value)
     lockstep.same_point(plain, units)

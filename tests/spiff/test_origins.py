@@ -208,9 +208,7 @@ def test_what_was_decided_stays_when_nothing_of_it_is_left():
 def test_a_state_of_a_version_that_a_loader_does_not_keep_is_resumed_if_resolve_has_it():
     old, new = files(), files(TWO, TWO)
     now = dict(old)
-    loader = SpecLoader(
-        units_of(ONE, "root"), models.serializer(), resolve=lambda key: now.get(key)
-    )
+    loader = SpecLoader(units_of(ONE, "root"), models.serializer(), resolve=now.get)
     engine = models.script_engine()
     of_old = come_to(loader.start(script_engine=engine), "B")
     newer = loader_of(new)
