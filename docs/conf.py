@@ -83,7 +83,9 @@ def linked(lines: list[str], described: str) -> list[str]:
         name = found[1]
         return found[0] if described.endswith(f".{name}") else LINKS[name]
 
-    return [line if line[:4] in ("    ", ">>> ", "... ") else _NAME.sub(link, line) for line in lines]
+    return [
+        line if line[:4] in ("    ", ">>> ", "... ") else _NAME.sub(link, line) for line in lines
+    ]
 
 
 def link_names(app: Any, what: str, name: str, *event: Any) -> None:
