@@ -105,15 +105,19 @@ def test_a_reader_that_goes_away_is_no_error(cache: Path) -> None:
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows sends no SIGINT to one process")
 def test_an_interrupt_ends_the_command_with_130_and_one_line(cache: Path) -> None:
+    # A shell without job control has what it starts in the background ignore SIGINT.
+    heed = (
+        "import os, signal, sys; signal.signal(signal.SIGINT, signal.SIG_DFL); "
+        "os.execv(sys.argv[1], sys.argv[1:])"
+    )
+    run = [*COMMAND, "run", str(cache), "order", "order", "--data", '{"pieces": 1}']
     process = subprocess.Popen(
-        [*COMMAND, "run", str(cache), "order", "order", "--data", '{"pieces": 1}'],
+        [sys.executable, "-c", heed, *run],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
         env=environment(PYTHONUNBUFFERED="1"),
-        # A shell without job control starts what is in the background with SIGINT ignored.
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     assert process.stdout is not None
     while "data: " not in process.stdout.readline():  # until it asks
