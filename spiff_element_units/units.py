@@ -248,6 +248,11 @@ class ElementUnits:
         """Whether the workflow has a process; costs what one process does."""
         return self._use().has_process(str.__str__(process_id))
 
+    def _inner_root(self) -> Optional[bytes]:
+        """The spec under the root's id in `subprocess_specs`, if that is another one."""
+        inner = self._use().inner_root()
+        return None if inner == self.spec_json(self.root) else inner
+
     def _has_subprocesses(self) -> bool:
         return self._use().has_subprocesses()
 
