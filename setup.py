@@ -10,7 +10,7 @@ import sys
 from Cython.Build import cythonize
 from setuptools import Extension, setup
 
-MODULES = ("slicer", "ids", "model", "order", "writer", "graph", "pack", "unit", "state")
+MODULES = ("slicer", "ids", "model", "order", "writer", "graph", "pack", "unit", "state", "cut")
 
 flags = (
     [] if sys.platform == "win32" else ["-O3", "-g0", "-Wall", "-Wextra", "-Wno-unused-parameter"]

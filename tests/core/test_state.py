@@ -9,7 +9,7 @@ import pytest
 import spiff_bpmn
 
 from spiff_element_units import ElementUnits
-from spiff_element_units.core.state import cut_state, splice
+from spiff_element_units.core.cut import cut_state, splice
 from spiff_element_units.spiff import SpecLoader
 
 SCRIPT = ("script", "n = 1")
