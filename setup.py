@@ -14,7 +14,7 @@ from typing import Any
 from Cython.Build import cythonize
 from setuptools import Distribution, Extension, setup
 
-MODULES = ("slicer", "ids", "model", "order", "writer", "graph", "pack", "unit")
+MODULES = ("slicer", "ids", "model", "order", "writer", "graph", "pack", "unit", "state", "cut")
 
 flags = (
     [] if sys.platform == "win32" else ["-O3", "-g0", "-Wall", "-Wextra", "-Wno-unused-parameter"]
