@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import copy
-import threading
 from typing import Any, Optional, Union
 
 from SpiffWorkflow.bpmn.workflow import BpmnWorkflow
@@ -11,23 +9,12 @@ from SpiffWorkflow.exceptions import SpiffWorkflowException
 
 from ..errors import ElementUnitsError
 from ..units import ElementUnits
-from .changes import apply, changes_in, changes_in_json
+from .changes import changes_in
 from .mapping import SpecMapping, untouched
+from .opening import Opening
+from .serializing import Serializing
 from .specs import Resolve, Serializer, Spec, SpecSources, SpecStore, label
-from .state import (
-    FORMAT,
-    HEADER,
-    ChangedWorkflow,
-    HiddenSpec,
-    StateError,
-    needed_specs,
-    parse,
-    take_header,
-)
-
-# Since 3.2 SpiffWorkflow's serializer keeps on its registry that it is writing, and registries are
-# shared between serializers.
-_WRITING = threading.RLock()
+from .state import FORMAT, StateError
 
 
 class SpecLoader:
@@ -56,6 +43,7 @@ class SpecLoader:
             raise TypeError(f"units must be an ElementUnits, not {type(units).__name__}")
         self._units = units
         self._serializer = serializer
+        self._serializing = Serializing(serializer)
         self._sources = SpecSources(units, serializer, resolve)
         self._templates: dict[str, dict[str, Any]] = {}
 
@@ -137,23 +125,8 @@ class SpecLoader:
         ElementUnitsError where it was started by the loader of another workflow. What the
         serializer raises passes through.
         """
-        header = self._header(workflow)
-        run = copy.copy(workflow)
-        run.spec = HiddenSpec(workflow.spec)
-        run.subprocess_specs = {}
-        to_dict = self._serializer.to_dict
-
-        def without_specs(obj: Any, **kwargs: Any) -> dict[str, Any]:
-            dct = {HEADER: header, **to_dict(obj, **kwargs)}
-            dct.pop("spec", None)
-            dct.pop("subprocess_specs", None)
-            return dct
-
-        writer: Any = copy.copy(self._serializer)
-        writer.to_dict = without_specs
-        with _WRITING:
-            text: str = writer.serialize_json(run)
-        return text
+        state: str = self._serializing.write(workflow, self._header(workflow))
+        return state
 
     def resume(
         self,
@@ -182,22 +155,16 @@ class SpecLoader:
         MissingProcess where a process that it needs is nowhere, InvalidWorkflowSpec where the
         serializer cannot restore a spec. SpiffWorkflow's own exceptions pass through.
         """
-        run = parse(state, self._serializer.json_decoder_cls)
-        header = take_header(run)
-        if header is None:
-            process_id = run["spec"]["name"]
-        else:
-            process_id = header["process_id"]
-            if not accept_changed:
-                self._require_same(header, self._sources.own, process_id)
-        self._require_process(process_id)
+        if not isinstance(state, (str, bytes)):
+            raise TypeError(f"state must be str or bytes, not {type(state).__name__}")
+        opening = Opening(self, accept_changed)
         try:
-            workflow = self._restore(run, header, process_id, accept_changed)
+            workflow = self._serializing.read(state, opening.begin, opening.specs)
         except (ElementUnitsError, SpiffWorkflowException):
             raise
         except (LookupError, TypeError, ValueError, AttributeError) as error:
             raise StateError(
-                f"the state of process {process_id!r} cannot be restored "
+                f"the state of process {opening.process_id!r} cannot be restored "
                 f"({type(error).__name__}: {error}); was it altered, or written by another "
                 "serializer?"
             ) from error
@@ -231,7 +198,7 @@ class SpecLoader:
 
     def _changes(self, workflow: Any, process_id: str) -> dict[str, Any]:
         """What the engine has added to the specs of a workflow."""
-        convert = self._serializer.to_dict
+        convert = self._serializer.registry.convert
         own = self._sources.own
         changes: dict[str, Any] = {}
         if not own.keeps(process_id, workflow.spec):
@@ -245,73 +212,11 @@ class SpecLoader:
                     changes.setdefault("subprocess_specs", {})[name] = change
         return changes
 
-    # Resuming
-
-    def _restore(
-        self, run: dict[str, Any], header: Any, process_id: str, accept_changed: bool
-    ) -> Any:
-        saved = self._migrate(run, header, process_id)
-        noted = {} if header is None else header.get("spec_changes", {})
-        mapping = self.subprocess_specs(process_id)
-        spec = self.spec(process_id)
-
-        def changed_again(spec: Spec, name: str, store: SpecStore, noted: Any, saved: Any) -> None:
-            if store.keeps(name, spec):  # shared, so that no run changes it
-                return
-            if header is None and saved:
-                noted = changes_in_json(saved, spec, store.links(name), run)
-            apply(noted or {}, spec, self._serializer.from_dict)
-
-        def spec_of(name: str) -> Spec:
-            found = mapping[name]
-            store = mapping.owner(name)
-            assert store is not None
-            if header is not None and not accept_changed:
-                self._require_same(header.get("externals", {}).get(name), store, name)
-            changes = noted.get("subprocess_specs", {}).get(name)
-            changed_again(found, name, store, changes, saved["subprocess_specs"].get(name))
-            return found
-
-        changed_again(spec, process_id, self._sources.own, noted.get("spec"), saved["spec"])
-        run["subprocess_specs"] = needed_specs(run, spec, process_id, spec_of)
-        run["spec"] = spec
-        workflow = self._serializer.from_dict(run)
-        workflow.subprocess_specs = mapping
-        return workflow
-
-    def _migrate(self, run: dict[str, Any], header: Any, process_id: str) -> dict[str, Any]:
-        """Brings a run to the serializer's version, and takes the specs out of it."""
-        serializer = self._serializer
-        own = self._sources.own
-        if header is not None and run.get(serializer.VERSION_KEY) != serializer.VERSION:
-            # What migrates a run reads its specs.
-            run["spec"] = own.decoded(process_id)
-            run["subprocess_specs"] = {
-                name: own.decoded(name) if has_spec else None
-                for name, has_spec in self._units._roster().items()
-            }
-        serializer.migrate(run)
-        specs = {"spec": run.pop("spec", None)}
-        specs["subprocess_specs"] = run.pop("subprocess_specs", None) or {}
-        return specs
-
     # What both check, and what a mapping is made of
 
     def _require_process(self, process_id: str) -> None:
         if not self._sources.own.has(process_id):
             self._units.element_ids(process_id)  # raises, and knows what was meant
-
-    def _require_same(self, then: Any, now: SpecStore, process_id: str) -> None:
-        """`then` is what a state tells of the workflow with the process; None if nothing."""
-        if then is None or then["digest"] == now.digest:
-            return
-        cached = "" if then.get("cache_key") is None else f" cached as {then['cache_key']!r}"
-        raise ChangedWorkflow(
-            f"the state was saved with another version of the workflow that has process "
-            f"{process_id!r}: digest {then['digest']}{cached}, and {label(now)} has digest "
-            f"{now.digest}; cache that version again, or pass accept_changed=True to go on with "
-            "this one"
-        )
 
     def _template(self, process_id: str) -> dict[str, Any]:
         """What a mapping starts from for a process that is not the root: those it leads to."""

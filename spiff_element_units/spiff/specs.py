@@ -48,6 +48,7 @@ class Serializer(Protocol):
     @property
     def VERSION_KEY(self) -> str: ...
     def serialize_json(self, workflow: Any) -> Any: ...
+    def deserialize_json(self, serialization: Any) -> Any: ...
     def to_dict(self, obj: Any, **kwargs: Any) -> Any: ...
     def from_dict(self, dct: Any, **kwargs: Any) -> Any: ...
     def migrate(self, dct: Any) -> Any: ...
@@ -82,7 +83,8 @@ class SpecStore:
         self.units = units
         self.digest = units.digest
         self.root = units.root
-        self._serializer = serializer
+        self.registry = serializer.registry
+        self._decoder = serializer.json_decoder_cls
         self._lock = threading.RLock()
         self._kept: dict[str, Spec] = {}
         self._changing: set[str] = set()  # ids of the processes whose specs the engine changes
@@ -132,7 +134,7 @@ class SpecStore:
         """A new spec object."""
         decoded = self.decoded(process_id)
         try:
-            spec = self._serializer.from_dict(decoded)
+            spec = self.registry.restore(decoded)
             task_specs = spec.task_specs
         except SpiffWorkflowException:
             raise
@@ -154,7 +156,7 @@ class SpecStore:
 
     def decoded(self, process_id: str) -> Any:
         """One process spec as a dict of the caller's own, as the serializer's decoder reads it."""
-        decoder = self._serializer.json_decoder_cls
+        decoder = self._decoder
         if decoder is None or decoder is json.JSONDecoder:
             return self.units._decoded(process_id)
         return json.loads(self.units.spec_json(process_id), cls=decoder)
@@ -176,7 +178,7 @@ class SpecStore:
 
     def _not_restored(self, process_id: str, error: Exception) -> InvalidWorkflowSpec:
         spec = self.units._decoded(process_id)
-        unknown = _unknown_typename(spec, self._serializer.registry.convert_from_dict)
+        unknown = _unknown_typename(spec, self.registry.convert_from_dict)
         if unknown is not None:
             place, typename = unknown
             return InvalidWorkflowSpec(
@@ -201,7 +203,7 @@ class SpecStore:
         # Nearly every process has only events of no kind. Counting saves parsing those.
         if text.count(b'"event_definition":') == text.count(b'"typename":"NoneEventDefinition"'):
             return False
-        classes = {name: cls for cls, name in self._serializer.registry.typenames.items()}
+        classes = {name: cls for cls, name in self.registry.typenames.items()}
         for task_spec in self.decoded(process_id)["task_specs"].values():
             made = classes.get(task_spec.get("typename"), StartEvent)
             definition = task_spec.get("event_definition") or {}

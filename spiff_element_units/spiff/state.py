@@ -35,30 +35,24 @@ class ChangedWorkflow(StateError):
     """The state was saved with another version of the workflow."""
 
 
-class HiddenSpec(dict[str, Any]):
-    """Stands for a spec while a run is written: converts to nothing, and reads as the spec.
-
-    A converter of the application's own may look at the spec of the workflow that it converts.
-    """
-
-    def __init__(self, spec: Any) -> None:
-        super().__init__()
-        self._spec = spec
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._spec, name)
-
-
-def parse(state: Union[str, bytes], decoder: Any) -> dict[str, Any]:
+def parse(state: Union[str, bytes], decoder: Any) -> Any:
     """The saved run, with its header if it has one."""
-    if not isinstance(state, (str, bytes)):
-        raise TypeError(f"state must be str or bytes, not {type(state).__name__}")
     try:
-        if isinstance(state, bytes) and state[:2] == b"\x1f\x8b":
-            state = gzip.decompress(state)
-        run = json.loads(state, cls=decoder)
+        text = state
+        if isinstance(state, bytes) and is_zipped(state):
+            text = gzip.decompress(state)
+        return json.loads(text, cls=decoder)
     except (ValueError, EOFError, OSError, RecursionError) as error:
         raise StateError(f"the state is not JSON: {error}; was it cut off or altered?") from error
+
+
+def is_zipped(state: Union[str, bytes]) -> bool:
+    """Whether a state is compressed, as by `serialize_json(workflow, use_gzip=True)`."""
+    return isinstance(state, bytes) and state[:2] == b"\x1f\x8b"
+
+
+def require_run(run: Any) -> None:
+    """Raises StateError where this is not a saved run."""
     if not isinstance(run, dict):
         raise StateError(f"the state is a JSON {type(run).__name__}, not an object")
     for key, kind in (("tasks", dict), ("subprocesses", dict), ("root", str)):
@@ -67,7 +61,6 @@ def parse(state: Union[str, bytes], decoder: Any) -> dict[str, Any]:
                 f'the state has no "{key}", which is in every state of SpecLoader.save and '
                 "serialize_json; is it that of a workflow?"
             )
-    return run
 
 
 def take_header(run: dict[str, Any]) -> Optional[dict[str, Any]]:
