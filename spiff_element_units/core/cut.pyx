@@ -177,6 +177,13 @@ cdef class Cut(State):
     def is_settled(self, Py_ssize_t number):
         return self.subprocess(number).settled
 
+    def drifts(self, Py_ssize_t number):
+        """Whether a task without children has a subprocess, in this one or below it.
+
+        SpiffWorkflow's iterator counts a level too many from there on.
+        """
+        return self.subprocess(number).drifts
+
     def id(self, Py_ssize_t number):
         """A subprocess's id, which is that of its parent task."""
         return self.slice(self.subprocess(number).id_at, UUID)

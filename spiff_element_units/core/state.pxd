@@ -14,6 +14,7 @@ cdef struct Task:
     uint32_t id_at          # the first character of its id
     uint32_t name_at        # the string that names its element
     uint32_t time_at        # the number of its last change; 0: there is none
+    bint childless          # its "children" are an empty array
 
 
 cdef struct Process:
@@ -32,6 +33,7 @@ cdef struct Process:
     uint32_t states         # of its tasks
     bint reached            # from the root
     bint settled
+    bint drifts             # a task without children has a subprocess, here or below
 
 
 cdef struct Found:

@@ -43,6 +43,7 @@ cdef enum Field:
     STATE = 128
     TASK_SPEC = 256
     LAST_STATE_CHANGE = 512
+    CHILDREN = 1024
 
 
 cdef struct Scan:
@@ -78,6 +79,8 @@ cdef inline uint32_t field_of(const unsigned char* key, size_t length) noexcept 
             return STATE
         return TASKS if memcmp(key, b"tasks", 5) == 0 else OTHER
     if length == 8:
+        if memcmp(key, b"children", 8) == 0:
+            return CHILDREN
         return TYPENAME if memcmp(key, b"typename", 8) == 0 else OTHER
     if length == 9:
         if memcmp(key, b"task_spec", 9) == 0:
@@ -138,6 +141,7 @@ cdef const unsigned char* after_task(
     cdef bint more
     task.id_at = <uint32_t>(id - s.start)
     task.name_at = task.time_at = 0
+    task.childless = False
     if at[0] != c"{":
         return NULL
     more = first_member(&at)
@@ -161,6 +165,8 @@ cdef const unsigned char* after_task(
             if value[0] != c'"':
                 return NULL
             task.name_at = <uint32_t>(value - s.start)
+        elif field == CHILDREN:
+            task.childless = value[0] == c"[" and skip(value + 1)[0] == c"]"
         elif field == LAST_STATE_CHANGE and (is_digit(value[0]) or value[0] == c"-"):
             task.time_at = <uint32_t>(value - s.start)
         more = next_member(&at)
@@ -452,6 +458,8 @@ cdef class State:
             number = self.reached[place - 1]
             if not processes[number].settled:
                 processes[processes[number].parent].settled = False
+            if processes[number].drifts or self.found.tasks[processes[number].task].childless:
+                processes[processes[number].parent].drifts = True
         for number in range(1, count):
             if not processes[number].reached:
                 processes[number].settled = False

@@ -23,6 +23,8 @@ class Opening:
         self._own: SpecStore = loader._sources.own
         self._accept_changed = accept_changed
         self._header: Optional[dict[str, Any]] = None
+        self._prepared: set[str] = set()
+        self._spec_of: Any = None
         self.process_id = self._own.root
 
     def begin(self, run: dict[str, Any]) -> None:
@@ -50,6 +52,7 @@ class Opening:
         spec = self._loader.spec(self.process_id)
 
         def spec_of(name: str) -> Spec:
+            self._prepared.add(name)
             found = mapping[name]
             store = mapping.owner(name)
             assert store is not None
@@ -59,10 +62,16 @@ class Opening:
             self._change_again(found, name, store, change, saved.get(name), run)
             return found
 
+        self._spec_of = spec_of
         root = None if self._header is not None else run["spec"]
         self._change_again(spec, self.process_id, self._own, noted.get("spec"), root, run)
         needed_specs(run, spec, self.process_id, spec_of)
         return spec, mapping
+
+    def prepare(self, name: str) -> None:
+        """Have the spec of a process as this run has it, before a subprocess of it is restored."""
+        if name not in self._prepared:
+            self._spec_of(name)
 
     def _change_again(
         self, spec: Spec, name: str, store: SpecStore, noted: Any, saved: Any, run: Any
