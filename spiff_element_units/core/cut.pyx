@@ -325,11 +325,14 @@ def splice(str head not None, list members not None, Cut pieces=None):
     """
     cdef Cut outer = cut(head, False, True)
     cdef Chunks chunks
-    cdef uint32_t next = 1
+    cdef uint32_t number
+    cdef dict there = {}
     cdef list kept = []
     cdef Text text
     if outer is None:
         return None
+    for number in range(1, outer.found.process_count):
+        there[outer.id(number - 1)] = number
     chunks = Chunks(4 * len(members) + 2)
     chunks.ascii = outer.source.ascii and (pieces is None or pieces.source.ascii)
     chunks.add(outer.data, outer.found.opening)
@@ -340,10 +343,9 @@ def splice(str head not None, list members not None, Cut pieces=None):
             pieces.subprocess(member)
             pieces.add_member(chunks, <uint32_t>(<Py_ssize_t>member + 1))
         elif isinstance(member, str):
-            if next == outer.found.process_count or outer.id(next - 1) != member:
+            if member not in there:
                 return None
-            outer.add_member(chunks, next)
-            next += 1
+            outer.add_member(chunks, <uint32_t>there.pop(member))
         else:
             comma = ", " if chunks.count > 1 else ""
             for part in (f'{comma}"{member[0]}": ', member[1]):
@@ -351,7 +353,7 @@ def splice(str head not None, list members not None, Cut pieces=None):
                 kept.append(text)
                 chunks.add(text.data, text.length)
                 chunks.ascii = chunks.ascii and text.ascii
-    if next != outer.found.process_count:
+    if there:
         return None
     chunks.add(outer.data + outer.found.closing, outer.source.length - outer.found.closing)
     return chunks.joined()

@@ -116,7 +116,8 @@ def join_pieces(read: Read) -> str:
             members.extend(pieces[task_id].members())
         elif task_id in run["subprocesses"]:
             members.append(task_id)
-            waiting.extend(reversed(run["subprocesses"][task_id]["tasks"]))
+            waiting.extend(reversed(run["subprocesses"].pop(task_id)["tasks"]))
+    members.extend(run["subprocesses"])  # of tasks that were removed from the tree
     text = splice(head, members)
     if text is None:
         raise StateError("the live piece is not that of a state; was it altered?")
