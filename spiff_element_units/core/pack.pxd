@@ -36,7 +36,7 @@ cdef class Record:
 
 cdef class Pack(Graph):
     cdef object read
-    cdef str where
+    cdef readonly str where
     cdef bytes head         # the first bytes of the file, or the whole of a pack in memory
     cdef bint whole         # the head is all of it, made here and known to be good
     cdef dict kept          # offset -> a part of a file that was read and found good
@@ -54,7 +54,6 @@ cdef class Pack(Graph):
     cdef readonly str key
     cdef readonly bytes digest
 
-    cpdef object corrupt(self, str what)
     cdef int read_header(self) except -1
     cdef bytes fetch(self, uint64_t offset, uint64_t length)
     cdef int good(self, uint64_t offset, bytes data) except -1

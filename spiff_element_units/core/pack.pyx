@@ -42,7 +42,7 @@ Processes are numbered so that what a process embeds follows it: a `run` of so m
 one piece of the file, and mostly a start unit. `rank` is the place in the caller's order.
 
 Reading trusts nothing: each part is checked when it is first read from a file, each number is
-checked against its bounds before it is used, and what does not fit is a CorruptPack. Parts that
+checked against its bounds before it is used, and what does not fit is a Fault. Parts that
 were found good are kept, so that a pack held open serves a unit again without reading. A Pack
 never changes otherwise and is safe to use from several threads.
 """
@@ -59,9 +59,9 @@ from .layout cimport (
     is_ascii, load32, load64,
 )
 
+from .fault import Fault
 from .graph import KINDS
 from .writer import MAGIC, pack_header
-from ..errors import CorruptPack
 
 cdef uint64_t FIRST_READ = 4096
 
@@ -102,37 +102,32 @@ cdef class Pack(Graph):
         pack.read_header()
         return pack
 
-    cpdef object corrupt(self, str what):
-        """The error that says what is damaged, where, and the way out."""
-        return CorruptPack(f"{self.where} is damaged ({what}); cache the workflow again")
-
     cdef int read_header(self) except -1:
         cdef const unsigned char* head
         cdef uint64_t key_length, length, body
         cdef uint64_t got = len(self.head)
         if self.head[:8] != MAGIC:
-            raise self.corrupt("not a pack")
+            raise Fault("magic", pack=self.where)
         head = <const unsigned char*>PyBytes_AS_STRING(self.head)
         if got >= 12 and load32(head + 8) != FORMAT:
-            raise CorruptPack(f"{self.where} has pack format {load32(head + 8)} and this version "
-                              f"reads format {FORMAT}; cache the workflow again")
+            raise Fault("format", pack=self.where, found=load32(head + 8), reads=<int>FORMAT)
         if got < HEADER + CHECKSUM:
-            raise self.corrupt("its header is cut short")
+            raise Fault("short header", pack=self.where)
         key_length = load32(head + 12)
         length = HEADER + key_length
         if length + CHECKSUM > self.size:
-            raise self.corrupt("its header is cut short")
+            raise Fault("short header", pack=self.where)
         if length + CHECKSUM > got:
             self.head = self.read(0, length + CHECKSUM)
             if <uint64_t>len(self.head) != length + CHECKSUM:
-                raise self.corrupt("its header is cut short")
+                raise Fault("short header", pack=self.where)
             head = <const unsigned char*>PyBytes_AS_STRING(self.head)
         if checksum(0, 0, head, length) != load64(head + length):
-            raise self.corrupt("the checksum of its header is wrong")
+            raise Fault("header checksum", pack=self.where)
         self.body = length + CHECKSUM
         body = self.size - self.body
         if load64(head + 16) != body:
-            raise self.corrupt(f"it has {self.size} bytes, not {load64(head + 16)} and a header")
+            raise Fault("size", pack=self.where, size=self.size, length=load64(head + 16))
         self.digest = self.head[24:56]
         self.k0 = load64(head + 24)
         self.k1 = load64(head + 32)
@@ -146,9 +141,9 @@ cdef class Pack(Graph):
         try:
             self.key = (<bytes>self.head[HEADER:length]).decode("utf-8", "surrogatepass")
         except UnicodeDecodeError as error:
-            raise self.corrupt("its cache key is not UTF-8") from error
+            raise Fault("key", pack=self.where) from error
         if max(self.tail_length, self.roster_length, self.lists_length) > body:
-            raise self.corrupt("its parts do not fit")
+            raise Fault("parts", pack=self.where)
         self.process_directory = self.tail_length + CHECKSUM
         self.table = self.process_directory + <uint64_t>self.process_buckets * (BUCKET + CHECKSUM)
         self.element_directory = self.table + (
@@ -159,7 +154,7 @@ cdef class Pack(Graph):
         self.processes = self.lists + self.lists_length
         if (self.processes > body or self.root >= self.count or not self.process_buckets
                 or not self.element_buckets):
-            raise self.corrupt("its parts do not fit")
+            raise Fault("parts", pack=self.where)
         return 0
 
     # Parts
@@ -177,7 +172,7 @@ cdef class Pack(Graph):
         cdef uint64_t length = PyBytes_GET_SIZE(data)
         if length < CHECKSUM or (checksum(self.k0, offset, start, length - CHECKSUM)
                                  != load64(start + length - CHECKSUM)):
-            raise self.corrupt(f"the checksum of its part at byte {self.body + offset} is wrong")
+            raise Fault("checksum", pack=self.where, byte=self.body + offset)
         return 0
 
     cdef object keep(self, dict parts, object key, bytes data):
@@ -186,14 +181,14 @@ cdef class Pack(Graph):
         if kept is data:
             self.held += PyBytes_GET_SIZE(data)
             if self.held > self.size:
-                raise self.corrupt("parts of it overlap")
+                raise Fault("overlap", pack=self.where)
         return kept
 
     cdef const unsigned char* part(self, uint64_t offset, uint64_t length) except NULL:
         """A good part. It stays where it is as long as the pack lives."""
         cdef uint64_t body = self.size - self.body
         if length > body or offset > body or offset + length + CHECKSUM > body:
-            raise self.corrupt(f"a part of {length} bytes at byte {offset} lies outside")
+            raise Fault("part", pack=self.where, byte=offset, length=length)
         if self.whole:
             return <const unsigned char*>PyBytes_AS_STRING(self.head) + self.body + offset
         data = self.kept.get(offset)
@@ -202,14 +197,14 @@ cdef class Pack(Graph):
             self.good(offset, data)
             data = self.keep(self.kept, offset, data)
         if <uint64_t>PyBytes_GET_SIZE(data) != length + CHECKSUM:
-            raise self.corrupt(f"its part at byte {self.body + offset} has another length")
+            raise Fault("part length", pack=self.where, byte=self.body + offset)
         return <const unsigned char*>PyBytes_AS_STRING(data)
 
     cdef int entry(self, uint32_t index, Entry* out) except -1:
         cdef const unsigned char* at
         cdef uint64_t body = self.size - self.body
         if index >= self.count:
-            raise self.corrupt(f"it has no process {index}")
+            raise Fault("index", pack=self.where, index=index)
         at = self.part(
             self.table + <uint64_t>(index // CHUNK_ENTRIES) * (CHUNK + CHECKSUM), CHUNK)
         at += index % CHUNK_ENTRIES * ENTRY
@@ -222,7 +217,7 @@ cdef class Pack(Graph):
         if (out.offset > body or out.spec_length > body or not out.run
                 or out.run > self.count - index
                 or out.offset + out.record_length + out.spec_length + 2 * CHECKSUM > body):
-            raise self.corrupt(f"the entry of process {index} does not fit")
+            raise Fault("entry", pack=self.where, index=index)
         return 0
 
     cdef Record record(self, uint32_t index):
@@ -245,11 +240,11 @@ cdef class Pack(Graph):
         if part is None:
             at = self.part(entry.offset, entry.record_length)
         elif PyBytes_GET_SIZE(part) != <Py_ssize_t>entry.record_length + CHECKSUM:
-            raise self.corrupt(f"the record of process {index} is cut short")
+            raise Fault("short record", pack=self.where, index=index)
         else:
             at = <const unsigned char*>PyBytes_AS_STRING(part)
         if entry.record_length < RECORD or load32(at) != index:
-            raise self.corrupt(f"the record of process {index} is another's")
+            raise Fault("other record", pack=self.where, index=index)
         out.part = part
         out.entry = entry[0]
         out.id_length = load32(at + 4)
@@ -262,7 +257,7 @@ cdef class Pack(Graph):
                  + <uint64_t>out.caller_count * 4 + <uint64_t>out.element_count * ELEMENT
                  + <uint64_t>out.target_count * 4)
         if fixed + out.id_length + out.key_length > entry.record_length:
-            raise self.corrupt(f"the record of process {index} does not fit")
+            raise Fault("record", pack=self.where, index=index)
         out.links = at + RECORD
         out.callers = out.links + <uint64_t>out.link_count * 8
         out.link_names = out.callers + <uint64_t>out.caller_count * 4
@@ -284,12 +279,12 @@ cdef class Pack(Graph):
         self.entry(index + entry.run - 1 if run else index, &last)
         end = last.offset + last.record_length + last.spec_length + 2 * CHECKSUM
         if end <= entry.offset:
-            raise self.corrupt(f"the run of process {index} does not fit")
+            raise Fault("run", pack=self.where, index=index)
         data = self.fetch(entry.offset, end - entry.offset)
         for following in range(index, index + (entry.run if run else 1)):
             self.entry(following, &last)
             if last.offset != entry.offset + at:
-                raise self.corrupt(f"the run of process {index} has gaps")
+                raise Fault("gaps", pack=self.where, index=index)
             spec = at + last.record_length + CHECKSUM
             part = data[at:spec]
             self.good(last.offset, part)
@@ -303,9 +298,9 @@ cdef class Pack(Graph):
     cdef int keep_spec(self, uint32_t index, Entry* entry, bytes part) except -1:
         cdef const unsigned char* spec = <const unsigned char*>PyBytes_AS_STRING(part)
         if <uint64_t>PyBytes_GET_SIZE(part) != entry.spec_length + CHECKSUM:
-            raise self.corrupt(f"the spec of process {index} is cut short")
+            raise Fault("short spec", pack=self.where, index=index)
         if entry.flags & ASCII and not is_ascii(spec, entry.spec_length):
-            raise self.corrupt(f"the spec of process {index} is not ASCII")
+            raise Fault("ASCII", pack=self.where, index=index)
         self.keep(self.specs, index, part)
         return 0
 
@@ -322,7 +317,7 @@ cdef class Pack(Graph):
         try:
             return PyUnicode_DecodeUTF8(<const char*>data, length, NULL)
         except UnicodeDecodeError as error:
-            raise self.corrupt("a name in it is not UTF-8") from error
+            raise Fault("name UTF-8", pack=self.where) from error
 
     cdef const unsigned char* string(
         self, Record record, const unsigned char* place, uint32_t* length
@@ -330,7 +325,7 @@ cdef class Pack(Graph):
         cdef uint64_t offset = load32(place)
         length[0] = load32(place + 4)
         if offset + length[0] > record.heap_length:
-            raise self.corrupt("a name in it does not fit")
+            raise Fault("name", pack=self.where)
         return record.heap + offset
 
     # Links, for the walks
@@ -405,10 +400,10 @@ cdef class Pack(Graph):
         return [load32(at + 4 * position) for position in range(count)]
 
     cdef uint32_t find(self, str process_id) except? 0xFFFFFFFFu:
-        """The index of a process; KeyError where there is none."""
+        """The index of a process."""
         cdef uint32_t index = self.look_up(process_id)
         if index == NOWHERE:
-            raise KeyError(process_id)
+            raise Fault("no process", pack=self.where, process=process_id)
         return index
 
     cdef uint32_t look_up(self, str process_id) except? 0xFFFFFFFEu:
@@ -433,7 +428,7 @@ cdef class Pack(Graph):
         first = load32(at + 8)
         count = load32(at + 12)
         if first + count > record.target_count:
-            raise self.corrupt("the targets of an element do not fit")
+            raise Fault("targets", pack=self.where)
         for position in range(first, first + count):
             members.add(load32(record.targets + 4 * position))
         return 1
@@ -458,7 +453,7 @@ cdef class Pack(Graph):
         cdef uint64_t length
         while at < end:
             if end - at < 8 or load32(at + 4) > end - at - 8:
-                raise self.corrupt("its roster does not fit")
+                raise Fault("roster", pack=self.where)
             length = load32(at + 4)
             keys[self.text(at + 8, length)] = load32(at) != NOWHERE
             at += 8 + length
@@ -488,7 +483,7 @@ cdef class Pack(Graph):
             link = record.links + 8 * <uint64_t>position
             names = record.link_names + LINK_NAMES * <uint64_t>position
             if load32(link) >= len(KINDS):
-                raise self.corrupt("a reference in it is of no kind")
+                raise Fault("reference", pack=self.where)
             name = self.string(record, names, &length)
             target = self.text(name, length)
             name = self.string(record, names + 8, &length)
@@ -533,7 +528,7 @@ cdef class Pack(Graph):
         return memoryview(checked.head)[checked.body:]
 
     def check(self):
-        """Check every part; CorruptPack names the first that is damaged."""
+        """Check every part; a Fault names the first that is damaged."""
         self.checked()
 
     cdef Pack checked(self):
@@ -556,23 +551,23 @@ cdef class Pack(Graph):
         at = whole.verify(at, self.roster_length)
         for start, length in sorted(lists):
             if start != at:
-                raise self.corrupt("its lists have gaps or overlap")
+                raise Fault("lists", pack=self.where)
             at = whole.verify(at, length)
         for index in range(self.count):
             whole.entry(index, &entry)
             if entry.offset != at:
-                raise self.corrupt(f"process {index} does not follow what comes before it")
+                raise Fault("place", pack=self.where, index=index)
             at = whole.verify(at, entry.record_length)
             at = whole.verify(at, entry.spec_length)
         if at != self.size - self.body:
-            raise self.corrupt("it does not end with its last process")
+            raise Fault("end", pack=self.where)
         return whole
 
     cdef uint64_t verify(self, uint64_t offset, uint64_t length) except 0:
         """Check the part of a whole pack at an offset; where the next one starts."""
         cdef const unsigned char* start = self.part(offset, length)
         if checksum(self.k0, offset, start, length) != load64(start + length):
-            raise self.corrupt(f"the checksum of its part at byte {self.body + offset} is wrong")
+            raise Fault("checksum", pack=self.where, byte=self.body + offset)
         return offset + length + CHECKSUM
 
     cdef uint64_t verify_bucket(self, uint64_t offset, list lists) except 0:

@@ -25,7 +25,7 @@ from .memory cimport room
 
 import orjson
 
-from ..errors import InvalidWorkflowSpec
+from .fault import Fault
 
 cdef extern from "Python.h":
     const char* PyUnicode_AsUTF8AndSize(object text, Py_ssize_t* size) except NULL
@@ -37,7 +37,7 @@ cdef uint32_t LONGEST_KEY = 16      # of the keys that are known
 cdef class Text:
     """JSON text as a buffer of UTF-8, without a copy where it is `bytes` or ASCII.
 
-    Raises TypeError for anything but `str` and `bytes`, UnicodeEncodeError for a lone surrogate.
+    Raises Fault for a lone surrogate, TypeError for anything but `str` and `bytes`.
     """
 
     def __cinit__(self, text):
@@ -47,10 +47,9 @@ cdef class Text:
             data = PyUnicode_AsUTF8AndSize(text, &self.length)
         else:
             if isinstance(text, str):
-                text = (<str>text).encode()
+                text = encoded(text)
             elif not isinstance(text, bytes):
-                raise TypeError(
-                    f"workflow_spec_json must be str or bytes, not {type(text).__name__}")
+                raise TypeError(f"a text is str or bytes, not {type(text).__name__}")
             else:
                 self.ascii = (<bytes>text).isascii()
             data = PyBytes_AS_STRING(text)
@@ -60,6 +59,13 @@ cdef class Text:
 
     def __getbuffer__(self, Py_buffer* buffer, int flags):
         PyBuffer_FillInfo(buffer, self, <void*>self.data, self.length, 1, flags)
+
+
+cdef bytes encoded(str text):
+    try:
+        return text.encode()
+    except UnicodeEncodeError as error:
+        raise Fault("surrogate", character=error.start) from error
 
 
 cdef class Slices:
@@ -435,29 +441,21 @@ cdef const unsigned char* after_workflow(Scan* s, const unsigned char* at) noexc
 
 
 cdef object refusal(Text text, Scan* s):
-    """The error for a text that is refused, in the parser's own words."""
+    """What to raise for a text that is refused; the parser says what is wrong with it."""
     if s.no_memory:
         return MemoryError()
     try:
         orjson.loads(memoryview(text))
     except orjson.JSONDecodeError as error:
-        refused = InvalidWorkflowSpec(f"the workflow is not JSON: {where(s)}{error}")
+        refused = Fault(
+            "not JSON", field=key_at(s.field, s.end), process=key_at(s.process, s.end))
         refused.__cause__ = error
         return refused
-    return InvalidWorkflowSpec('the workflow must be an object, '
-                               '{"spec": {..}, "subprocess_specs": {..}}')
-
-
-cdef str where(Scan* s):
-    """What was read when the scan ended, as far as its keys are good."""
-    cdef str field = key_at(s.field, s.end)
-    cdef str process = key_at(s.process, s.end)
-    if field is None:
-        return ""
-    return f"in {field}, " if process is None else f'in {field}["{process}"], '
+    return Fault("no object")
 
 
 cdef str key_at(const unsigned char* at, const unsigned char* end):
+    """The key that is read there; None if there is none or it is not good."""
     cdef const unsigned char* after = NULL
     if at != NULL:
         after = after_string(at, end)
@@ -467,13 +465,13 @@ cdef str key_at(const unsigned char* at, const unsigned char* end):
 cpdef Slices slice_workflow(Text text):
     """Slice a workflow's JSON text.
 
-    Raises InvalidWorkflowSpec where it is not JSON or no object.
+    Raises Fault where it is not JSON or no object.
     """
     cdef Slices slices = Slices.__new__(Slices)
     cdef Scan s
     cdef const unsigned char* at = text.data
     if text.length > LIMIT:
-        raise InvalidWorkflowSpec("the workflow takes over 4 GiB")
+        raise Fault("long text")
     memset(&s, 0, sizeof(s))
     slices.text = text
     slices.compact = PyBytes_FromStringAndSize(NULL, text.length)

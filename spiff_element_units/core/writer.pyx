@@ -20,7 +20,7 @@ from .model cimport Element, Link, Model, Process
 from .order cimport Callers, Numbers, Order, numbers
 from .slicer cimport Member, Slice, Text, slice_workflow
 
-from ..errors import InvalidWorkflowSpec
+from .fault import Fault
 
 cdef bytes MAGIC_BYTES = b"\x89SEU\r\n\x1a\n"
 MAGIC = MAGIC_BYTES
@@ -312,8 +312,7 @@ cdef class _Builder:
             + 4 * <uint64_t>self.callers.count(rank) + process.elements * <uint64_t>ELEMENT
             + 4 * <uint64_t>process.targets + process.strings)
         if length > LIMIT:
-            name = self.model.slices.string(process.key)
-            raise InvalidWorkflowSpec(f"the ids of process {name!r} take over 4 GiB")
+            raise Fault("long ids", process=self.model.slices.string(process.key))
         return length
 
     cdef int write_table(self, _Body body, uint64_t at) except -1:
@@ -401,7 +400,7 @@ cdef class _Builder:
 def build_pack(Text text not None, bytes digest not None):
     """Decompose a workflow's JSON text into a pack under the empty key.
 
-    `digest` is the text's SHA-256. Raises InvalidWorkflowSpec. Time and memory are proportional to
+    `digest` is the text's SHA-256. Raises Fault. Time and memory are proportional to
     the text.
     """
     return _Builder(text, digest).pack()
