@@ -17,7 +17,7 @@ from ._version import __version__
 from .cache import directory
 from .core.fault import Fault
 from .core.pack import Pack
-from .core.slicer import Text
+from .core.text import Text
 from .core.unit import needs as _needs
 from .core.unit import unit as _unit
 from .core.writer import build_pack

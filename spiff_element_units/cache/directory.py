@@ -22,6 +22,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Callable, Union
 
+from ..core import verify
 from ..core.fault import Fault
 from ..core.pack import Pack
 from ..errors import CacheError, CorruptPack, UnitNotFound
@@ -175,7 +176,7 @@ def read_pack(read: Callable[[int, int], bytes], size: int, name: str) -> Pack:
 def check(pack: Pack) -> None:
     """Check every part of a pack; CorruptPack names the first that is damaged."""
     try:
-        pack.check()
+        verify.check(pack)
     except Fault as fault:
         raise in_words(fault) from fault.__cause__
 
@@ -186,7 +187,7 @@ def content(pack: Pack, cache_key: str) -> tuple[bytes, memoryview]:
     Raises CorruptPack where a part is damaged.
     """
     try:
-        return pack.header(str.__str__(cache_key)), pack.body_bytes()
+        return pack.header(str.__str__(cache_key)), verify.body_bytes(pack)
     except Fault as fault:
         raise in_words(fault) from fault.__cause__
 

@@ -18,7 +18,8 @@ from .ids cimport Id, Ids, Node
 from .tokens cimport unescape
 from .layout cimport CALL, ELEMENT_IDS, EMBEDDED, NOWHERE, PROCESS_IDS, TRIGGER
 from .memory cimport more
-from .slicer cimport Found, ProcessSpec, Slice, Slices, TaskSpec
+from .scan cimport Slice
+from .slicer cimport Found, ProcessSpec, Slices, TaskSpec
 
 from .fault import Fault
 

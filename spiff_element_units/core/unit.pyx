@@ -13,7 +13,8 @@ from libc.string cimport memcpy
 from .graph cimport DEFER_ALL, IndexSet
 from .layout cimport ASCII, is_ascii
 from .memory cimport more
-from .pack cimport Pack, Record
+from .pack cimport Pack
+from .records cimport Record
 
 from .fault import Fault
 from .graph import DEFERS
