@@ -16,14 +16,19 @@ from __future__ import annotations
 
 import errno
 import hashlib
+import logging
 import os
 import stat
+import warnings
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
-from typing import Union
+from typing import Callable, Union
 
+from ..core import verify
+from ..core.fault import Fault
 from ..core.pack import Pack
 from ..errors import CacheError, CorruptPack, UnitNotFound
+from ..wording import in_words
 from . import platform
 
 LAYOUT = "v2"
@@ -34,6 +39,8 @@ _Parts = Iterable[Union[bytes, memoryview]]
 
 # Characters from the cache directory to the end of a temporary file's path.
 _LONGEST_BELOW = len(f"/{LAYOUT}/00/{64 * '0'}.pack.{8 * '0'}-{16 * '0'}.tmp")
+_LOG = logging.getLogger("spiff_element_units")
+_warned: dict[str, object] = {}  # the cache directories that a warning has told cannot be written
 _ATTEMPTS = 100  # to write a pack whose temporary file is removed meanwhile
 # What is told where a file or a directory is removed under way: the second by a file server, the
 # third by `os.makedirs`.
@@ -118,9 +125,17 @@ def directory_path(cache_dir: CacheDir) -> str:
     directory = os.fspath(cache_dir)
     if not isinstance(directory, str):
         raise TypeError(f"cache_dir must be a str or a path of str, not {type(directory).__name__}")
+    directory = str.__str__(directory)
     if not directory:
         raise CacheError("cache_dir is empty; name a directory ('.' is the current one)")
     return platform.reachable(directory, _LONGEST_BELOW)
+
+
+def key_text(cache_key: str) -> str:
+    """A cache key as plain `str`; TypeError where it is of the wrong type."""
+    if not isinstance(cache_key, str):
+        raise TypeError(f"cache_key must be a str, not {type(cache_key).__name__}")
+    return str.__str__(cache_key)
 
 
 def pack_name(cache_key: str) -> str:
@@ -132,9 +147,7 @@ def pack_name(cache_key: str) -> str:
 def pack_path(cache_dir: CacheDir, cache_key: str) -> str:
     """The path of the pack of a key; TypeError where an argument is of the wrong type."""
     directory = directory_path(cache_dir)
-    if not isinstance(cache_key, str):
-        raise TypeError(f"cache_key must be a str, not {type(cache_key).__name__}")
-    name = pack_name(cache_key)
+    name = pack_name(key_text(cache_key))
     return f"{directory}{os.sep}{LAYOUT}{os.sep}{name[:2]}{os.sep}{name}"
 
 
@@ -155,18 +168,49 @@ def open_pack(cache_dir: CacheDir, cache_key: str) -> Pack:
 def open_whole_pack(cache_dir: CacheDir, cache_key: str) -> Pack:
     """Open the pack of a key and check every part of it; errors are those of `open_pack`."""
     pack = open_pack(cache_dir, cache_key)
-    pack.check()
+    check(pack)
     return pack
+
+
+def read_pack(read: Callable[[int, int], bytes], size: int, name: str) -> Pack:
+    """The pack that `read(offset, length)` gives the bytes of; `name` names it in messages.
+
+    Raises CorruptPack where it is none, and what `read` raises.
+    """
+    try:
+        return Pack(read, size, name)
+    except Fault as fault:
+        raise in_words(fault) from fault.__cause__
+
+
+def check(pack: Pack) -> None:
+    """Check every part of a pack; CorruptPack names the first that is damaged."""
+    try:
+        verify.check(pack)
+    except Fault as fault:
+        raise in_words(fault) from fault.__cause__
+
+
+def content(pack: Pack, cache_key: str) -> tuple[bytes, memoryview]:
+    """What a pack's file holds under a key, every part of it known to be good: header and body.
+
+    Raises CorruptPack where a part is damaged.
+    """
+    try:
+        return pack.header(key_text(cache_key)), verify.body_bytes(pack)
+    except Fault as fault:
+        raise in_words(fault) from fault.__cause__
 
 
 def _open(cache_dir: CacheDir, cache_key: str, *, follow: bool) -> tuple[PackFile, Pack]:
     path = pack_path(cache_dir, cache_key)
+    cache_key = key_text(cache_key)
     try:
         file = PackFile(path, follow=follow)
-        pack = Pack(file.read, file.size, f"pack {path!r} of cache key {cache_key!r}")
+        pack = read_pack(file.read, file.size, f"pack {path!r} of cache key {cache_key!r}")
     except FileNotFoundError as error:
         raise UnitNotFound(
-            f"cache key {cache_key!r} is not cached in {os.fspath(cache_dir)!r}; "
+            f"cache key {cache_key!r} is not cached in {str.__str__(os.fspath(cache_dir))!r}; "
             "call cache_element_units_for_workflow first"
         ) from error
     except CacheError:
@@ -191,7 +235,7 @@ def holds(cache_dir: CacheDir, cache_key: str, digest: bytes, *, durable: bool =
         file, pack = _open(cache_dir, cache_key, follow=False)
         if pack.digest != digest:
             return False
-        pack.check()
+        check(pack)
     except (CacheError, UnitNotFound):
         return False
     if not file.refresh():
@@ -213,11 +257,32 @@ def publish(cache_dir: CacheDir, cache_key: str, pack: Pack, *, durable: bool = 
     stays then.
     """
     path = pack_path(cache_dir, cache_key)
-    parts = (pack.header(str.__str__(cache_key)), pack.body_bytes())
+    parts = content(pack, cache_key)
     try:
         _write_until_it_stays(path, parts, durable)
     except (OSError, ValueError) as error:
         raise CacheError(f"cannot write the pack {path!r}: {error}") from error
+
+
+def publish_or_warn(
+    cache_dir: CacheDir, cache_key: str, pack: Pack, *, durable: bool = False
+) -> None:
+    """Store a pack, or go on without where it cannot be stored.
+
+    The first time in a process that this is so in a directory, a RuntimeWarning and the log of
+    `spiff_element_units` tell it.
+    """
+    try:
+        publish(cache_dir, cache_key, pack, durable=durable)
+    except CacheError as error:
+        this_time = object()
+        if _warned.setdefault(directory_path(cache_dir), this_time) is this_time:
+            told = (
+                f"{error}; this process serves the workflow from memory, and each process makes "
+                "it again until the cache can be written"
+            )
+            _LOG.warning(told)
+            warnings.warn(told, RuntimeWarning, stacklevel=3)
 
 
 def _write_until_it_stays(path: str, parts: _Parts, durable: bool) -> None:

@@ -12,7 +12,7 @@ from typing import Any, Callable, NamedTuple, Optional
 
 import orjson
 
-from ..units import ElementUnits, Reference
+from ..units import Defer, ElementUnits, Reference
 
 _FOLLOWED = {
     "calls": ("embedded", "trigger"),
@@ -33,7 +33,7 @@ class Step(NamedTuple):
 
 
 def paths(
-    units: ElementUnits, process_id: str, element_ids: tuple[str, ...], defer: str
+    units: ElementUnits, process_id: str, element_ids: tuple[str, ...], defer: Defer
 ) -> dict[str, tuple[Step, ...]]:
     """The processes of a unit in its order, each with a shortest path that brings it in.
 
@@ -53,7 +53,9 @@ def paths(
     return {one: found[one] for one in (*held, *(one for one in found if one not in held))}
 
 
-def _rules(units: ElementUnits, process_id: str, element_ids: Iterable[str], defer: str) -> _Brings:
+def _rules(
+    units: ElementUnits, process_id: str, element_ids: Iterable[str], defer: Defer
+) -> _Brings:
     followed = _FOLLOWED[defer]
     own_ids = set(units.element_ids(process_id))
     own: set[str] = set()

@@ -7,7 +7,7 @@ from typing import Any, Optional
 
 import click
 
-from ..units import DEFERS, ElementUnits
+from ..units import DEFERS, Defer, ElementUnits
 from ._app import command
 from ._output import Column, Output, count, percent, shown
 from ._paths import Step, paths
@@ -41,7 +41,7 @@ def unit(
     element_ids: tuple[str, ...],
     output: Optional[str],
     explain: bool,
-    defer: str,
+    defer: Defer,
 ) -> None:
     """Write the unit that starts PROCESS, or resumes it at ELEMENT, as JSON.
 
@@ -62,7 +62,7 @@ def unit(
 
 
 def _explain(
-    out: Output, units: ElementUnits, process_id: str, element_ids: tuple[str, ...], defer: str
+    out: Output, units: ElementUnits, process_id: str, element_ids: tuple[str, ...], defer: Defer
 ) -> None:
     held = paths(units, process_id, element_ids, defer)
     sizes = {one: len(units.spec_json(one)) for one in held}
