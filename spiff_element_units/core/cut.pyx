@@ -338,8 +338,9 @@ def splice(str head not None, list members not None, Cut pieces=None):
             outer.add_member(chunks, next)
             next += 1
         else:
+            id, value = member
             comma = ", " if chunks.count > 1 else ""
-            for part in (f'{comma}"{member[0]}": ', member[1]):
+            for part in (f'{comma}"{id}": ', value):
                 text = Text(part)
                 kept.append(text)
                 chunks.add(text.data, text.length)
