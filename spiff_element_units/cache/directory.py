@@ -20,10 +20,13 @@ import os
 import stat
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
-from typing import Union
+from typing import Callable, Union
 
+from ..core import verify
+from ..core.fault import Fault
 from ..core.pack import Pack
 from ..errors import CacheError, CorruptPack, UnitNotFound
+from ..wording import in_words
 from . import platform
 
 LAYOUT = "v2"
@@ -155,15 +158,45 @@ def open_pack(cache_dir: CacheDir, cache_key: str) -> Pack:
 def open_whole_pack(cache_dir: CacheDir, cache_key: str) -> Pack:
     """Open the pack of a key and check every part of it; errors are those of `open_pack`."""
     pack = open_pack(cache_dir, cache_key)
-    pack.check()
+    check(pack)
     return pack
+
+
+def read_pack(read: Callable[[int, int], bytes], size: int, name: str) -> Pack:
+    """The pack that `read(offset, length)` gives the bytes of; `name` names it in messages.
+
+    Raises CorruptPack where it is none, and what `read` raises.
+    """
+    try:
+        return Pack(read, size, name)
+    except Fault as fault:
+        raise in_words(fault) from fault.__cause__
+
+
+def check(pack: Pack) -> None:
+    """Check every part of a pack; CorruptPack names the first that is damaged."""
+    try:
+        verify.check(pack)
+    except Fault as fault:
+        raise in_words(fault) from fault.__cause__
+
+
+def content(pack: Pack, cache_key: str) -> tuple[bytes, memoryview]:
+    """What a pack's file holds under a key, every part of it known to be good: header and body.
+
+    Raises CorruptPack where a part is damaged.
+    """
+    try:
+        return pack.header(str.__str__(cache_key)), verify.body_bytes(pack)
+    except Fault as fault:
+        raise in_words(fault) from fault.__cause__
 
 
 def _open(cache_dir: CacheDir, cache_key: str, *, follow: bool) -> tuple[PackFile, Pack]:
     path = pack_path(cache_dir, cache_key)
     try:
         file = PackFile(path, follow=follow)
-        pack = Pack(file.read, file.size, f"pack {path!r} of cache key {cache_key!r}")
+        pack = read_pack(file.read, file.size, f"pack {path!r} of cache key {cache_key!r}")
     except FileNotFoundError as error:
         raise UnitNotFound(
             f"cache key {cache_key!r} is not cached in {os.fspath(cache_dir)!r}; "
@@ -191,7 +224,7 @@ def holds(cache_dir: CacheDir, cache_key: str, digest: bytes, *, durable: bool =
         file, pack = _open(cache_dir, cache_key, follow=False)
         if pack.digest != digest:
             return False
-        pack.check()
+        check(pack)
     except (CacheError, UnitNotFound):
         return False
     if not file.refresh():
@@ -213,7 +246,7 @@ def publish(cache_dir: CacheDir, cache_key: str, pack: Pack, *, durable: bool = 
     stays then.
     """
     path = pack_path(cache_dir, cache_key)
-    parts = (pack.header(str.__str__(cache_key)), pack.body_bytes())
+    parts = content(pack, cache_key)
     try:
         _write_until_it_stays(path, parts, durable)
     except (OSError, ValueError) as error:

@@ -26,9 +26,11 @@ from .directory import (
     LAYOUT,
     CacheDir,
     PackFile,
+    check,
     directory_path,
     pack_name,
     pack_path,
+    read_pack,
     temporary_path,
 )
 
@@ -244,7 +246,7 @@ def _is_temporary(path: str) -> bool:
 
 def _open(path: str) -> tuple[PackFile, Pack]:
     file = PackFile(path, follow=False)
-    return file, Pack(file.read, file.size, f"pack {path!r}")
+    return file, read_pack(file.read, file.size, f"pack {path!r}")
 
 
 def _require_place(path: str, pack: Pack) -> None:
@@ -284,7 +286,7 @@ def _verify(path: str) -> Union[CachedWorkflow, DamagedPack, None]:
         file, pack = _open(path)
         key = pack.key
         _require_place(path, pack)
-        pack.check()
+        check(pack)
     except FileNotFoundError:
         return None
     except (CacheError, OSError, MemoryError) as error:

@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 from spiff_element_units import ElementUnits
+from spiff_element_units.cache.directory import content
 
 CORPUS = Path(__file__).resolve().parent / "corpus"
 
@@ -84,8 +85,7 @@ def text_of(value: dict) -> bytes:
 
 
 def pack_of(text: bytes) -> bytes:
-    pack = ElementUnits.from_json(text)._use()
-    return pack.header("key") + bytes(pack.body_bytes())
+    return b"".join(content(ElementUnits.from_json(text)._use(), "key"))
 
 
 def seeds(fuzzer: str) -> dict[str, bytes]:
