@@ -144,7 +144,7 @@ stress: bindings
 
 # Damage and hostile input, with every wrong read, write and undefined arithmetic an end.
 SANITIZE = -w -fno-omit-frame-pointer -fno-sanitize-recover=undefined -fsanitize=address,undefined
-SANITIZED = $(patsubst %,tests/core/test_%.py,text pack hostile slicer fuzz)
+SANITIZED = $(patsubst %,tests/core/test_%.py,text pack hostile slicer fuzz state state_json)
 sanitize: export PYTHONPATH = $(CURDIR)/build/sanitize
 sanitize: dev-env
 	CFLAGS="$(SANITIZE)" LDFLAGS="-fsanitize=address,undefined" $(BIN)/python setup.py --quiet \
@@ -155,8 +155,8 @@ sanitize: dev-env
 	LD_PRELOAD="$$($(CC) -print-file-name=libasan.so)" PYTHONMALLOC=malloc \
 		ASAN_OPTIONS=detect_leaks=0 $(BIN)/pytest --capture=sys $(SANITIZED)
 
-# Fuzz each of caching and reading for so many seconds; needs clang, and a Python that atheris
-# is for. KEEP=--keep adds what reaches new code to the kept corpus.
+# Fuzz each of caching, reading and cutting states for so many seconds; needs clang, and a Python
+# that atheris is for. KEEP=--keep adds what reaches new code to the kept corpus.
 SECONDS ?= 60
 CLANG ?= clang
 FUZZ = $(SANITIZE),fuzzer-no-link -fno-sanitize=pointer-overflow

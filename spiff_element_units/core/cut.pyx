@@ -17,11 +17,13 @@ from libc.string cimport memcmp, memcpy
 
 from .layout cimport NOWHERE, xxh64
 from .lenient cimport after_string
-from .slicer cimport Text
+from .text cimport Text
 from .state cimport UUID, Process, State
 from .tokens cimport after_plain
 
 import json
+
+from .fault import Fault
 
 cdef extern from "Python.h":
     double PyOS_string_to_double(const char* at, char** end, void* overflow) except? -1.0
@@ -292,7 +294,7 @@ cdef Cut cut(object text, bint of_piece, bint writes_completed):
     cdef Cut made = Cut.__new__(Cut)
     try:
         made.source = Text(text)
-    except UnicodeEncodeError:      # json takes surrogates that stand alone
+    except Fault:       # a surrogate that stands alone, which json takes
         return None
     made.of_piece = of_piece
     return made if made.read(writes_completed) else None
@@ -347,8 +349,9 @@ def splice(str head not None, list members not None, Cut pieces=None):
                 return None
             outer.add_member(chunks, <uint32_t>there.pop(member))
         else:
+            id, value = member
             comma = ", " if chunks.count > 1 else ""
-            for part in (f'{comma}"{member[0]}": ', member[1]):
+            for part in (f'{comma}"{id}": ', value):
                 text = Text(part)
                 kept.append(text)
                 chunks.add(text.data, text.length)

@@ -2,7 +2,7 @@
 
 from libc.stdint cimport uint32_t
 
-from .slicer cimport Text
+from .text cimport Text
 
 cdef enum:
     UUID = 36               # characters of an id
