@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any, Callable, Optional, Union
 
 from SpiffWorkflow.bpmn.workflow import BpmnWorkflow
@@ -12,10 +13,20 @@ from ..units import ElementUnits
 from .changes import changes_in
 from .mapping import SpecMapping, untouched
 from .opening import Opening
+from .origins import version
 from .pieces import Read, StatePieces
 from .saving import whole_text, workflow_pieces
 from .serializing import Serializing
-from .specs import Resolve, Serializer, Spec, SpecSources, SpecStore, label
+from .specs import (
+    Resolve,
+    Serializer,
+    Spec,
+    SpecSources,
+    SpecStore,
+    changes_while_running,
+    label,
+    plain,
+)
 from .splitting import DamagedPiece, damaged_pieces, join_pieces, split_text
 from .state import FORMAT, StateError, parse, require_run, unzipped
 
@@ -24,10 +35,18 @@ class SpecLoader:
     """Starts, saves and resumes the instances of one workflow.
 
     `units` is the workflow, `serializer` the application's own `BpmnWorkflowSerializer`, custom
-    classes and all. `resolve` brings the processes that are not in the workflow: called with a
-    process id, it returns an ElementUnits that has it, or None. It is called when the engine
-    first comes to the process; what it returns is kept. A name that two workflows use for
-    different embedded subprocesses is an error, because the engine knows them by name alone.
+    classes and all. Anything else than a BpmnWorkflowSerializer is a TypeError.
+
+    `resolve` brings the processes that are not in the workflow: called with a process id, it
+    returns an ElementUnits that has it, or None. It is called when the engine first comes to the
+    process, and what it returns is kept. If it returns None for a called process, that comes from
+    the workflow of the process that calls it. Embedded subprocesses always come from the workflow
+    of the process that they are embedded in. All this is decided once for each instance. A saved
+    state tells what was decided, and a resumed instance goes on with that.
+
+    The engine knows a process by its name alone. If two workflows need different processes of the
+    same name in one instance, and `resolve` has none of that name, ElementUnitsError is raised when
+    the engine comes to the second one.
 
     Shared: restored specs are kept, and are the same objects in all the workflows of a loader, as
     SpiffWorkflow allows. Do not change them, nor connect to their events what belongs to one
@@ -71,7 +90,7 @@ class SpecLoader:
         Raises UnitNotFound where the workflow lacks the process, InvalidWorkflowSpec where the
         serializer cannot restore it.
         """
-        return self._sources.own.root_spec(process_id, self._sources.resolves)
+        return self._sources.own.root_spec(plain(process_id), self._sources.resolves)
 
     def subprocess_specs(self, process_id: Optional[str] = None) -> SpecMapping:
         """A new mapping for `BpmnWorkflow(spec, mapping)`, loaded as the engine asks.
@@ -82,6 +101,8 @@ class SpecLoader:
 
         Raises UnitNotFound where the workflow lacks the process.
         """
+        if process_id is not None:
+            process_id = plain(process_id)
         if process_id is None or process_id == self._sources.own.root:
             return SpecMapping(self._sources, None, process_id)
         template = self._templates.get(process_id)
@@ -247,7 +268,7 @@ class SpecLoader:
 
     def _header(self, workflow: Any) -> dict[str, Any]:
         mapping = workflow.subprocess_specs
-        process_id = workflow.spec.name
+        process_id = plain(workflow.spec.name)
         own = self._sources.own
         if isinstance(mapping, SpecMapping):
             if mapping.sources.own.digest != own.digest:
@@ -257,9 +278,9 @@ class SpecLoader:
                 )
             process_id = mapping.process_id or process_id
         self._require_process(process_id)
-        header = {"state_format": FORMAT, "process_id": process_id, **_version(own)}
+        header = {"state_format": FORMAT, "process_id": process_id, **version(own)}
         if isinstance(mapping, SpecMapping):
-            externals = {name: _version(store) for name, store in mapping.from_elsewhere()}
+            externals = mapping.from_elsewhere()
             if externals:
                 header["externals"] = externals
         changes = self._changes(workflow, process_id)
@@ -276,12 +297,34 @@ class SpecLoader:
             change = changes_in(workflow.spec, own.links(process_id), convert)
             if change:
                 changes["spec"] = change
-        if isinstance(workflow.subprocess_specs, SpecMapping):
-            for name, store, spec in workflow.subprocess_specs.changeable():
-                change = changes_in(spec, store.links(name), convert)
-                if change:
-                    changes.setdefault("subprocess_specs", {})[name] = change
+        mapping = workflow.subprocess_specs
+        inner: dict[str, Any] = {}
+        if isinstance(mapping, SpecMapping):
+            inner.update(mapping.changes_to_make)
+            changeable = mapping.changeable()
+        else:
+            changeable = self._changeable(mapping, process_id)
+        for name, store, spec in changeable:
+            change = changes_in(spec, store.links(name), convert)
+            if change:
+                inner[name] = change
+        if inner:
+            changes["subprocess_specs"] = inner
         return changes
+
+    def _changeable(
+        self, specs: dict[str, Spec], process_id: str
+    ) -> Iterator[tuple[str, SpecStore, Spec]]:
+        """As `SpecMapping.changeable`, of the specs in a dict."""
+        changing = {plain(name): one for name, one in specs.items() if changes_while_running(one)}
+        mapping = self.subprocess_specs(process_id)
+        if any(mapping.owner(name) is None for name in changing):
+            for name in specs:  # those that are embedded come with those that are called
+                mapping.get(name)
+        for name, spec in changing.items():
+            store = mapping.owner(name)
+            if store is not None:
+                yield name, store, spec
 
     # What both check, and what a mapping is made of
 
@@ -294,6 +337,7 @@ class SpecLoader:
         root = self._units.root
         reached = self._units.needs(process_id, defer="nothing")
         named = {one.process_id for name in reached for one in self._units.references(name)}
+        named.update(name for name in reached if name != process_id)  # what events start
         roster = {root: True, **self._units._roster()}
         return untouched({name: held for name, held in roster.items() if name in named}, root)
 
@@ -302,8 +346,3 @@ def _state(state: object) -> Union[str, bytes]:
     if not isinstance(state, (str, bytes)):
         raise TypeError(f"state must be str or bytes, not {type(state).__name__}")
     return state
-
-
-def _version(store: SpecStore) -> dict[str, Any]:
-    """What a state tells of a workflow, to be recognised by."""
-    return {"cache_key": store.units.cache_key, "digest": store.digest}

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any, Optional
+from typing import Any, Callable, Optional
 
 from .changes import apply, changes_in_json
 from .lazy import LazyDict
 from .mapping import SpecMapping
-from .specs import Spec, SpecStore, label
+from .specs import Spec, SpecStore, label, plain
 from .state import ChangedWorkflow, needed_specs, take_header
 
 
@@ -23,8 +23,7 @@ class Opening:
         self._own: SpecStore = loader._sources.own
         self._accept_changed = accept_changed
         self._header: Optional[dict[str, Any]] = None
-        self._prepared: set[str] = set()
-        self._spec_of: Any = None
+        self._spec_of: Callable[[str], Spec]
         self.process_id = self._own.root
 
     def begin(self, run: dict[str, Any]) -> None:
@@ -46,42 +45,56 @@ class Opening:
 
     def specs(self, run: dict[str, Any]) -> tuple[Spec, SpecMapping]:
         """The spec of the process that was started, and the mapping for all others."""
-        noted = {} if self._header is None else self._header.get("spec_changes", {})
-        saved = {} if self._header is not None else run.get("subprocess_specs") or {}
         mapping = self._loader.subprocess_specs(self.process_id)
         spec = self._loader.spec(self.process_id)
+        changes: dict[str, Any] = {}
+        told: dict[str, Any] = {}
+        if self._header is not None:
+            changes = self._header.get("spec_changes", {})
+            told = self._header.get("externals", {})
+            mapping.origins.record(told)
+            mapping.changes_to_make.update(changes.get("subprocess_specs", {}))
 
         def spec_of(name: str) -> Spec:
-            self._prepared.add(name)
             found = mapping[name]
             store = mapping.owner(name)
             assert store is not None
-            if self._header is not None and not self._accept_changed:
-                require_same(self._header.get("externals", {}).get(name), store, name)
-            change = noted.get("subprocess_specs", {}).get(name)
-            self._change_again(found, name, store, change, saved.get(name), run)
+            if not self._accept_changed:
+                require_same(told.get(name), store, plain(name))
             return found
 
         self._spec_of = spec_of
-        root = None if self._header is not None else run["spec"]
-        self._change_again(spec, self.process_id, self._own, noted.get("spec"), root, run)
+        if not self._own.keeps(self.process_id, spec):
+            apply(changes.get("spec", {}), spec, self._own.registry.restore)
+        if self._header is None:
+            self._change(self.process_id, spec, self._own, run["spec"], run)
         needed_specs(run, spec, self.process_id, spec_of)
+        if self._header is None:
+            self._change_as_saved(mapping, run)
         return spec, mapping
 
     def prepare(self, name: str) -> None:
-        """Have the spec of a process as this run has it, before a subprocess of it is restored."""
-        if name not in self._prepared:
-            self._spec_of(name)
+        """Check the version of a process, before a settled subprocess of it is restored.
 
-    def _change_again(
-        self, spec: Spec, name: str, store: SpecStore, noted: Any, saved: Any, run: Any
-    ) -> None:
-        """Does to a spec what the engine has done to it in this run before it was saved."""
-        if store.keeps(name, spec):  # shared, so that no run changes it
-            return
-        if saved:
-            noted = changes_in_json(saved, spec, store.links(name), run)
-        apply(noted or {}, spec, store.registry.restore)
+        Raises ChangedWorkflow.
+        """
+        self._spec_of(name)
+
+    def _change_as_saved(self, mapping: SpecMapping, run: dict[str, Any]) -> None:
+        """Changes specs as the engine has, which a state of `serialize_json` has changed specs of.
+
+        That is done now, so that the run's dict need not be kept.
+        """
+        for name, saved in (run.get("subprocess_specs") or {}).items():
+            if saved and "conditional_paths" in saved:
+                spec, store = mapping.get(name), mapping.owner(name)
+                if spec is not None and store is not None:
+                    self._change(name, spec, store, saved, run)
+
+    def _change(self, name: str, spec: Spec, store: SpecStore, saved: Any, run: Any) -> None:
+        if not store.keeps(name, spec):  # what is shared, no run changes
+            change = changes_in_json(saved, spec, store.links(name), run)
+            apply(change, spec, store.registry.restore)
 
     def _decoded(self, process_id: str) -> LazyDict:
         return LazyDict(lambda: self._own.decoded(process_id))
