@@ -65,7 +65,7 @@ class SpecLoader:
             raise TypeError(f"units must be an ElementUnits, not {type(units).__name__}")
         self._units = units
         self._serializer = serializer
-        self._serializing = Serializing(serializer)
+        self._serializing = Serializing(serializer, resolve is not None)
         self._sources = SpecSources(units, serializer, resolve)
         self._templates: dict[str, dict[str, Any]] = {}
 

@@ -106,10 +106,6 @@ class CutPiece:
         return self.source.cut.typename(self.number)
 
     @property
-    def spec_name(self) -> Optional[str]:
-        return self.source.cut.spec(self.number)
-
-    @property
     def text(self) -> str:
         """The subprocess as JSON text."""
         return self.source.cut.text(self.number)
@@ -228,10 +224,6 @@ class StoredPiece:
     @property
     def typename(self) -> Optional[str]:
         return self.decoded().get("typename")
-
-    @property
-    def spec_name(self) -> Optional[str]:
-        return self.decoded().get("spec")
 
     @property
     def text(self) -> str:

@@ -36,9 +36,9 @@ class PieceRestorer:
             return next(iter(self._classes.values()))
         return self._classes[str(piece.typename)]
 
-    def spec(self, piece: Piece, top_workflow: Any) -> Any:
-        self._prepare(str(piece.spec_name))
-        return top_workflow.subprocess_specs.get(piece.spec_name)
+    def spec(self, task: Any, top_workflow: Any) -> Any:
+        self._prepare(task.task_spec.spec)
+        return top_workflow.subprocess_specs.get(task.task_spec.spec)
 
     def restore(self, piece: Piece, task: Any, top_workflow: Any) -> Any:
         self._prepare(task.task_spec.spec)

@@ -79,12 +79,13 @@ in_child(_Writer.forked)
 class Serializing:
     """Writes and reads workflows by one serializer. Safe to use from several threads at once."""
 
-    def __init__(self, serializer: Any) -> None:
+    def __init__(self, serializer: Any, resolves: bool) -> None:
         if not isinstance(serializer, BpmnWorkflowSerializer):
             raise TypeError(
                 f"serializer must be a BpmnWorkflowSerializer, not {type(serializer).__name__}"
             )
         self._serializer = serializer
+        self._resolves = resolves
         self._reads = _overrides(serializer, "deserialize_json")
         # Methods that may lose what a resume needs. SpiffWorkflow's own do not.
         methods = ("serialize_json", "to_dict", "deserialize_json", "migrate", "from_dict")
@@ -167,7 +168,9 @@ class Serializing:
         cut = cut_state(state, WRITES_COMPLETED) if self.leaves_out else None
         if cut is not None and any(map(cut.is_settled, range(len(cut)))):
             run = parse(cut.head(), decoder)
-            if run.get(self._serializer.VERSION_KEY) not in MIGRATIONS:
+            # Without a header, only restoring tells which processes come from elsewhere.
+            whole = self._resolves and HEADER not in run
+            if not whole and run.get(self._serializer.VERSION_KEY) not in MIGRATIONS:
                 resuming.pieces = CutPieces(cut, partial(json.loads, cls=decoder))
                 return run
         return parse(state, decoder)

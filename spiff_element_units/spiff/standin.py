@@ -36,10 +36,6 @@ class Piece(Protocol):
         """What the serializer calls its class."""
 
     @property
-    def spec_name(self) -> Optional[str]:
-        """The name of its spec."""
-
-    @property
     def member(self) -> Any:
         """Where its text is, for `core.cut.splice`."""
 
@@ -74,8 +70,8 @@ class Holder(Protocol):
     def open(self, stand_in: Any) -> Any:
         """Make a stand-in the subprocess that it stands for; the same object."""
 
-    def spec(self, piece: Piece) -> Any:
-        """The spec of the subprocess."""
+    def spec(self, stand_in: Any) -> Any:
+        """The spec of the subprocess that is stood for."""
 
 
 # What a stand-in answers unopened. A class that answers one of them itself gets no stand-ins.
@@ -125,7 +121,7 @@ class _StandIn:
 
     @property
     def spec(self) -> Any:
-        return self._subprocesses.spec(self._piece)
+        return self._subprocesses.spec(self)
 
     def is_completed(self) -> bool:
         return True

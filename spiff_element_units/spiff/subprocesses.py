@@ -20,8 +20,8 @@ class Restorer(Protocol):
     def native_class(self, piece: Piece) -> type[Any]:
         """The class of the subprocess."""
 
-    def spec(self, piece: Piece, top_workflow: Any) -> Any:
-        """The spec of the subprocess."""
+    def spec(self, task: Any, top_workflow: Any) -> Any:
+        """The spec of the subprocess of a task."""
 
     def restore(self, piece: Piece, task: Any, top_workflow: Any) -> Any:
         """The subprocess of `task`, restored as the serializer does it."""
@@ -80,9 +80,10 @@ class Subprocesses(dict[UUID, Any]):
         if piece.has_children:
             self._unlisted[piece.task_id] = piece
 
-    def spec(self, piece: Piece) -> Any:
-        """The spec of a piece's subprocess."""
-        return self.restorer.spec(piece, self._workflow)
+    def spec(self, stand_in: Any) -> Any:
+        """The spec of the subprocess that is stood for; opens those above it."""
+        task = stand_in._parent.tasks[stand_in.parent_task_id]
+        return self.restorer.spec(task, self._workflow)
 
     def open(self, stand_in: Any) -> Any:
         """Make a stand-in the subprocess that it stands for; the same object."""
