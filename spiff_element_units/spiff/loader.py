@@ -283,6 +283,8 @@ class SpecLoader:
             externals = mapping.from_elsewhere()
             if externals:
                 header["externals"] = externals
+        elif self._sources.resolves:
+            header["externals_unknown"] = True
         changes = self._changes(workflow, process_id)
         if changes:
             header["spec_changes"] = changes

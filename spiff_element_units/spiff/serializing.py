@@ -168,8 +168,9 @@ class Serializing:
         cut = cut_state(state, WRITES_COMPLETED) if self.leaves_out else None
         if cut is not None and any(map(cut.is_settled, range(len(cut)))):
             run = parse(cut.head(), decoder)
-            # Without a header, only restoring tells which processes come from elsewhere.
-            whole = self._resolves and HEADER not in run
+            # Some states do not tell which processes come from elsewhere; restoring them does.
+            told = HEADER in run and "externals_unknown" not in run[HEADER]
+            whole = self._resolves and not told
             if not whole and run.get(self._serializer.VERSION_KEY) not in MIGRATIONS:
                 resuming.pieces = CutPieces(cut, partial(json.loads, cls=decoder))
                 return run

@@ -9,6 +9,8 @@ key at its top, `spiff_element_units`:
     digest          SHA-256 of the workflow's JSON
     externals       of each other workflow that processes came from: its cache_key and digest, by
                     the id of a process; only if there is one
+    externals_unknown  true where processes may have come from other workflows and the workflow
+                    that was saved did not know from which; else absent
     spec_changes    what the run added to specs (see `changes`): `spec` for that of the
                     process started, `subprocess_specs` for others; only if there is something
 """
