@@ -169,7 +169,8 @@ class Serializing:
         if cut is not None and any(map(cut.is_settled, range(len(cut)))):
             run = parse(cut.head(), decoder)
             # Some states do not tell which processes come from elsewhere; restoring them does.
-            told = HEADER in run and "externals_unknown" not in run[HEADER]
+            header = run.get(HEADER)
+            told = isinstance(header, dict) and "externals_unknown" not in header
             whole = self._resolves and not told
             if not whole and run.get(self._serializer.VERSION_KEY) not in MIGRATIONS:
                 resuming.pieces = CutPieces(cut, partial(json.loads, cls=decoder))
