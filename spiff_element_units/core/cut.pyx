@@ -10,6 +10,7 @@ whole, which is always right. A Cut never changes, and is safe to use from sever
 
 from cpython.bytearray cimport PyByteArray_AS_STRING
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
+from cpython.unicode cimport PyUnicode_DecodeUTF8
 from libc.math cimport INFINITY
 from libc.stdint cimport uint32_t
 from libc.stdlib cimport free, malloc
@@ -17,13 +18,14 @@ from libc.string cimport memcmp, memcpy
 
 from .layout cimport NOWHERE, xxh64
 from .lenient cimport after_string
-from .text cimport Text
 from .state cimport UUID, Process, State
+from .text cimport Text
 from .tokens cimport after_plain
 
 import json
 
 from .fault import Fault
+from .state import Uncut
 
 cdef extern from "Python.h":
     double PyOS_string_to_double(const char* at, char** end, void* overflow) except? -1.0
@@ -75,7 +77,8 @@ cdef class Chunks:
 cdef class Cut(State):
     """A state's text, cut. Subprocesses are numbered in the order of the text; -1 is the root.
 
-    A number that is none is an IndexError. Ids are UUIDs as `str` writes them.
+    A number that is none is an IndexError. Ids are UUIDs as `str` writes them. The constructor
+    raises Uncut where `cut_state` and `cut_piece` return None.
     """
 
     def __len__(self):
@@ -99,11 +102,8 @@ cdef class Cut(State):
         data = PyUnicode_AsUTF8AndSize(id, &length)
         return self.task_of(<const unsigned char*>data) if length == UUID else NOWHERE
 
-    cdef str slice(self, uint32_t at, size_t length):
-        cdef Chunks chunks = Chunks(1)
-        chunks.add(self.data + at, length)
-        chunks.ascii = self.source.ascii
-        return chunks.joined()
+    cdef str slice(self, uint32_t at, Py_ssize_t length):
+        return PyUnicode_DecodeUTF8(<const char*>self.data + at, length, NULL)
 
     cdef str string(self, uint32_t at):
         """What a string says."""
@@ -113,7 +113,7 @@ cdef class Cut(State):
             return self.slice(at + 1, end - self.data - at - 1)
         return json.loads(self.slice(at, after_string(self.data + at, last) - self.data - at))
 
-    cdef bint is_named(self, Process* one, str name, bytes encoded, dict known) except -1:
+    cdef bint is_named(self, Process* one, object name, bytes encoded, dict known) except -1:
         """Whether there is a task of an element. `known` has names that are escaped."""
         cdef const unsigned char* last = self.data + self.source.length
         cdef const unsigned char* start
@@ -272,12 +272,12 @@ cdef class Cut(State):
         """The states that a subprocess has tasks in, as a mask."""
         return self.subprocess(number).states
 
-    def matching(self, uint32_t states, str name=None, double since=-INFINITY):
+    def matching(self, uint32_t states, name=None, double since=-INFINITY):
         """The settled subprocesses in which some task is in one of these states, some is of the
         element, if a name is given, and some has changed since then: in the order of the text.
         """
         cdef uint32_t number
-        cdef bytes encoded = None if name is None else name.encode("utf-8", "surrogatepass")
+        cdef bytes encoded = None if name is None else str.encode(name, "utf-8", "surrogatepass")
         cdef dict known = {}
         cdef list found = []
         cdef Process* one
@@ -291,13 +291,10 @@ cdef class Cut(State):
 
 
 cdef Cut cut(object text, bint of_piece, bint writes_completed):
-    cdef Cut made = Cut.__new__(Cut)
     try:
-        made.source = Text(text)
-    except Fault:       # a surrogate that stands alone, which json takes
+        return Cut(text, of_piece, writes_completed)
+    except (Uncut, Fault):      # json takes the lone surrogates that are a Fault of a Text
         return None
-    made.of_piece = of_piece
-    return made if made.read(writes_completed) else None
 
 
 def cut_state(text, bint writes_completed=True):
@@ -318,14 +315,15 @@ def cut_piece(text, bint writes_completed=True):
     return cut(text, True, writes_completed)
 
 
-def splice(str head not None, list members not None, Cut pieces=None):
+def splice(head, members, Cut pieces=None):
     """Put settled subprocesses back into a head, which holds the others.
 
     `members` are all subprocesses in their order: an `int` is one of `pieces`, a `str` the id of
-    one of the head, a tuple the id and the text of one. Returns None where the head is not cut, or
-    where the members of the head are not its subprocesses.
+    one of the head, a tuple the id and the text of one. Returns None where the head is not cut, and
+    where the ids are not those of the head's subprocesses.
     """
     cdef Cut outer = cut(head, False, True)
+    cdef tuple all_members = tuple(members)
     cdef Chunks chunks
     cdef uint32_t number
     cdef dict there = {}
@@ -335,10 +333,10 @@ def splice(str head not None, list members not None, Cut pieces=None):
         return None
     for number in range(1, outer.found.process_count):
         there[outer.id(number - 1)] = number
-    chunks = Chunks(4 * len(members) + 2)
+    chunks = Chunks(2 * len(all_members) + 2)
     chunks.ascii = outer.source.ascii and (pieces is None or pieces.source.ascii)
     chunks.add(outer.data, outer.found.opening)
-    for member in members:
+    for member in all_members:
         if isinstance(member, int):
             if pieces is None:
                 raise IndexError("there are no pieces")

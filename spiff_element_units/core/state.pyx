@@ -6,19 +6,20 @@ each subprocess. It makes no Python objects.
 
 The text must be JSON as `lenient` reads it, which `json` reads too. Its tasks and subprocesses must
 be as SpiffWorkflow writes them: ids are UUIDs, no id is there twice, keys are neither repeated nor
-escaped. `read` returns false for any other text, and the caller decodes that state whole, which is
-always right. A subprocess that is unusual in another way counts as not settled.
+escaped. Any other text is `Uncut`, and the caller decodes that state whole, which is always right.
+A subprocess that is unusual in another way counts as not settled.
 
-Work and memory are proportional to the text. Nothing recurses. After `read` a State never changes.
+Work and memory are proportional to the text. Nothing recurses. A State never changes.
 """
 
 from libc.stdint cimport uint32_t, uint64_t
-from libc.stdlib cimport calloc, free, malloc
+from libc.stdlib cimport calloc, free, malloc, realloc
 from libc.string cimport memcmp, memset
 
 from .layout cimport NOWHERE, is_digit, load64, siphash13
 from .lenient cimport after_value, first_member, next_member, skip
 from .memory cimport room
+from .text cimport Text
 from .tokens cimport after_plain, is_utf8
 
 import os
@@ -313,8 +314,28 @@ cdef const unsigned char* after_state(
     return skip(at)
 
 
+class Uncut(ValueError):
+    """The text is not as the text of a state must be to be cut."""
+
+
+cdef void shrink(void** array, size_t size) noexcept:
+    """Give back what an array has not needed."""
+    cdef void* smaller = realloc(array[0], size) if size else NULL
+    if smaller != NULL:
+        array[0] = smaller
+
+
 cdef class State:
-    """A state's text, and where in it what is. Process 0 is the root."""
+    """A state's text, and where in it what is. Process 0 is the root.
+
+    Raises Uncut where the text is not as it must be.
+    """
+
+    def __cinit__(self, text, bint of_piece, bint writes_completed):
+        self.source = Text(text)
+        self.of_piece = of_piece
+        if not (self.read(writes_completed) and self.number_tasks() and self.connect()):
+            raise Uncut()
 
     def __dealloc__(self):
         free(self.found.processes)
@@ -339,7 +360,9 @@ cdef class State:
                 at = after_state(&s, skip(s.start), self.of_piece)
         if s.no_memory:
             raise MemoryError()
-        return at == s.end and self.number_tasks() and self.connect()
+        shrink(<void**>&self.found.tasks, self.found.task_count * sizeof(Task))
+        shrink(<void**>&self.found.processes, self.found.process_count * sizeof(Process))
+        return at == s.end
 
     cdef uint32_t task_of(self, const unsigned char* id) noexcept nogil:
         """The number of a task, or NOWHERE."""

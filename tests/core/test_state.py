@@ -26,6 +26,7 @@ from naive import Members
 
 from spiff_element_units import ElementUnits
 from spiff_element_units.core.cut import Cut, checksum, cut_piece, cut_state, splice
+from spiff_element_units.core.state import Uncut
 from spiff_element_units.spiff import SpecLoader
 
 SCRIPT = ("script", "n = 1")
@@ -279,6 +280,14 @@ def test_what_is_neither_str_nor_bytes_is_a_type_error() -> None:
             cut_state(text)  # type: ignore[arg-type]
 
 
+def test_there_is_no_cut_of_nothing() -> None:
+    with pytest.raises(TypeError):
+        Cut.__new__(Cut)  # type: ignore[call-arg]
+    with pytest.raises(Uncut):
+        Cut("{}", False, True)
+    assert len(Cut(GOOD_TEXT, False, True)) == 1
+
+
 # What is asked
 
 
@@ -387,9 +396,21 @@ def test_members_that_are_not_those_of_the_head_are_not_spliced() -> None:
             splice(head, [number, living], cut)
     with pytest.raises(IndexError, match="no pieces"):
         splice(head, [0, living])
-    for member in (None, ("id", None), 1.5, (), ("id",), ("id", "{}", "{}")):
+    wrong: list[Any] = [None, ("id", None), 1.5, (), ("id",), ("id", "{}", "{}")]
+    for member in wrong:
         with pytest.raises((TypeError, ValueError)):
-            splice(head, [member, living], cut)  # type: ignore[list-item]
+            splice(head, [member, living], cut)
+
+
+def test_members_that_become_more_meanwhile_do_no_harm() -> None:
+    class Meddler(str):
+        def __format__(self, _: str) -> str:
+            members.extend([("x", "{}")] * 1_000)
+            return str(self)
+
+    head = made(json.dumps(state([1], {}))).head()
+    members: list[Any] = [(Meddler(id_of(1)), "{}")]
+    assert json.loads(splice(head, members) or "")["subprocesses"] == {id_of(1): {}}
 
 
 def test_letters_outside_of_ascii_are_spliced_from_both_sides() -> None:
