@@ -222,7 +222,7 @@ def test_a_run_goes_on_where_it_stopped(cache: Path, tmp_path: Path) -> None:
     says = failing(*arguments, "--data", "{}", code=2)
     assert "is only for a new instance" in says
     says = failing("run", cache, "order", "payment", "--state", state)
-    assert "has an instance of process 'order', not 'payment'" in says
+    assert "contains an instance of process 'order', not 'payment'" in says
     state.write_text("{}", encoding="utf-8")
     failing(*arguments)
 
