@@ -21,7 +21,7 @@ class CacheError(ElementUnitsError):
 
 
 class UnitNotFound(ElementUnitsError):
-    """The cache does not contain the key, or the workflow does not contain the process or element."""
+    """The cache does not contain the key, or the workflow lacks the process or element."""
 
 
 class CorruptPack(CacheError):
