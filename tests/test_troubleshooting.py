@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -19,6 +20,7 @@ import pytest
 from SpiffWorkflow.bpmn.parser.BpmnParser import BpmnParser
 from SpiffWorkflow.bpmn.serializer import BpmnWorkflowSerializer
 
+import spiff_element_units
 from spiff_element_units import ElementUnits
 from spiff_element_units.cli import main
 from spiff_element_units.spiff import SpecLoader
@@ -107,14 +109,12 @@ def closed() -> ElementUnits:
         return used
 
 
-def without_spiffworkflow() -> None:
+def importing(module: str, before: str, top: str = "") -> None:
+    """The ImportError of a module in a fresh interpreter, which runs something before."""
     done = subprocess.run(
-        [
-            sys.executable,
-            "-c",
-            "import sys; sys.modules['SpiffWorkflow'] = None; import spiff_element_units.spiff",
-        ],
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+        [sys.executable, "-c", f"import sys; {before}; import {module}"],
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, [top, *sys.path]))},
+        cwd=top or None,
         capture_output=True,
         text=True,
         check=False,
@@ -122,6 +122,19 @@ def without_spiffworkflow() -> None:
     error, _, message = done.stderr.splitlines()[-1].partition(": ")
     assert error == "ImportError"
     raise ImportError(message)
+
+
+def not_built(folder: Path) -> None:
+    """A checkout without compiled modules, beside all that is installed."""
+    ignored = shutil.ignore_patterns("*.so", "*.pyd", "__pycache__")
+    shutil.copytree(
+        Path(spiff_element_units.__file__).parent, folder / "spiff_element_units", ignore=ignored
+    )
+    importing("spiff_element_units", "pass", str(folder))
+
+
+def without_spiffworkflow() -> None:
+    importing("spiff_element_units.spiff", "sys.modules['SpiffWorkflow'] = None")
 
 
 def resolving(found: ElementUnits) -> SpecLoader:
@@ -163,6 +176,14 @@ def of_gone_element() -> None:
 
 Produce = Callable[[Path, pytest.MonkeyPatch], Any]
 PRODUCED: list[tuple[str, Produce]] = [
+    (
+        "the compiled modules of spiff-element-units for Python … are not in …",
+        lambda folder, _: not_built(folder),
+    ),
+    (
+        "spiff_element_units.spiff needs SpiffWorkflow 3.0 or later",
+        lambda *_: without_spiffworkflow(),
+    ),
     ("the workflow is not JSON: …", lambda *_: ElementUnits.from_json('{"spec": {')),
     ('the workflow has no "…"; expected …', lambda *_: ElementUnits.from_json("{}")),
     (
@@ -194,10 +215,6 @@ PRODUCED: list[tuple[str, Produce]] = [
     ),
     ("this ElementUnits is closed; open it again", lambda *_: closed().root),
     ("defer must be one of …", lambda *_: units().needs("order", defer="some")),
-    (
-        "spiff_element_units.spiff needs SpiffWorkflow 3.0 or later",
-        lambda *_: without_spiffworkflow(),
-    ),
     (
         "the serializer cannot restore process …: … has the typename …, which it does not know",
         lambda *_: loader(payment=payment(typename="Mine")).spec("payment"),
@@ -243,7 +260,7 @@ PRODUCED: list[tuple[str, Produce]] = [
         lambda _, monkeypatch: command(monkeypatch, "ls", "nowhere"),
     ),
     (
-        "spiff-element-units: …: a document type (<!DOCTYPE>), …, is refused",
+        "spiff-element-units: …: it has a document type (<!DOCTYPE>), …",
         lambda folder, monkeypatch: hostile(monkeypatch, folder),
     ),
 ]

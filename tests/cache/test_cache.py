@@ -253,7 +253,7 @@ def test_a_directory_in_a_packs_place_is_an_error(tmp_path: Path) -> None:
     path = cached(tmp_path)
     path.unlink()
     path.mkdir()
-    with pytest.raises(CacheError, match="remove it and cache again"):
+    with pytest.raises(CacheError, match="remove it and cache the workflow again"):
         units_of(tmp_path)
     with pytest.raises(CacheError, match="cannot write"):
         cache_element_units_for_workflow(tmp_path, KEY, TEXT)
@@ -267,7 +267,7 @@ def test_a_pipe_in_a_packs_place_is_an_error_and_is_healed(
     path = cached(tmp_path / "cache")
     path.unlink()
     os.mkfifo(path)
-    with pytest.raises(CacheError, match="remove it and cache again"):
+    with pytest.raises(CacheError, match="remove it and cache the workflow again"):
         units_of(tmp_path / "cache")
     assert_healed(tmp_path / "cache", right)
 

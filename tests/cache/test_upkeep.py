@@ -324,7 +324,7 @@ def test_a_pack_in_the_place_of_another_is_told(tmp_path: Path) -> None:
     report = verify_cache(tmp_path)
     assert keys_of(report.good) == ["one"]
     assert [found.cache_key for found in report.damaged] == ["one", "one"]
-    assert all("misplaced" in found.reason for found in report.damaged)
+    assert all("in the wrong place" in found.reason for found in report.damaged)
 
 
 def test_a_file_where_a_directory_should_be_is_told(tmp_path: Path) -> None:
@@ -1041,7 +1041,7 @@ def test_who_may_not_is_told(tmp_path: Path) -> None:
         assert prune_cache(tmp_path / "none") == PruneReport((), (), 0)
         with pytest.raises(CacheError, match="cannot remove"):
             remove_cached_workflow(directory, "key")
-        with pytest.raises(CacheError, match="cannot remove the leftover"):
+        with pytest.raises(CacheError, match="cannot remove the temporary file"):
             prune_cache(directory)
         units = ElementUnits.get_or_cache(directory, "key", lambda: pytest.fail("was called"))
         assert units.root == "A"
