@@ -2,13 +2,17 @@
 
 `SPIFF_ELEMENT_UNITS_WERROR=1` makes compiler warnings errors, as CI does.
 `SPIFF_ELEMENT_UNITS_TRACE=1` has each line of the .pyx files be seen to run, for `make coverage`.
+`SPIFF_ELEMENT_UNITS_URL` is where the repository is, as in https://github.com/owner/name. With it,
+the metadata links to the repository, and so do the links of the README that are relative here.
 """
 
 import os
+import re
 import sys
+from typing import Any
 
 from Cython.Build import cythonize
-from setuptools import Extension, setup
+from setuptools import Distribution, Extension, setup
 
 MODULES = ("slicer", "ids", "model", "order", "writer", "graph", "pack", "unit")
 
@@ -22,10 +26,40 @@ if "-fsanitize" in os.environ.get("CFLAGS", ""):
 if os.environ.get("SPIFF_ELEMENT_UNITS_WERROR"):
     flags.append("-Werror")
 
+url = os.environ.get("SPIFF_ELEMENT_UNITS_URL", "").rstrip("/")
+
+
+def link_to(repository: str, metadata: Any) -> None:
+    """Link the metadata to the files of the repository that this version has its tag at."""
+    files = f"{repository}/blob/v{metadata.version}"
+    metadata.project_urls = {
+        "Source": repository,
+        "Documentation": f"{files}/docs/index.md",
+        "Changelog": f"{files}/CHANGELOG.md",
+        "Issues": f"{repository}/issues",
+    }
+    # What begins with neither a scheme nor # is a path; a picture is wanted as it is in its file.
+    metadata.long_description = re.sub(
+        r"(!?)(\[[^]]*\]\()(?![a-z]+:|#)",
+        lambda found: f"{found[0]}{files.replace('/blob/', '/raw/') if found[1] else files}/",
+        metadata.long_description,
+    )
+
+
+class Linked(Distribution):
+    """pyproject.toml can only tell a URL that is always the same."""
+
+    def parse_config_files(self, *args: Any, **kwargs: Any) -> None:
+        super().parse_config_files(*args, **kwargs)
+        if url:
+            link_to(url, self.metadata)
+
+
 # coverage.py looks for the C source beside the .pyx.
 trace = bool(os.environ.get("SPIFF_ELEMENT_UNITS_TRACE"))
 
 setup(
+    distclass=Linked,
     ext_modules=cythonize(
         [
             Extension(
@@ -46,5 +80,5 @@ setup(
             "freethreading_compatible": True,
             "linetrace": trace,
         },
-    )
+    ),
 )

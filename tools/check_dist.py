@@ -2,11 +2,13 @@
 
 An sdist: the package's sources, its tests and what those read, nothing generated. A wheel: compiled
 modules, their stubs and `py.typed`, no sources of the compiled modules, no tests. A compiled module
-of Linux is stripped and small.
+of Linux is stripped and small. Where SPIFF_ELEMENT_UNITS_URL is set, the metadata of both links to
+that repository, and no link of the README is left relative.
 """
 
 from __future__ import annotations
 
+import os
 import re
 import sys
 import tarfile
@@ -43,9 +45,23 @@ def installed() -> set[str]:
     return page | named(".py", ".pyi", ".typed")
 
 
+def check_links(name: str, metadata: str) -> None:
+    urls = re.findall(r"^Project-URL: \w+, (.+)$", metadata, re.MULTILINE)
+    relative = re.findall(r"\]\((?![a-z]+:|#)[^)]+\)", metadata)
+    url = os.environ.get("SPIFF_ELEMENT_UNITS_URL", "").rstrip("/")
+    if url:
+        assert url in urls, f"{name} does not link to {url}"
+        assert not relative, f"{name} has relative links: {relative}"
+    else:
+        assert not urls, f"{name} links to {urls}, and SPIFF_ELEMENT_UNITS_URL is not set"
+
+
 def check_sdist(path: Path) -> None:
     with tarfile.open(path) as archive:
         names = [member.name.partition("/")[2] for member in archive if member.isfile()]
+        metadata = archive.extractfile(f"{path.name[: -len('.tar.gz')]}/PKG-INFO")
+        assert metadata is not None, f"{path.name} lacks PKG-INFO"
+        check_links(path.name, metadata.read().decode())
     for name in names:
         assert SDIST.fullmatch(name), f"{path.name} holds {name}"
     wanted = named(".pyx", ".pxd") | installed() | {"LICENSE", "README.md", "setup.py"}
@@ -77,6 +93,7 @@ def check_wheel(path: Path) -> None:
     said = (TOP / PACKAGE / "_version.py").read_text("utf-8")
     assert f'__version__ = "{version}"' in said, f"{path.name} is of another version than the tree"
     assert len(held) - len(left) == 7, f"{path.name} lacks something of its .dist-info"
+    check_links(path.name, held[f"{PACKAGE}-{version}.dist-info/METADATA"].decode())
     compiled = {name for name in left if name.endswith((".so", ".pyd"))}
     modules = {name.partition(".")[0] for name in compiled}
     assert modules == {name.partition(".")[0] for name in named(".pyx")}, sorted(compiled)

@@ -20,7 +20,7 @@ def main(arguments: Optional[Sequence[str]] = None) -> int:
     except ImportError as missing:
         print(
             f"spiff-element-units: the command needs {missing.name}: "
-            "pip install 'spiff-element-units[cli]'",
+            "pip install 'click>=8.1' 'rich>=13' 'SpiffWorkflow>=3.0,<4'",
             file=sys.stderr,
         )
         return 1

@@ -21,7 +21,7 @@ try:
     from SpiffWorkflow.exceptions import SpiffWorkflowException
 except ImportError as error:
     raise Failure(
-        f"BPMN files need SpiffWorkflow ({error}): pip install 'spiff-element-units[cli]'"
+        f"BPMN files need SpiffWorkflow ({error}): pip install 'SpiffWorkflow>=3.0,<4'"
     ) from error
 
 

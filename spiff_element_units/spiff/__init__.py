@@ -8,7 +8,7 @@
 
 A workflow made so does what one made from the full JSON does, but a process spec is restored when
 the engine comes to it, and a saved state holds none. Needs SpiffWorkflow 3.0 or later, which
-`pip install spiff-element-units[spiff]` brings.
+the extra `[spiff]` installs.
 
 An application wants one `SpecLoader` for each workflow (cache key) that it serves, for as long as
 it serves it: the specs that it has restored are what makes the next start and resume fast.
@@ -19,7 +19,7 @@ try:
 except ImportError as error:
     raise ImportError(
         "spiff_element_units.spiff needs SpiffWorkflow 3.0 or later: "
-        "pip install 'spiff-element-units[spiff]'"
+        "pip install 'SpiffWorkflow>=3.0,<4'"
     ) from error
 
 from .loader import SpecLoader

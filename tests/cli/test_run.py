@@ -305,4 +305,4 @@ def test_without_spiffworkflow_run_says_how_to_install_it(cache: Path) -> None:
     )
     assert done.returncode == 1
     assert done.stderr.count("\n") == 1
-    assert "pip install 'spiff-element-units[" in done.stderr
+    assert "pip install 'SpiffWorkflow>=3.0,<4'" in done.stderr

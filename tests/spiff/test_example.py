@@ -60,7 +60,7 @@ def test_without_spiffworkflow_the_import_says_what_to_install():
         expected=1,
     )
     assert "ImportError" in told
-    assert "spiff-element-units[spiff]" in told
+    assert "pip install 'SpiffWorkflow>=3.0,<4'" in told
 
 
 def test_the_core_does_not_import_spiffworkflow():
