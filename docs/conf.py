@@ -1,14 +1,18 @@
 """How Sphinx builds the documentation: `make docs`.
 
-The API reference comes from the docstrings, which are plain paragraphs with `code` in single
-backticks and indented examples; `show_indented` is all that reStructuredText needs besides.
+The API reference comes from the docstrings. They are plain paragraphs, with `code` in single
+backticks and with indented examples. `show_indented` makes the examples reStructuredText, and
+`link_names` links the classes of the library where a docstring names them.
 """
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
+import spiff_element_units
+import spiff_element_units.spiff
 from spiff_element_units import __version__
 
 project = "spiff-element-units"
@@ -33,12 +37,13 @@ nitpicky = True
 nitpick_ignore = [
     ("py:class", name)
     for name in (
-        # Of Python itself: building needs no network, so that no other site's index is at hand.
+        # Of Python and SpiffWorkflow: the build uses no network, so it has no other site's index.
         "collections.abc.Iterator",
         "collections.abc.MutableMapping",
         "datetime.datetime",
         "datetime.timedelta",
         "os.PathLike",
+        "SpiffWorkflow.exceptions.WorkflowException",
         # What a serializer must have, which SpiffWorkflow's has.
         "spiff_element_units.spiff.specs.Serializer",
     )
@@ -61,5 +66,34 @@ def show_indented(*event: Any) -> None:
     lines[:] = shown
 
 
+LINKS = {
+    name: f":py:{'exc' if issubclass(found, Exception) else 'class'}:`~{module.__name__}.{name}`"
+    for module in (spiff_element_units, spiff_element_units.spiff)
+    for name, found in vars(module).items()
+    if name in module.__all__ and isinstance(found, type)
+}
+# A whole word, not in quotes, not a part of `Class.method` and not the name of what is described.
+_NAME = re.compile(rf"(?<![\w.`\"'~])`?({'|'.join(LINKS)})`?(?![\w(`\"'])(?!\.\w)")
+
+
+def linked(lines: list[str], described: str) -> list[str]:
+    """A docstring in which the name of each class is a link to it, but not in examples."""
+
+    def link(found: re.Match[str]) -> str:
+        name = found[1]
+        return found[0] if described.endswith(f".{name}") else LINKS[name]
+
+    return [
+        line if line[:4] in ("    ", ">>> ", "... ") else _NAME.sub(link, line) for line in lines
+    ]
+
+
+def link_names(app: Any, what: str, name: str, *event: Any) -> None:
+    """Link the names of classes in a docstring."""
+    lines: list[str] = event[-1]
+    lines[:] = linked(lines, name)
+
+
 def setup(app: Any) -> None:
+    app.connect("autodoc-process-docstring", link_names)
     app.connect("autodoc-process-docstring", show_indented)

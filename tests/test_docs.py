@@ -17,6 +17,7 @@ is, `flask .. run` finds the application.
 from __future__ import annotations
 
 import doctest
+import inspect
 import json
 import os
 import re
@@ -32,6 +33,9 @@ from sybil import Document, Example
 from sybil.evaluators.doctest import OutputChecker
 from sybil.parsers.myst import CodeBlockParser, PythonCodeBlockParser
 from sybil.typing import Parser
+
+import spiff_element_units
+import spiff_element_units.spiff
 
 TOP = Path(__file__).parent.parent
 PACKAGE = TOP / "spiff_element_units"
@@ -154,3 +158,37 @@ def test_contributing_says_of_every_module_what_it_is_for() -> None:
     # A declaration file is that of the module of its name.
     described |= {path.with_suffix(".pxd") for path in described}
     assert sources <= described
+
+
+@pytest.mark.skipif(CONTRIBUTING not in PAGES, reason="an sdist does not have docs/")
+def test_the_reference_links_every_error_that_a_docstring_says_is_raised() -> None:
+    import conf  # noqa: PLC0415 - it is in docs/
+
+    linked = []
+    for module in (spiff_element_units, spiff_element_units.spiff):
+        for name in module.__all__:
+            public = getattr(module, name)
+            members = vars(public).values() if isinstance(public, type) else ()
+            for one in filter(callable, (public, *members)):
+                lines = (inspect.getdoc(one) or "").splitlines()
+                told = re.search(r"^Raises .*?(?=\n\n|\Z)", "\n".join(lines), re.M | re.S)
+                errors = re.findall(rf"\b(?:{'|'.join(conf.LINKS)})\b", told[0] if told else "")
+                links = re.findall(r":exc:`~[\w.]+\.(\w+)`", "\n".join(conf.linked(lines, name)))
+                assert set(errors) <= set(links), one
+                linked += errors
+    assert len(linked) > 20
+
+
+@pytest.mark.skipif(CONTRIBUTING not in PAGES, reason="an sdist does not have docs/")
+def test_the_reference_links_no_name_in_an_example_in_an_expression_or_to_itself() -> None:
+    import conf  # noqa: PLC0415 - it is in docs/
+
+    left = [
+        "    loader = SpecLoader(units)",
+        ">>> ElementUnits",
+        "`ElementUnits.open(..)`, `ElementUnits.digest` and 'UnitNotFound'",
+        "a `PruneReport` of its own",
+    ]
+    assert conf.linked(left, "spiff_element_units.PruneReport") == left
+    link = ":py:exc:`~spiff_element_units.UnitNotFound`"
+    assert conf.linked(["`UnitNotFound`, UnitNotFound."], "") == [f"{link}, {link}."]

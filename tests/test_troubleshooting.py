@@ -1,0 +1,280 @@
+"""The troubleshooting page has messages that users meet: these tests produce all of them.
+
+A heading of the page is the beginning of a message, in which `…` stands for anything. `PRODUCED`
+has a function for each heading. It raises the error that the entry names, or prints what the
+command prints.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any, Callable
+
+import pytest
+from SpiffWorkflow.bpmn.parser.BpmnParser import BpmnParser
+from SpiffWorkflow.bpmn.serializer import BpmnWorkflowSerializer
+
+from spiff_element_units import ElementUnits
+from spiff_element_units.cli import main
+from spiff_element_units.spiff import SpecLoader
+
+TOP = Path(__file__).parent.parent
+PAGE = TOP / "docs" / "troubleshooting.md"
+
+if not PAGE.exists():
+    pytest.skip("an sdist does not have the page", allow_module_level=True)
+
+ENTRY = re.compile(r"^### `(.+)`\n\n(?:`(\w+)`\. )?", re.MULTILINE)
+ENTRIES = dict(ENTRY.findall(PAGE.read_text("utf-8")))
+
+
+def serializer() -> BpmnWorkflowSerializer:
+    return BpmnWorkflowSerializer(BpmnWorkflowSerializer.configure())
+
+
+def orders() -> dict[str, Any]:
+    """The workflow of the example: order calls payment and shipping."""
+    parser = BpmnParser()
+    parser.add_bpmn_file(str(TOP / "examples" / "orders.bpmn"))
+    specs = {name: serializer().to_dict(spec) for name, spec in parser.find_all_specs().items()}
+    return {"spec": specs.pop("order"), "subprocess_specs": specs}
+
+
+def units(**specs: Any) -> ElementUnits:
+    """The units of the example, with other specs in place of its own."""
+    workflow = orders()
+    workflow["spec"] = specs.pop("order", workflow["spec"])
+    workflow["subprocess_specs"].update(specs)
+    return ElementUnits.from_json(json.dumps(workflow))
+
+
+def loader(**specs: Any) -> SpecLoader:
+    return SpecLoader(units(**specs), serializer())
+
+
+def payment(**task_spec: Any) -> dict[str, Any]:
+    """The spec of payment, with something else in its tasks."""
+    spec = orders()["subprocess_specs"]["payment"]
+    for one in spec["task_specs"].values():
+        if one["name"] == "payment_receive":
+            one.update(task_spec)
+    return spec
+
+
+def run_to_payment(started_by: SpecLoader) -> Any:
+    """An instance that has come to the call of payment."""
+    workflow = started_by.start("order")
+    workflow.task_tree.data.update(customer="Ada", pieces=3)
+    workflow.do_engine_steps()
+    (task,) = (task for task in workflow.get_tasks() if task.task_spec.name == "order_check")
+    task.run()
+    workflow.do_engine_steps()
+    return workflow
+
+
+def state(**changes: Any) -> str:
+    """A saved state of the example, with other members."""
+    saved = json.loads(loader().save(run_to_payment(loader())))
+    return json.dumps({**saved, **changes})
+
+
+def cached(folder: Path) -> Path:
+    """The pack of the example, cached in a folder under `key`."""
+    units().save(folder, "key")
+    (pack,) = folder.glob("v2/*/*.pack")
+    return pack
+
+
+def damaged(folder: Path, at: int, value: bytes) -> ElementUnits:
+    with open(cached(folder), "r+b") as pack:
+        pack.seek(at)
+        pack.write(value)
+    return ElementUnits.open(folder, "key")
+
+
+def written_over(folder: Path) -> None:
+    (folder / "v2").write_text("a file in the place of a directory")
+    units().save(folder, "key")
+
+
+def closed() -> ElementUnits:
+    with units() as used:
+        return used
+
+
+def without_spiffworkflow() -> None:
+    done = subprocess.run(
+        [
+            sys.executable,
+            "-c",
+            "import sys; sys.modules['SpiffWorkflow'] = None; import spiff_element_units.spiff",
+        ],
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    error, _, message = done.stderr.splitlines()[-1].partition(": ")
+    assert error == "ImportError"
+    raise ImportError(message)
+
+
+def resolving(found: ElementUnits) -> SpecLoader:
+    return SpecLoader(units(payment=None), serializer(), resolve=lambda _: found)
+
+
+def two_of_one_name() -> None:
+    """Payment comes from another workflow and embeds another `complaint` than this one's."""
+    embeds = {"typename": "SubWorkflowTask", "spec": "complaint"}
+    other = {"spec": payment(**embeds), "subprocess_specs": {"complaint": orders()["spec"]}}
+    mapping = resolving(ElementUnits.from_json(json.dumps(other))).subprocess_specs("order")
+    mapping["complaint"], mapping["payment"]
+
+
+def command(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> None:
+    assert main(arguments) == 1
+
+
+def without_click(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "click", None)
+    command(monkeypatch, "ls", "unit-cache")
+
+
+def hostile(monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
+    bpmn = folder / "hostile.bpmn"
+    bpmn.write_text('<!DOCTYPE d [<!ENTITY e SYSTEM "file:///x">]><d>&e;</d>')
+    command(monkeypatch, "show", str(bpmn))
+
+
+def wrong_header(**changes: Any) -> str:
+    return state(spiff_element_units={**json.loads(state())["spiff_element_units"], **changes})
+
+
+def of_gone_element() -> None:
+    """A state of an element that the workflow has no more."""
+    text = state().replace('"order_received"', '"gone"')
+    loader().resume(text)
+
+
+Produce = Callable[[Path, pytest.MonkeyPatch], Any]
+PRODUCED: list[tuple[str, Produce]] = [
+    ("the workflow is not JSON: …", lambda *_: ElementUnits.from_json('{"spec": {')),
+    ('the workflow has no "…"; expected …', lambda *_: ElementUnits.from_json("{}")),
+    (
+        'spec has no "…" (…); serialize the workflow with SpiffWorkflow again',
+        lambda *_: units(order={"name": "order"}),
+    ),
+    ("cannot write the pack …: …", lambda folder, _: written_over(folder)),
+    ("cache key … is not cached in …", lambda folder, _: ElementUnits.open(folder, "key")),
+    ("no process … in the workflow of …", lambda *_: units().needs("Payment")),
+    (
+        "no process …: …, so the process is external",
+        lambda *_: units(payment=None).needs("payment"),
+    ),
+    (
+        "element … exists in the workflow, but process … does not lead to it",
+        lambda *_: units().needs("complaint", "payment_receive"),
+    ),
+    (
+        "no element … in process … or the processes that it leads to",
+        lambda *_: units().needs("order", "payment_recieve"),
+    ),
+    (
+        "pack … is damaged (…); cache the workflow again",
+        lambda folder, _: damaged(folder, 40, b"damage"),
+    ),
+    (
+        "pack … has pack format … and this version reads format …",
+        lambda folder, _: damaged(folder, 8, b"c"),
+    ),
+    ("this ElementUnits is closed; open it again", lambda *_: closed().root),
+    ("defer must be one of …", lambda *_: units().needs("order", defer="some")),
+    (
+        "spiff_element_units.spiff needs SpiffWorkflow 3.0 or later",
+        lambda *_: without_spiffworkflow(),
+    ),
+    (
+        "the serializer cannot restore process …: … has the typename …, which it does not know",
+        lambda *_: loader(payment=payment(typename="Mine")).spec("payment"),
+    ),
+    (
+        "the serializer cannot restore process … (…)",
+        lambda *_: loader(payment=payment(typename="ExclusiveGateway")).spec("payment"),
+    ),
+    (
+        "CallActivity … of process … refers to process …, which is not in …",
+        lambda *_: run_to_payment(loader(payment=None)),
+    ),
+    (
+        "resolve(…) returned …, which has no such process",
+        lambda *_: run_to_payment(resolving(units(payment=None))),
+    ),
+    ("process … is another in …", lambda *_: two_of_one_name()),
+    (
+        "the state was saved with another version of the workflow that has process …",
+        lambda *_: loader(other=payment()).resume(state()),
+    ),
+    ("the state is not JSON: …", lambda *_: loader().resume(state()[:100])),
+    (
+        'the state has no "…", which is in every state of SpecLoader.save and serialize_json',
+        lambda *_: loader().resume("{}"),
+    ),
+    (
+        "the state's spiff_element_units.state_format is …",
+        lambda *_: loader().resume(wrong_header(state_format=99)),
+    ),
+    (
+        "the state has a task of element … of process …, which has no such element",
+        lambda *_: of_gone_element(),
+    ),
+    ("the state of process … cannot be restored (…)", lambda *_: loader().resume(state(root="x"))),
+    (
+        "the workflow was started by the loader of …, and this is the loader of …",
+        lambda *_: loader(other=payment()).save(run_to_payment(loader())),
+    ),
+    ("spiff-element-units: the command needs …", lambda _, monkeypatch: without_click(monkeypatch)),
+    (
+        "spiff-element-units: there is no folder …",
+        lambda _, monkeypatch: command(monkeypatch, "ls", "nowhere"),
+    ),
+    (
+        "spiff-element-units: …: a document type (<!DOCTYPE>), …, is refused",
+        lambda folder, monkeypatch: hostile(monkeypatch, folder),
+    ),
+]
+
+
+def headings_of(message: str) -> list[str]:
+    """The headings that a message begins with."""
+    return [
+        heading
+        for heading in ENTRIES
+        if re.match(".*".join(map(re.escape, heading.split("…"))), message)
+    ]
+
+
+@pytest.mark.parametrize(("heading", "produce"), PRODUCED, ids=[one for one, _ in PRODUCED])
+def test_a_message_is_on_the_page_under_its_beginning_and_kind(
+    heading: str,
+    produce: Produce,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    kind = ""
+    try:
+        produce(tmp_path, monkeypatch)
+        message = capsys.readouterr().err
+    except Exception as error:
+        message, kind = str(error), type(error).__name__
+    assert headings_of(message) == [heading], f"{kind}: {message}"
+    assert ENTRIES[heading] == kind
+
+
+def test_every_message_on_the_page_is_produced_here() -> None:
+    assert list(ENTRIES) == [heading for heading, _ in PRODUCED]
