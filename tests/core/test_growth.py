@@ -87,7 +87,6 @@ def lengths(shape: str, larger: int = 1) -> list[int]:
     return [len(growth.text_of(shape, larger * times)) for times in SIZES]
 
 
-@pytest.mark.xdist_group("counts")
 @pytest.mark.parametrize("step", growth.STEPS)
 @pytest.mark.parametrize("shape", growth.SHAPES)
 def test_work_grows_in_proportion_to_the_text(shape: str, step: str, counts: Counts) -> None:
@@ -128,7 +127,6 @@ def peaks(tmp_path_factory: pytest.TempPathFactory) -> Counts:
     }
 
 
-@pytest.mark.xdist_group("peaks")
 @pytest.mark.parametrize("step", growth.STEPS)
 @pytest.mark.parametrize("shape", growth.SHAPES)
 def test_memory_grows_in_proportion_to_the_text(shape: str, step: str, peaks: Counts) -> None:
