@@ -7,7 +7,7 @@ export PYTHONPATH := $(CURDIR)
 
 .PHONY: help dev-env compile bindings tests run-integration-tests integration-tests fmt lint \
 	wheel wheels installed run-installed-tests docs demo corpus recordings bench bench-quick \
-	bench-instructions stress sanitize fuzz coverage soak drift clean
+	run-spiff-versions bench-instructions stress sanitize fuzz coverage soak drift clean
 
 help:
 	@echo "make demo     cache a workflow, run it on units, and show what was loaded"
@@ -36,8 +36,12 @@ compile: dev-env
 bindings: dev-env
 	$(BIN)/python setup.py --quiet build_ext --inplace
 
+# A process for each core, up to where they would wait for the longest file; a file is for one of
+# them, for what its tests share. They begin with the files that tests/conftest.py puts first.
+PARALLEL = --numprocesses auto --maxprocesses 8 --dist loadfile --no-loadscope-reorder
 tests: bindings
-	$(BIN)/python -m pytest tests
+	@echo "7,000 tests take about two minutes on eight cores, and five on two."
+	$(BIN)/python -m pytest tests $(PARALLEL)
 
 run-integration-tests:
 	$(BIN)/python -m pytest tests/test_integration.py
@@ -113,6 +117,18 @@ $(VENV)/for-docs: $(VENV)/made
 docs: bindings $(VENV)/for-docs
 	$(BIN)/sphinx-build --fail-on-warning --keep-going --fresh-env --quiet \
 		--builder html docs build/docs
+
+# The tests with SpiffWorkflow, on each version that we test.
+SPIFF_VERSIONS = 3.0.0 3.1.2 3.2.0 3.2.1a1788363675
+SPIFF_TESTS = tests/spiff tests/test_integration.py tests/test_models.py
+build/spiff/%: $(VENV)/made
+	$(BIN)/python -m pip install --quiet --no-deps --target $@ SpiffWorkflow==$*
+
+run-spiff-versions: bindings $(SPIFF_VERSIONS:%=build/spiff/%)
+	for version in $(SPIFF_VERSIONS); do \
+		echo "SpiffWorkflow $$version" && PYTHONPATH=build/spiff/$$version:$(PYTHONPATH) \
+			$(BIN)/python -m pytest $(SPIFF_TESTS) $(PARALLEL) || exit; \
+	done
 
 demo: bindings
 	$(BIN)/python examples/demo.py

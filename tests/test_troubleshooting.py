@@ -109,12 +109,21 @@ def closed() -> ElementUnits:
         return used
 
 
-def importing(module: str, before: str, top: str = "") -> None:
-    """The ImportError of a module in a fresh interpreter, which runs something before."""
+def sources_alone(folder: Path) -> Path:
+    """A folder with the package as it is in a checkout, without compiled modules."""
+    compiled = shutil.ignore_patterns("*.so", "*.pyd", "__pycache__")
+    shutil.copytree(
+        Path(spiff_element_units.__file__).parent, folder / "spiff_element_units", ignore=compiled
+    )
+    return folder
+
+
+def failing_import(modules: str, folder: Path) -> None:
+    """Raise the error of an import in a Python of its own, which looks in a folder first."""
     done = subprocess.run(
-        [sys.executable, "-c", f"import sys; {before}; import {module}"],
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, [top, *sys.path]))},
-        cwd=top or None,
+        [sys.executable, "-c", f"import {modules}"],
+        cwd=folder,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
         capture_output=True,
         text=True,
         check=False,
@@ -178,11 +187,7 @@ Produce = Callable[[Path, pytest.MonkeyPatch], Any]
 PRODUCED: list[tuple[str, Produce]] = [
     (
         "the compiled modules of spiff-element-units for Python … are not in …",
-        lambda folder, _: not_built(folder),
-    ),
-    (
-        "spiff_element_units.spiff needs SpiffWorkflow 3.0 or later",
-        lambda *_: without_spiffworkflow(),
+        lambda folder, _: failing_import("spiff_element_units", sources_alone(folder)),
     ),
     ("the workflow is not JSON: …", lambda *_: ElementUnits.from_json('{"spec": {')),
     ('the workflow has no "…"; expected …', lambda *_: ElementUnits.from_json("{}")),
@@ -215,6 +220,12 @@ PRODUCED: list[tuple[str, Produce]] = [
     ),
     ("this ElementUnits is closed; open it again", lambda *_: closed().root),
     ("defer must be one of …", lambda *_: units().needs("order", defer="some")),
+    (
+        "spiff_element_units.spiff needs SpiffWorkflow 3.0 or later",
+        lambda folder, _: failing_import(
+            "sys; sys.modules['SpiffWorkflow'] = None; import spiff_element_units.spiff", folder
+        ),
+    ),
     (
         "the serializer cannot restore process …: … has the typename …, which it does not know",
         lambda *_: loader(payment=payment(typename="Mine")).spec("payment"),
