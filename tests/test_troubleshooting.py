@@ -133,19 +133,6 @@ def failing_import(modules: str, folder: Path) -> None:
     raise ImportError(message)
 
 
-def not_built(folder: Path) -> None:
-    """A checkout without compiled modules, beside all that is installed."""
-    ignored = shutil.ignore_patterns("*.so", "*.pyd", "__pycache__")
-    shutil.copytree(
-        Path(spiff_element_units.__file__).parent, folder / "spiff_element_units", ignore=ignored
-    )
-    importing("spiff_element_units", "pass", str(folder))
-
-
-def without_spiffworkflow() -> None:
-    importing("spiff_element_units.spiff", "sys.modules['SpiffWorkflow'] = None")
-
-
 def resolving(found: ElementUnits) -> SpecLoader:
     return SpecLoader(units(payment=None), serializer(), resolve=lambda _: found)
 
