@@ -107,13 +107,19 @@ class Call:
         """The registry's `restore`."""
         return self.original.restore(value, **kwargs)
 
-    def specs_to_dict(self, mapping: Any) -> Any:
-        """What a converter's `mapping_to_dict` gives instead of the specs; None for others."""
+    def mapping_to_dict(self, mapping: Any) -> Any:
+        """What a converter's `mapping_to_dict` gives instead of its own; None for that."""
         return None
 
     def specs_from_dict(self, mapping: Any) -> Any:
         """What a converter's `mapping_from_dict` gives instead of the specs; None for others."""
         return None
+
+    def subprocesses_from_dict(
+        self, native: Callable[..., Any], dct: dict[str, Any], workflow: Any, rest: Any
+    ) -> Any:
+        """A converter's `subprocesses_from_dict`."""
+        return native(dct, workflow, *rest)
 
 
 def _alias(make_class: Callable[[type], type], original: Any, aliases: Aliases) -> Any:
@@ -178,9 +184,9 @@ def _converter_class(base: Any) -> type:
             return self._units_aliases.registry
 
         def mapping_to_dict(self, mapping: Any, **kwargs: Any) -> Any:
-            specs = _call(self).specs_to_dict(mapping)
-            if specs is not None:
-                return specs
+            made = _call(self).mapping_to_dict(mapping)
+            if made is not None:
+                return made
             return self._units_converter.mapping_to_dict(mapping, **kwargs)
 
         def mapping_from_dict(self, mapping: Any, *args: Any, **kwargs: Any) -> Any:
@@ -188,6 +194,10 @@ def _converter_class(base: Any) -> type:
             if specs is not None:
                 return specs
             return self._units_converter.mapping_from_dict(mapping, *args, **kwargs)
+
+        def subprocesses_from_dict(self, dct: Any, workflow: Any, *rest: Any) -> Any:
+            native = super().subprocesses_from_dict
+            return _call(self).subprocesses_from_dict(native, dct, workflow, rest)
 
     return _named_as(base, Alias)
 

@@ -18,6 +18,11 @@ class LazyDict(dict[str, Any]):
         _put(self, "", None)
         self._make: Optional[Callable[[], dict[str, Any]]] = make
 
+    @property
+    def filled(self) -> bool:
+        """Whether somebody has looked into it."""
+        return self._make is None
+
     def fill(self) -> None:
         """Makes it now."""
         make, self._make = self._make, None

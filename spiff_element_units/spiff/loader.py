@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, Optional, Union
+from typing import Any, Callable, Optional, Union
 
 from SpiffWorkflow.bpmn.workflow import BpmnWorkflow
 from SpiffWorkflow.exceptions import SpiffWorkflowException
@@ -14,6 +14,8 @@ from .changes import changes_in
 from .mapping import SpecMapping, untouched
 from .opening import Opening
 from .origins import version
+from .pieces import Read, StatePieces
+from .saving import whole_text, workflow_pieces
 from .serializing import Serializing
 from .specs import (
     Resolve,
@@ -25,7 +27,8 @@ from .specs import (
     label,
     plain,
 )
-from .state import FORMAT, StateError
+from .splitting import DamagedPiece, damaged_pieces, join_pieces, split_text
+from .state import FORMAT, StateError, parse, require_run, unzipped
 
 
 class SpecLoader:
@@ -62,7 +65,7 @@ class SpecLoader:
             raise TypeError(f"units must be an ElementUnits, not {type(units).__name__}")
         self._units = units
         self._serializer = serializer
-        self._serializing = Serializing(serializer)
+        self._serializing = Serializing(serializer, resolve is not None)
         self._sources = SpecSources(units, serializer, resolve)
         self._templates: dict[str, dict[str, Any]] = {}
 
@@ -146,7 +149,7 @@ class SpecLoader:
         ElementUnitsError where it was started by the loader of another workflow. What the
         serializer raises passes through.
         """
-        state: str = self._serializing.write(workflow, self._header(workflow))
+        state: str = whole_text(self._serializing, workflow, self._header(workflow))
         return state
 
     def resume(
@@ -176,11 +179,17 @@ class SpecLoader:
         MissingProcess where a process that it needs is nowhere, InvalidWorkflowSpec where the
         serializer cannot restore a spec. SpiffWorkflow's own exceptions pass through.
         """
-        if not isinstance(state, (str, bytes)):
-            raise TypeError(f"state must be str or bytes, not {type(state).__name__}")
+        text = _state(state)
         opening = Opening(self, accept_changed)
+        return self._resumed(
+            opening,
+            lambda: self._serializing.read(text, opening.begin, opening.specs, opening.prepare),
+            script_engine,
+        )
+
+    def _resumed(self, opening: Opening, read: Callable[[], Any], script_engine: Any) -> Any:
         try:
-            workflow = self._serializing.read(state, opening.begin, opening.specs)
+            workflow = read()
         except (ElementUnitsError, SpiffWorkflowException):
             raise
         except (LookupError, TypeError, ValueError, AttributeError) as error:
@@ -192,6 +201,68 @@ class SpecLoader:
         if script_engine is not None:
             workflow.script_engine = script_engine
         return workflow
+
+    # Pieces apart
+
+    def save_pieces(self, workflow: Any, since: Optional[StatePieces] = None) -> StatePieces:
+        """What of a workflow's state changed, as pieces to be stored apart.
+
+        Settled subprocesses are pieces of their own: those that are completed, with all that is
+        below them. A step writes the live piece, and each subprocess that has settled in it once.
+
+        `changed` and `removed` are in relation to what `resume_pieces` has read; without, all is
+        new. So saving again after a failed transaction gives the same. For a workflow that stays
+        in memory, `since` is what its last save gave: then they are in relation to that. What an
+        application changes by hand in the data of a task of a settled subprocess is not seen with
+        `since`.
+
+        Raises StateError where the serializer is not one whose states can be taken apart, and
+        what `save` raises.
+        """
+        return workflow_pieces(self._serializing, workflow, self._header(workflow), since)
+
+    def resume_pieces(
+        self, read: Read, script_engine: Any = None, *, accept_changed: bool = False
+    ) -> Any:
+        """The workflow whose pieces were saved by `save_pieces` or made by `split`.
+
+        `read(piece id)` returns the text of a piece, as `str` or UTF-8 `bytes`. It is called with
+        "live" first, and with another id when somebody looks into that subprocess, as long as the
+        workflow lives.
+
+        Raises StateError where a piece cannot be read or is damaged, now or when it is looked at,
+        and what `resume` raises.
+        """
+        if not callable(read):
+            raise TypeError(f"read must be callable, not {type(read).__name__}")
+        opening = Opening(self, accept_changed)
+        return self._resumed(
+            opening,
+            lambda: self._serializing.read_pieces(
+                read, opening.begin, opening.specs, opening.prepare
+            ),
+            script_engine,
+        )
+
+    def split(self, state: Union[str, bytes]) -> StatePieces:
+        """The pieces of a state that is one text: of `save` or of `serialize_json`.
+
+        Raises StateError where it is no state.
+        """
+        text = unzipped(_state(state))
+        require_run(parse(text, None))
+        return split_text(text if isinstance(text, str) else text.decode())
+
+    def join(self, read: Read) -> str:
+        """The state that pieces make, as one text. `read` is that of `resume_pieces`.
+
+        Raises StateError where a piece cannot be read or is damaged.
+        """
+        return join_pieces(read)
+
+    def verify_pieces(self, read: Read) -> list[DamagedPiece]:
+        """Read all pieces, and tell those that cannot be read or are damaged."""
+        return damaged_pieces(read)
 
     # Saving
 
@@ -212,6 +283,8 @@ class SpecLoader:
             externals = mapping.from_elsewhere()
             if externals:
                 header["externals"] = externals
+        elif self._sources.resolves:
+            header["externals_unknown"] = True
         changes = self._changes(workflow, process_id)
         if changes:
             header["spec_changes"] = changes
@@ -269,3 +342,9 @@ class SpecLoader:
         named.update(name for name in reached if name != process_id)  # what events start
         roster = {root: True, **self._units._roster()}
         return untouched({name: held for name, held in roster.items() if name in named}, root)
+
+
+def _state(state: object) -> Union[str, bytes]:
+    if not isinstance(state, (str, bytes)):
+        raise TypeError(f"state must be str or bytes, not {type(state).__name__}")
+    return state

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Optional
+from typing import Any, Callable, Optional
 
 from .changes import apply, changes_in_json
 from .lazy import LazyDict
@@ -23,6 +23,7 @@ class Opening:
         self._own: SpecStore = loader._sources.own
         self._accept_changed = accept_changed
         self._header: Optional[dict[str, Any]] = None
+        self._spec_of: Callable[[str], Spec]
         self.process_id = self._own.root
 
     def begin(self, run: dict[str, Any]) -> None:
@@ -65,6 +66,7 @@ class Opening:
                 require_same(told.get(name), store, plain(name))
             return found
 
+        self._spec_of = spec_of
         if not self._own.keeps(self.process_id, spec):
             apply(changes.get("spec", {}), spec, self._own.registry.restore)
         if self._header is None:
@@ -73,6 +75,13 @@ class Opening:
         if self._header is None:
             self._change_as_saved(mapping, run)
         return spec, mapping
+
+    def prepare(self, name: str) -> None:
+        """Check the version of a process, before a settled subprocess of it is restored.
+
+        Raises ChangedWorkflow.
+        """
+        self._spec_of(name)
 
     def _change_as_saved(self, mapping: SpecMapping, run: dict[str, Any]) -> None:
         """Changes specs as the engine has, which a state of `serialize_json` has changed specs of.

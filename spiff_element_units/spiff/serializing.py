@@ -17,22 +17,31 @@ workflow as a whole.
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
+from functools import partial
 from inspect import signature
 from threading import get_ident
 from typing import Any, Callable, ClassVar, Optional, Union
 
 from SpiffWorkflow.bpmn.serializer import BpmnWorkflowSerializer
+from SpiffWorkflow.bpmn.serializer.migration.version_migration import MIGRATIONS
 from SpiffWorkflow.bpmn.workflow import BpmnWorkflow
 
+from ..core.cut import cut_state
 from ..errors import ElementUnitsError
 from .aliases import Aliases, Call
 from .forks import Lock, in_child
 from .lazy import LazyDict
-from .state import HEADER, StateError, is_zipped, parse, require_run
+from .pieces import LIVE, CutPieces, Read, StoredPieces, checked, content, read_list
+from .restoring import PieceRestorer, can_leave_out
+from .splitting import WRITES_COMPLETED, join_pieces
+from .state import HEADER, StateError, is_zipped, parse, require_run, unzipped
 
 SPECS = ("spec", "subprocess_specs")
 Begin = Callable[[dict[str, Any]], None]
 Specs = Callable[[dict[str, Any]], tuple[Any, Any]]
+Shown = Callable[[], Iterable[tuple[Any, Any]]]  # subprocesses, with the ids of their tasks
+
 
 # Since 3.2 SpiffWorkflow's serializer keeps on its registry that it is writing, and registries are
 # shared between serializers.
@@ -61,13 +70,14 @@ in_child(_Writer.forked)
 class Serializing:
     """Writes and reads workflows by one serializer. Safe to use from several threads at once."""
 
-    def __init__(self, serializer: Any) -> None:
+    def __init__(self, serializer: Any, resolves: bool) -> None:
         if not isinstance(serializer, BpmnWorkflowSerializer):
             raise TypeError(
                 f"serializer must be a BpmnWorkflowSerializer, not {type(serializer).__name__}"
             )
         self._serializer = serializer
         self._aliases = Aliases(serializer)
+        self._resolves = resolves
         self._reads = _overrides(serializer, "deserialize_json")
         # Methods that may lose what a resume needs. SpiffWorkflow's own do not.
         methods = ("serialize_json", "to_dict", "deserialize_json", "migrate", "from_dict")
@@ -77,12 +87,16 @@ class Serializing:
             for name in ("encode", "iterencode")
         )
 
-    def write(self, workflow: Any, header: dict[str, Any]) -> Any:
+        self.leaves_out = not self._checks and can_leave_out(serializer.registry)
+
+    def write(self, workflow: Any, header: dict[str, Any], shown: Optional[Shown] = None) -> Any:
         """What the serializer's `serialize_json` gives for a workflow, with a header for specs.
+
+        Of the subprocesses, those that `shown` gives are in it, where `leaves_out` is true.
 
         Raises ElementUnitsError where `read` could not read it.
         """
-        saving = Saving(self._aliases, header)
+        saving = Saving(self._aliases, header, shown if self.leaves_out else None)
         with _WRITING.now, saving as serializer:
             outer = _Writer.thread, _Writer.registry
             _Writer.thread, _Writer.registry = get_ident(), saving.original
@@ -94,20 +108,42 @@ class Serializing:
             self._require_readable(state, saving)
         return state
 
-    def read(self, state: Union[str, bytes], begin: Begin, specs: Specs) -> Any:
+    def read(
+        self, state: Union[str, bytes], begin: Begin, specs: Specs, prepare: Callable[[str], None]
+    ) -> Any:
         """The workflow of a state: what the serializer's `deserialize_json` gives.
 
         `begin` gets the run as it was written, before it is migrated, and `specs` gets it
         afterwards: it gives the spec and the mapping of specs that the workflow goes on with.
+        Settled subprocesses are left as text; `prepare` is called with the name of a process
+        before the first of that process is restored.
         """
-        resuming = Resuming(self._aliases, begin, specs)
-        workflow = self._deserialized(state, resuming)
+        resuming = Resuming(self._aliases, begin, specs, prepare)
+        if self._reads:
+            workflow = self._deserialized(state, resuming)
+        else:
+            workflow = self._restored(self._cut(state, resuming), resuming)
         if resuming.mapping is None:
             raise StateError(
                 f"{self._named('deserialize_json')} restores no workflow by the serializer's "
                 "registry; let it call from_dict, or registry.restore, with the saved dict"
             )
         return workflow
+
+    def read_pieces(
+        self, read: Read, begin: Begin, specs: Specs, prepare: Callable[[str], None]
+    ) -> Any:
+        """The workflow of a state that is in pieces; arguments are those of `read`."""
+        listed, head = content(checked(read, LIVE))
+        decoder = self._serializer.json_decoder_cls
+        run = parse(head, decoder)
+        if not self.leaves_out or run.get(self._serializer.VERSION_KEY) in MIGRATIONS:
+            return self.read(join_pieces(read), begin, specs, prepare)
+        resuming = Resuming(self._aliases, begin, specs, prepare)
+        pieces = resuming.pieces = StoredPieces(read, partial(json.loads, cls=decoder))
+        for piece_id, facts in read_list(listed, LIVE):
+            pieces.made(piece_id, facts, None)
+        return self._restored(run, resuming)
 
     def _deserialized(self, state: Union[str, bytes], call: Call) -> Any:
         if not self._reads:
@@ -124,6 +160,22 @@ class Serializing:
         with call as serializer:
             serializer.migrate(run)
             return serializer.from_dict(run)
+
+    def _cut(self, state: Union[str, bytes], resuming: Resuming) -> Any:
+        """The run of a state, less the settled subprocesses, which `resuming` keeps as text."""
+        decoder = self._serializer.json_decoder_cls
+        state = unzipped(state)
+        cut = cut_state(state, WRITES_COMPLETED) if self.leaves_out else None
+        if cut is not None and any(map(cut.is_settled, range(len(cut)))):
+            run = parse(cut.head(), decoder)
+            # Some states do not tell which processes come from elsewhere; restoring them does.
+            header = run.get(HEADER)
+            told = isinstance(header, dict) and "externals_unknown" not in header
+            whole = self._resolves and not told
+            if not whole and run.get(self._serializer.VERSION_KEY) not in MIGRATIONS:
+                resuming.pieces = CutPieces(cut, partial(json.loads, cls=decoder))
+                return run
+        return parse(state, decoder)
 
     def _require_readable(self, state: Any, saving: Saving) -> None:
         wrong: Optional[Exception] = None
@@ -148,9 +200,14 @@ class Serializing:
 class Saving(Call):
     """Writes a workflow. Its specs are converted when somebody looks at what they give."""
 
-    def __init__(self, aliases: Aliases, header: dict[str, Any]) -> None:
+    def __init__(
+        self, aliases: Aliases, header: dict[str, Any], shown: Optional[Shown] = None
+    ) -> None:
         super().__init__(aliases)
         self.header = header
+        self._shown = shown
+        self._living: dict[str, Any] = {}
+        self._all: Optional[LazyDict] = None
         self.run: Optional[dict[str, Any]] = None
         self._workflow: Any = None
         self._hidden: dict[str, Any] = {}
@@ -169,6 +226,9 @@ class Saving(Call):
             self._workflow = obj
             self.typename = self.original.typenames.get(obj.__class__)
             made = native(obj, **kwargs)
+            unseen = self._all is not None and not self._all.filled
+            if unseen and made.get("subprocesses") is self._all:
+                made["subprocesses"] = self._living
             self._hidden = {key: made[key] for key in SPECS if key in made}
             self.run = {HEADER: self.header, **made}
             return self.run if self._within else self._stripped(self.run)
@@ -176,10 +236,17 @@ class Saving(Call):
             return LazyDict(lambda: self.original.convert(obj, **kwargs))
         return self.original.convert(obj, **kwargs)
 
-    def specs_to_dict(self, mapping: Any) -> Any:
-        if mapping is not self._workflow.subprocess_specs:
-            return None
-        return LazyDict(lambda: {k: self.original.convert(v) for k, v in mapping.items()})
+    def mapping_to_dict(self, mapping: Any) -> Any:
+        if mapping is self._workflow.subprocess_specs:
+            return LazyDict(lambda: {k: self.original.convert(v) for k, v in mapping.items()})
+        if self._shown is not None and mapping is self._workflow.subprocesses:
+            self._living = self._converted(self._shown())
+            self._all = LazyDict(lambda: self._converted(mapping.items()))
+            return self._all
+        return None
+
+    def _converted(self, subprocesses: Any) -> dict[str, Any]:
+        return {str(key): self.original.convert(one) for key, one in subprocesses}
 
     def _stripped(self, made: Any) -> Any:
         """What was made, less the specs."""
@@ -193,8 +260,12 @@ class Saving(Call):
 class Resuming(Call):
     """Reads a workflow: it gets its spec and mapping in the place of those in the run."""
 
-    def __init__(self, aliases: Aliases, begin: Begin, specs: Specs) -> None:
+    def __init__(
+        self, aliases: Aliases, begin: Begin, specs: Specs, prepare: Callable[[str], None]
+    ) -> None:
         super().__init__(aliases)
+        self._prepare_spec = prepare
+        self.pieces: Union[CutPieces, StoredPieces, None] = None
         self._begin: Optional[Begin] = begin
         self._specs = specs
         self._spec: Any = None
@@ -213,6 +284,13 @@ class Resuming(Call):
         if self._written and value is self._written["spec"]:
             return self._spec
         return self.original.restore(value, **kwargs)
+
+    def subprocesses_from_dict(
+        self, native: Callable[..., Any], dct: dict[str, Any], workflow: Any, rest: Any
+    ) -> Any:
+        if self.pieces is None:
+            return native(dct, workflow, *rest)
+        return PieceRestorer(self.original, self.pieces, self._prepare_spec).put_into(workflow, dct)
 
     def specs_from_dict(self, mapping: Any) -> Any:
         return self.mapping if mapping is self._written["subprocess_specs"] else None

@@ -9,6 +9,8 @@ key at its top, `spiff_element_units`:
     digest          SHA-256 of the workflow's JSON
     externals       of each other workflow that processes came from: its cache_key and digest, by
                     the id of a process; only if there is one
+    externals_unknown  true where processes may have come from other workflows and the workflow
+                    that was saved did not know from which; else absent
     spec_changes    what the run added to specs (see `changes`): `spec` for that of the
                     process started, `subprocess_specs` for others; only if there is something
 """
@@ -17,6 +19,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import zlib
 from typing import Any, Callable, Optional, Union
 
 from SpiffWorkflow.bpmn.specs.mixins.subworkflow_task import SubWorkflowTask
@@ -37,13 +40,23 @@ class ChangedWorkflow(StateError):
 
 def parse(state: Union[str, bytes], decoder: Any) -> Any:
     """The saved run, with its header if it has one."""
+    text = unzipped(state)
     try:
-        text = state
-        if isinstance(state, bytes) and is_zipped(state):
-            text = gzip.decompress(state)
         return json.loads(text, cls=decoder)
-    except (ValueError, EOFError, OSError, RecursionError) as error:
-        raise StateError(f"the state is not JSON: {error}; was it cut off or altered?") from error
+    except (ValueError, RecursionError) as error:
+        raise _not_json(error) from error
+
+
+def unzipped(state: Union[str, bytes]) -> Union[str, bytes]:
+    """The text of a state, which may be compressed."""
+    try:
+        return gzip.decompress(state) if isinstance(state, bytes) and is_zipped(state) else state
+    except (ValueError, EOFError, OSError, zlib.error) as error:
+        raise _not_json(error) from error
+
+
+def _not_json(error: Exception) -> StateError:
+    return StateError(f"the state is not JSON: {error}; was it cut off or altered?")
 
 
 def is_zipped(state: Union[str, bytes]) -> bool:
