@@ -262,6 +262,11 @@ class ElementUnits:
         except Fault as fault:
             raise in_words(fault) from fault.__cause__
 
+    def _inner_root(self) -> Optional[bytes]:
+        """The spec under the root's id in `subprocess_specs`, if that is another one."""
+        inner = self._use().inner_root()
+        return None if inner == self.spec_json(self.root) else inner
+
     def _has_subprocesses(self) -> bool:
         return self._use().has_subprocesses()
 

@@ -140,6 +140,17 @@ cdef class Pack(Graph):
         """Whether a process spec may have a whole number that 64 bits do not hold."""
         return bool(self.record(self.find(process_id)).entry.flags & LONG_NUMBERS)
 
+    def inner_root(self):
+        """The spec under the root's id in subprocess_specs; None if there is none."""
+        cdef Record record = self.record(self.root)
+        cdef bytes name = record.heap[:record.id_length]
+        for index in self.candidates(PROCESS_IDS, name, NOWHERE):
+            record = self.record(index)
+            if index != self.root and record.is_id(name):
+                return PyBytes_FromStringAndSize(
+                    <const char*>self.spec(index, record), record.entry.spec_length)
+        return None
+
     def has_process(self, str process_id not None):
         return self.look_up(process_id) != NOWHERE
 

@@ -50,9 +50,9 @@ class SpecLoader:
 
     Shared: restored specs are kept, and are the same objects in all the workflows of a loader, as
     SpiffWorkflow allows. Do not change them, nor connect to their events what belongs to one
-    workflow. Specs that the engine changes while it runs are restored anew for each workflow:
-    ad-hoc subprocesses, specs whose start task has trigger specs, and on SpiffWorkflow 3.0 and 3.1
-    the spec that is started, if a process of the workflow is started by events.
+    workflow. Specs that the engine changes while it runs belong to one workflow each: ad-hoc
+    subprocesses and specs whose start task has trigger specs are restored anew, and on
+    SpiffWorkflow 3.0 and 3.1 the spec that is started is copied.
 
     Safe to use from several threads at once and after a fork; a workflow is for one thread at a
     time. Processes share nothing but the cache.
@@ -90,7 +90,7 @@ class SpecLoader:
         Raises UnitNotFound where the workflow lacks the process, InvalidWorkflowSpec where the
         serializer cannot restore it.
         """
-        return self._sources.own.root_spec(plain(process_id), self._sources.resolves)
+        return self._sources.own.root_spec(plain(process_id))
 
     def subprocess_specs(self, process_id: Optional[str] = None) -> SpecMapping:
         """A new mapping for `BpmnWorkflow(spec, mapping)`, loaded as the engine asks.

@@ -176,7 +176,9 @@ class SpecMapping(MutableMapping[str, Spec]):
     def owner(self, process_id: str) -> Optional[SpecStore]:
         """Whose spec a process's is, of the workflow and the others that were resolved."""
         name = plain(process_id)
-        return self._sources.own if self._is_own(name) else self._origins.store(name)
+        if self._is_own(name):
+            return self._sources.own.for_calls(name)
+        return self._origins.store(name)
 
     # What a mapping is made of
 
@@ -310,7 +312,7 @@ class SpecMapping(MutableMapping[str, Spec]):
         """The spec of `key`, restored now if need be, or the marker for why there is none."""
         spec = self._state(key)
         if spec is UNTOUCHED:
-            return self._hold(plain(key), self._sources.own)
+            return self._hold(plain(key), self._sources.own.for_calls(plain(key)))
         unknown = isinstance(spec, _Marker)
         if not unknown and not isinstance(key, ExternalName):
             return spec

@@ -96,12 +96,13 @@ class Opening:
             change = changes_in_json(saved, spec, store.links(name), run)
             apply(change, spec, store.registry.restore)
 
-    def _decoded(self, process_id: str) -> LazyDict:
-        return LazyDict(lambda: self._own.decoded(process_id))
+    def _decoded(self, process_id: str, called: bool = False) -> LazyDict:
+        store = self._own.for_calls(process_id) if called else self._own
+        return LazyDict(lambda: store.decoded(process_id))
 
     def _decoded_specs(self) -> dict[str, Any]:
         roster = self._own.units._roster().items()
-        return {name: self._decoded(name) if has_spec else None for name, has_spec in roster}
+        return {name: self._decoded(name, True) if has_spec else None for name, has_spec in roster}
 
 
 def require_same(then: Any, now: SpecStore, process_id: str) -> None:

@@ -136,7 +136,9 @@ class Subprocesses(dict[UUID, Any]):
             piece = self._pieces.get(key)
             if piece is not None and piece.has_children and key not in self._unlisted:
                 below = [child.task_id for child in piece.children]
-                waiting.extend(one for one in reversed(below) if one in self._pieces)
+                waiting.extend(
+                    one for one in reversed(below) if one in content and one in self._pieces
+                )
 
     def living(self) -> Iterator[tuple[UUID, Any]]:
         """Each key and subprocess that is no stand-in, in their order."""
