@@ -50,7 +50,9 @@ from cpython.bytes cimport PyBytes_FromStringAndSize
 from libc.stdint cimport uint32_t, uint64_t
 
 from .graph cimport Graph
-from .layout cimport ELEMENT, ELEMENT_IDS, LINK_NAMES, LONG_NUMBERS, NOWHERE, load32
+from .layout cimport (
+    ELEMENT, ELEMENT_IDS, LINK_NAMES, LONG_NUMBERS, NOWHERE, PROCESS_IDS, load32,
+)
 from .records cimport Record
 
 from .fault import Fault

@@ -144,6 +144,7 @@ _OF_SUBPROCESS = {function.__name__: function for function in _ITERATES}
 _SEARCHES = map(
     _among_known,
     (
+        "create_subprocess",
         "get_active_subprocesses",
         "delete_subprocess",
         "reset_from_task_id",

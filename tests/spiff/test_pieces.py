@@ -10,6 +10,7 @@ import copy
 import json
 import logging
 import pickle
+from contextlib import suppress
 from functools import cache
 
 import driving
@@ -25,7 +26,7 @@ from SpiffWorkflow.bpmn.serializer.default.workflow import BpmnSubWorkflowConver
 from SpiffWorkflow.bpmn.specs.mixins.subworkflow_task import SubWorkflowTask
 from SpiffWorkflow.bpmn.util.subworkflow import BpmnSubWorkflow
 from SpiffWorkflow.bpmn.util.task import BpmnTaskFilter
-from SpiffWorkflow.exceptions import TaskNotFoundException
+from SpiffWorkflow.exceptions import SpiffWorkflowException, TaskNotFoundException
 from SpiffWorkflow.spiff.serializer.config import SPIFF_CONFIG
 from SpiffWorkflow.util.task import TaskState
 
@@ -77,10 +78,11 @@ def states() -> list:
         loader = loader_of(model)
         workflow, driver = loader.start(script_engine=models.script_engine()), driving.Driver(model)
         texts = []
-        while driver.step(workflow):
-            state = loader.save(workflow)
-            if len(loader.split(state).changed) > 1:
-                texts.append(state)
+        with suppress(SpiffWorkflowException):  # some models end so
+            while driver.step(workflow):
+                state = loader.save(workflow)
+                if len(loader.split(state).changed) > 1:
+                    texts.append(state)
         found.extend((model, text) for text in {*texts[-1:], *texts[len(texts) // 2 :][:1]})
     assert len(found) > 20
     return found
@@ -211,7 +213,7 @@ def test_what_is_known_of_a_subprocess_does_not_open_it():
     [
         lambda subprocess: subprocess.task_tree,
         lambda subprocess: subprocess.data,
-        lambda subprocess: subprocess.get_tasks(),
+        lambda subprocess: subprocess.last_task,
         lambda subprocess: setattr(subprocess, "success", False),
         vars,
         copy.copy,
