@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, Callable, Optional, Protocol
 from uuid import UUID
@@ -139,6 +139,10 @@ class Subprocesses(dict[UUID, Any]):
                 waiting.extend(
                     one for one in reversed(below) if one in content and one in self._pieces
                 )
+
+    def opened(self) -> Iterable[Any]:
+        """The subprocesses that are no stand-ins."""
+        return self._living.values()
 
     def living(self) -> Iterator[tuple[UUID, Any]]:
         """Each key and subprocess that is no stand-in, in their order."""
