@@ -81,10 +81,8 @@ def _way(
 
 def _caller(process: Any, subprocesses: Subprocesses) -> Any:
     """The task that a subprocess belongs to; None where that is gone."""
-    key = process.parent_task_id
-    if dict.get(subprocesses, key) is not process:
-        return None
-    return process.parent_workflow.tasks.get(key)
+    known: Any = dict.get(subprocesses, process.parent_task_id)
+    return known.parent_workflow.tasks.get(known.parent_task_id) if known is process else None
 
 
 def _extra_levels(subprocesses: Subprocesses) -> int:
