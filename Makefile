@@ -7,7 +7,7 @@ export PYTHONPATH := $(CURDIR)
 
 .PHONY: help dev-env compile bindings tests run-integration-tests integration-tests fmt lint \
 	wheel wheels installed run-installed-tests docs demo corpus recordings bench bench-quick \
-	bench-instructions stress sanitize fuzz coverage clean
+	run-spiff-versions bench-instructions stress sanitize fuzz coverage soak drift clean
 
 help:
 	@echo "make demo     cache a workflow, run it on units, and show what was loaded"
@@ -15,7 +15,7 @@ help:
 	@echo "others: dev-env compile bindings integration-tests run-integration-tests fmt lint"
 	@echo "        bench bench-quick bench-instructions wheel installed docs wheels recordings clean"
 	@echo "        corpus CORPUS=FOLDER"
-	@echo "for long: stress sanitize coverage fuzz SECONDS=60"
+	@echo "for long: stress sanitize coverage drift fuzz SECONDS=60 soak SECONDS=3600"
 
 $(VENV)/made: pyproject.toml
 	$(PYTHON) -m venv $(VENV)
@@ -36,8 +36,12 @@ compile: dev-env
 bindings: dev-env
 	$(BIN)/python setup.py --quiet build_ext --inplace
 
+# A process for each core, up to where they would wait for the longest file; a file is for one of
+# them, for what its tests share. They begin with the files that tests/conftest.py puts first.
+PARALLEL = --numprocesses auto --maxprocesses 8 --dist loadfile --no-loadscope-reorder
 tests: bindings
-	$(BIN)/python -m pytest tests
+	@echo "7,000 tests take about two minutes on eight cores, and five on two."
+	$(BIN)/python -m pytest tests $(PARALLEL)
 
 run-integration-tests:
 	$(BIN)/python -m pytest tests/test_integration.py
@@ -113,6 +117,18 @@ $(VENV)/for-docs: $(VENV)/made
 docs: bindings $(VENV)/for-docs
 	$(BIN)/sphinx-build --fail-on-warning --keep-going --fresh-env --quiet \
 		--builder html docs build/docs
+
+# The tests with SpiffWorkflow, on each version that we test.
+SPIFF_VERSIONS = 3.0.0 3.1.2 3.2.0 3.2.1a1788363675
+SPIFF_TESTS = tests/spiff tests/test_integration.py tests/test_models.py
+build/spiff/%: $(VENV)/made
+	$(BIN)/python -m pip install --quiet --no-deps --target $@ SpiffWorkflow==$*
+
+run-spiff-versions: bindings $(SPIFF_VERSIONS:%=build/spiff/%)
+	for version in $(SPIFF_VERSIONS); do \
+		echo "SpiffWorkflow $$version" && PYTHONPATH=build/spiff/$$version:$(PYTHONPATH) \
+			$(BIN)/python -m pytest $(SPIFF_TESTS) $(PARALLEL) || exit; \
+	done
 
 demo: bindings
 	$(BIN)/python examples/demo.py
@@ -194,6 +210,27 @@ coverage: dev-env
 		$$(ls tests/spiff/test_*.py | grep -v walks)
 	cd $(TRACED) && $(abspath $(BIN))/coverage combine --quiet && \
 		$(abspath $(BIN))/python tests/covered.py 95
+
+# All tests again and again, for so many seconds or until one crashes; build/crashes keeps why.
+soak: bindings
+	$(BIN)/python tools/watch.py --seconds $(SECONDS) build/crashes $(BIN)/python -m pytest tests
+
+# Operations that lose references, which a debug build of Python counts. None is counted by 3.11
+# and older.
+DEBUG_PYTHON ?= python3-dbg
+$(VENV)/debug: pyproject.toml
+	@$(DEBUG_PYTHON) -c "import sys, venv; sys.gettotalrefcount()" || { echo "$(DEBUG_PYTHON)\
+	 is no debug build of Python: apt-get install python3-dbg python3-dev python3-venv, or say\
+	 which: make drift DEBUG_PYTHON=python3.14-dbg"; exit 1; }
+	$(DEBUG_PYTHON) -m venv --clear $(VENV)/debug
+	$(VENV)/debug/bin/python -m pip install --quiet --upgrade "pip>=25.1"
+	$(VENV)/debug/bin/python -m pip install --quiet --group build 'SpiffWorkflow>=3.0,<4'
+
+drift: export PYTHONPATH = $(CURDIR)/build/drift
+drift: $(VENV)/debug
+	$(VENV)/debug/bin/python setup.py --quiet build --build-lib build/drift \
+		--build-temp build/drift-objects
+	$(VENV)/debug/bin/python tests/drift.py $(TIMES)
 
 clean:
 	rm -rf build dist .nox $(VENV) *.egg-info spiff_element_units/*.so spiff_element_units/*/*.so

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from contextlib import suppress
 from itertools import islice
 from types import TracebackType
-from typing import Any, Callable, NamedTuple, NoReturn, Optional, Union
+from typing import Any, Callable, Literal, NamedTuple, NoReturn, Optional, Union, get_args
 
 import orjson
 
@@ -21,10 +21,11 @@ from .core.text import Text
 from .core.unit import needs as _needs
 from .core.unit import unit as _unit
 from .core.writer import build_pack
-from .errors import CacheError, CorruptPack, UnitNotFound
+from .errors import CacheError, CorruptPack, ElementUnitsError, UnitNotFound
 from .wording import in_words
 
-DEFERS = ("calls", "all", "nothing")
+Defer = Literal["calls", "all", "nothing"]
+DEFERS: tuple[Defer, ...] = get_args(Defer)
 
 _VERSION = orjson.dumps(f"spiff-element-units-{__version__}")  # what each unit says to be made by
 
@@ -91,7 +92,8 @@ class ElementUnits:
         Raises UnitNotFound where the key is not cached, CorruptPack where what is stored is
         damaged, CacheError where it cannot be read.
         """
-        return cls._of(directory.open_pack(cache_dir, cache_key), cache_key)
+        pack = directory.open_pack(cache_dir, cache_key)
+        return cls._of(pack, pack.key)
 
     @classmethod
     def get_or_cache(
@@ -108,16 +110,22 @@ class ElementUnits:
         once it may be called in each of them, and each gets a whole workflow. A stored one is read
         and checked from end to end, which `open` does not do.
 
-        Raises what `make_json` raises, and what `open`, `from_json` and `save` do.
+        Where the made one cannot be stored (a full disk, a directory that may not be written) it
+        is served from memory. A RuntimeWarning and the log of `spiff_element_units` say so, once a
+        process and directory.
+
+        Raises what `make_json` and `from_json` raise, and CacheError where the cache cannot be
+        read.
         """
         if not callable(make_json):
             raise TypeError(f"make_json must be callable, not {type(make_json).__name__}")
+        key = directory.key_text(cache_key)
         with suppress(UnitNotFound, CorruptPack):
-            return cls._of(directory.open_whole_pack(cache_dir, cache_key), cache_key)
+            return cls._of(directory.open_whole_pack(cache_dir, key), key)
         text = read_text(make_json())
         pack = decompose(text, digest_of(text))
-        directory.publish(cache_dir, cache_key, pack, durable=durable)
-        return cls._of(pack, cache_key)
+        directory.publish_or_warn(cache_dir, key, pack, durable=durable)
+        return cls._of(pack, key)
 
     def save(self, cache_dir: directory.CacheDir, cache_key: str, *, durable: bool = False) -> None:
         """Store the workflow in a cache under a key, in place of what is there.
@@ -206,7 +214,7 @@ class ElementUnits:
         except Fault as fault:
             self._fail(fault, process_id)
 
-    def needs(self, process_id: str, *element_ids: str, defer: str = "calls") -> tuple[str, ...]:
+    def needs(self, process_id: str, *element_ids: str, defer: Defer = "calls") -> tuple[str, ...]:
         """The ids of the processes that a unit holds: its own, then the caller's order.
 
         Arguments and errors are those of `workflow`.
@@ -217,7 +225,7 @@ class ElementUnits:
         except Fault as fault:
             self._fail(fault, process_id)
 
-    def workflow(self, process_id: str, *element_ids: str, defer: str = "calls") -> str:
+    def workflow(self, process_id: str, *element_ids: str, defer: Defer = "calls") -> str:
         """A unit: what starts or resumes `process_id` at the given elements, a workflow by itself.
 
         Without elements it is the start unit. `defer` says what the application loads when the
@@ -227,7 +235,8 @@ class ElementUnits:
         Returns the JSON text `{"spec": .., "subprocess_specs": {..}, ..}`.
 
         Raises UnitNotFound where the workflow lacks the process or the process cannot reach an
-        element, CorruptPack where a stored workflow is damaged, ValueError for another `defer`.
+        element, CorruptPack where a stored workflow is damaged, ElementUnitsError for another
+        `defer`.
         """
         process_id = _string("process_id", process_id)
         try:
@@ -249,7 +258,7 @@ class ElementUnits:
     def _has(self, process_id: str) -> bool:
         """Whether the workflow has a process; costs what one process does."""
         try:
-            return self._use().has_process(str.__str__(process_id))
+            return self._use().has_process(_string("process_id", process_id))
         except Fault as fault:
             raise in_words(fault) from fault.__cause__
 
@@ -367,7 +376,9 @@ def _strings(values: tuple[str, ...]) -> tuple[str, ...]:
 def _defer(value: object) -> str:
     defer = _string("defer", value)
     if defer not in DEFERS:
-        raise ValueError(f"defer must be one of {', '.join(map(repr, DEFERS))}, not {defer!r}")
+        raise ElementUnitsError(
+            f"defer must be one of {', '.join(map(repr, DEFERS))}, not {defer!r}"
+        )
     return defer
 
 

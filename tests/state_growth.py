@@ -151,9 +151,8 @@ def ask(cut: Cut | None) -> None:
         assert cut.find(cut.id(number)) == number
         cut.is_settled(number)
         cut.parent(number)
-        cut.element(number)
+        cut.drifts(number)
         cut.children(number)
-        cut.spec(number)
         cut.typename(number)
         cut.names(number)
         cut.newest(number)

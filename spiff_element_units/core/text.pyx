@@ -17,7 +17,7 @@ cdef class Text:
 
     def __cinit__(self, text):
         cdef const char* data
-        if isinstance(text, str) and (<str>text).isascii():
+        if isinstance(text, str) and str.isascii(text):
             self.ascii = True
             data = PyUnicode_AsUTF8AndSize(text, &self.length)
         else:
@@ -26,7 +26,7 @@ cdef class Text:
             elif not isinstance(text, bytes):
                 raise TypeError(f"a text is str or bytes, not {type(text).__name__}")
             else:
-                self.ascii = (<bytes>text).isascii()
+                self.ascii = bytes.isascii(text)
             data = PyBytes_AS_STRING(text)
             self.length = PyBytes_GET_SIZE(text)
         self.owner = text
@@ -50,8 +50,8 @@ cdef class Text:
         buffer.internal = NULL
 
 
-cdef bytes encoded(str text):
+cdef bytes encoded(text):
     try:
-        return text.encode()
+        return str.encode(text)
     except UnicodeEncodeError as error:
         raise Fault("surrogate", character=error.start) from error

@@ -40,12 +40,12 @@ def interpreter(program: Any, *arguments: str) -> list[str]:
     return [sys.executable, program.__file__, *arguments]
 
 
-def environment() -> dict[str, str]:
+def environment(malloc: str) -> dict[str, str]:
     return {
         **os.environ,
         "PYTHONPATH": os.pathsep.join(filter(None, sys.path)),
         "PYTHONHASHSEED": "0",
-        "PYTHONMALLOC": "pymalloc",
+        "PYTHONMALLOC": malloc,
     }
 
 
@@ -70,8 +70,8 @@ def callgrind(program: Any, texts: Path, counts: Path) -> list[int]:
     tool = ["valgrind", "--tool=callgrind", "--dump-before=getpgrp", "--dump-line=no"]
     tool.append(f"--callgrind-out-file={counts / 'out'}")
     done = subprocess.run(
-        [*tool, *interpreter(program, "count", str(texts))], env=environment(), check=False,
-        stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+        [*tool, *interpreter(program, "count", str(texts))], env=environment("pymalloc"),
+        check=False, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
     )  # fmt: skip
     assert done.returncode == 0, done.stdout.decode()[-3_000:]
     found = []
@@ -125,6 +125,16 @@ def test_work_grows_in_proportion_to_the_text(
 LARGER = 8  # memory is not counted by the byte
 
 
+def measured_peaks(program: Any, texts: Path) -> list[list[int]]:
+    done = subprocess.run(
+        interpreter(program, "peaks", str(texts)), env=environment("malloc"), check=True,
+        stdout=subprocess.PIPE,
+    )  # fmt: skip
+    rows = [[*map(int, line.split())] for line in done.stdout.splitlines()]
+    assert len(rows) == len(SIZES) * len(program.SHAPES)
+    return rows
+
+
 @pytest.fixture(scope="module")
 def peaks(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Counts]:
     if not hasattr(os, "fork"):
@@ -135,11 +145,10 @@ def peaks(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Counts]:
         program = PROGRAMS[name]
         texts = tmp_path_factory.mktemp("texts")
         write_texts(program, texts, LARGER)
-        command = interpreter(program, "peaks", str(texts))
-        done = subprocess.run(command, env=environment(), check=True, stdout=subprocess.PIPE)
-        rows = [[*map(int, line.split())] for line in done.stdout.splitlines()]
-        assert len(rows) == len(SIZES) * len(program.SHAPES)
-        return by_case(program, rows)
+        # Where addresses happen to lie leaves a larger hole now and then, but not twice in one
+        # place.
+        runs = [measured_peaks(program, texts) for _ in range(2)]
+        return by_case(program, [[*map(min, *both)] for both in zip(*runs)])
 
     return measure
 
@@ -150,7 +159,7 @@ def test_memory_grows_in_proportion_to_the_text(
 ) -> None:
     taken, sizes = peaks(name)[shape, step], lengths(name, shape, LARGER)
     print(f"{shape}, {step}: {taken} bytes for texts of {sizes} bytes")
-    assert_proportional(taken, sizes, 2**20)
+    assert_proportional(taken, sizes, 2 * 2**20)
     assert taken[-1] < 64 * sizes[-1] + 4 * 2**20
 
 

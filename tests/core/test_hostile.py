@@ -248,7 +248,7 @@ class Deceptive(str):
         return 0
 
 
-@pytest.mark.parametrize("wrong", WRONG, ids=repr)
+@pytest.mark.parametrize("wrong", WRONG, ids=lambda wrong: type(wrong).__name__)
 def test_an_argument_of_another_type_is_a_type_error(wrong: Any, tmp_path: Path) -> None:
     put(tmp_path)
     units = ElementUnits.open(tmp_path, "key")
