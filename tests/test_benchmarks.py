@@ -12,7 +12,9 @@ from SpiffWorkflow.util.task import TaskState
 BENCHMARKS = Path(__file__).parent.parent / "benchmarks"
 sys.path.insert(0, str(BENCHMARKS))
 
+import histories  # noqa: E402
 import workflows  # noqa: E402
+from histories import History  # noqa: E402
 from workflows import Tree  # noqa: E402
 
 TREES = [
@@ -109,3 +111,31 @@ def test_what_is_prepared_is_made_once_and_waits_where_it_says(tmp_path):
     before = folder.stat().st_mtime_ns
     assert workflows.prepared(Tree(10), tmp_path) == folder
     assert folder.stat().st_mtime_ns == before
+
+
+@pytest.mark.parametrize(
+    "history",
+    [History("tree", 3, levels=2), History("multi-instance", 4), History("loop", 4, scripts=2)],
+    ids=lambda history: history.name,
+)
+def test_a_history_is_behind_an_instance_that_goes_on(history, tmp_path):
+    folder = histories.prepared(history, tmp_path)
+    assert histories.prepared(history, tmp_path) == folder
+    state = (folder / "state.json").read_text()
+    subprocesses = json.loads(state)["subprocesses"].values()
+    finished = [one for one in subprocesses if all(t["state"] == 64 for t in one["tasks"].values())]
+    assert len(finished) == history.finished
+    for one in finished:
+        scripts = [name for t in one["tasks"].values() if "_script_" in (name := t["task_spec"])]
+        assert len(scripts) == history.scripts
+    instance = workflows.serializer().deserialize_json(state)
+    for _ in range(2):
+        waiting = instance.get_tasks(state=TaskState.READY)
+        assert [task.task_spec.manual for task in waiting] == [True]
+        assert workflows.go_on(instance)
+
+
+def test_the_histories_are_those_of_the_figures():
+    assert histories.TREE.finished == 1_110
+    assert histories.FIRST_LEVEL.finished == 10
+    assert histories.MULTI_INSTANCE.finished == histories.LOOP.finished == 200
