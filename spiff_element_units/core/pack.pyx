@@ -32,19 +32,21 @@ elements.
              targets: 4 index
              strings, which the offsets count from: the id, its JSON token, and others
 
-The format version, now 1, counts up when a reader of before would misread or refuse what is
-written: another layout, checksum or meaning of a number. The magic and the place of the version
-never change. A reader takes its own version alone and says so of any other, newer or older; caching
-the workflow again writes the pack in its own. Libraries of two formats that share a cache directory
-thus replace each other's packs: give each a directory of its own.
+The format version is now 1. It increases if an earlier reader would misread or refuse what is
+written: with another layout, another checksum or another meaning of a number. The magic and the
+place of the version never change. A reader accepts only its own version. If it finds another one,
+newer or older, its error says so, and caching the workflow again writes the pack in its own
+version. If libraries with two formats share a cache directory, they replace each other's packs.
+Give each its own directory.
 
-Processes are numbered so that what a process embeds follows it: a `run` of so many processes is
-one piece of the file, and mostly a start unit. `rank` is the place in the caller's order.
+Processes are numbered so that the embedded subprocesses of a process follow it. A `run` is the
+number of these processes. Together they are one piece of the file, and usually a start unit.
+`rank` is the place in the caller's order.
 
-Reading trusts nothing: each part is checked when it is first read from a file, each number is
-checked against its bounds before it is used, and what does not fit is a Fault. Parts that
-were found good are kept, so that a pack held open serves a unit again without reading. A Pack
-never changes otherwise and is safe to use from several threads.
+Reading trusts nothing. Each part is checked when it is first read from a file, and each number is
+checked against its bounds before it is used. If anything does not fit, reading raises a Fault.
+Parts that were checked are kept, so an open pack can return a unit again without reading. Apart
+from that, a Pack never changes, and several threads may use it.
 """
 from cpython.bytes cimport PyBytes_FromStringAndSize
 from libc.stdint cimport uint32_t, uint64_t

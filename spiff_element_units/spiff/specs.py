@@ -215,13 +215,13 @@ class SpecStore:
             place, typename = unknown
             return InvalidWorkflowSpec(
                 f"the serializer cannot restore process {process_id!r}: {place} has the typename "
-                f"{typename!r}, which it does not know; register a converter for it, or write the "
-                "workflow's JSON again with this version of SpiffWorkflow"
+                f"{typename!r}, which it does not know; register a converter for it, or serialize "
+                "the workflow again with this version of SpiffWorkflow"
             )
         return InvalidWorkflowSpec(
             f"the serializer cannot restore process {process_id!r} ({type(error).__name__}: "
-            f"{error}); write the workflow's JSON again with this serializer and version of "
-            "SpiffWorkflow, and cache that"
+            f"{error}); serialize the workflow again with this serializer and version of "
+            "SpiffWorkflow, and cache it"
         )
 
 
@@ -290,7 +290,7 @@ class SpecSources:
         if not isinstance(units, ElementUnits):
             raise TypeError(
                 f"resolve({process_id!r}) returned {type(units).__name__}; return an ElementUnits, "
-                "or None for a process that there is not"
+                "or None if no workflow contains the process"
             )
         with self._lock.now:
             store = self._stores.get(units.digest)
@@ -300,7 +300,7 @@ class SpecSources:
         if not store.has(process_id):
             raise UnitNotFound(
                 f"resolve({process_id!r}) returned {label(store)}, which has no such process; "
-                "return the ElementUnits of a workflow that has it, or None"
+                "return the ElementUnits of a workflow that contains it, or None"
             )
         return store
 
