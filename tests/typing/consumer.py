@@ -40,9 +40,14 @@ def classic(cache_dir: Path, entry: os.DirEntry[str], text: str, content: bytes)
     cache_element_units_for_workflow(cache_dir, "key", content, durable=True)
     cache_element_units_for_workflow(entry, cache_key="key", workflow_spec_json=text)
     assert_type(workflow_from_cached_element_unit(cache_dir, "key", "process", "element"), str)
-    cache_element_units_for_workflow(b"cache", "key", text)  # type: ignore[arg-type]
-    cache_element_units_for_workflow("cache", 1, text)  # type: ignore[arg-type]
-    cache_element_units_for_workflow("cache", "key", {})  # type: ignore[arg-type]
+    cache_element_units_for_workflow("cache", "key", workflow_specs_json=text)
+    cache_element_units_for_workflow(b"cache", "key", text)  # type: ignore[call-overload]
+    cache_element_units_for_workflow("cache", 1, text)  # type: ignore[call-overload]
+    cache_element_units_for_workflow("cache", "key", {})  # type: ignore[call-overload]
+    cache_element_units_for_workflow("cache", "key")  # type: ignore[call-overload]
+    cache_element_units_for_workflow(  # type: ignore[call-overload]
+        "cache", "key", text, workflow_specs_json=text
+    )
     workflow_from_cached_element_unit("cache", "key", "process", None)  # type: ignore[arg-type]
 
 
