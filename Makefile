@@ -7,7 +7,7 @@ export PYTHONPATH := $(CURDIR)
 
 .PHONY: help dev-env compile bindings tests run-integration-tests integration-tests fmt lint \
 	wheel wheels installed run-installed-tests docs demo corpus recordings bench bench-quick \
-	run-spiff-versions bench-instructions stress sanitize fuzz coverage clean
+	run-spiff-versions bench-instructions stress sanitize fuzz coverage soak drift clean
 
 help:
 	@echo "make demo     cache a workflow, run it on units, and show what was loaded"
@@ -15,7 +15,7 @@ help:
 	@echo "others: dev-env compile bindings integration-tests run-integration-tests fmt lint"
 	@echo "        bench bench-quick bench-instructions wheel installed docs wheels recordings clean"
 	@echo "        corpus CORPUS=FOLDER"
-	@echo "for long: stress sanitize coverage fuzz SECONDS=60"
+	@echo "for long: stress sanitize coverage drift fuzz SECONDS=60 soak SECONDS=3600"
 
 $(VENV)/made: pyproject.toml
 	$(PYTHON) -m venv $(VENV)
@@ -160,7 +160,7 @@ stress: bindings
 
 # Damage and hostile input, with every wrong read, write and undefined arithmetic an end.
 SANITIZE = -w -fno-omit-frame-pointer -fno-sanitize-recover=undefined -fsanitize=address,undefined
-SANITIZED = $(patsubst %,tests/core/test_%.py,pack hostile slicer fuzz)
+SANITIZED = $(patsubst %,tests/core/test_%.py,text pack hostile slicer fuzz state state_json)
 sanitize: export PYTHONPATH = $(CURDIR)/build/sanitize
 sanitize: dev-env
 	CFLAGS="$(SANITIZE)" LDFLAGS="-fsanitize=address,undefined" $(BIN)/python setup.py --quiet \
@@ -171,8 +171,8 @@ sanitize: dev-env
 	LD_PRELOAD="$$($(CC) -print-file-name=libasan.so)" PYTHONMALLOC=malloc \
 		ASAN_OPTIONS=detect_leaks=0 $(BIN)/pytest --capture=sys $(SANITIZED)
 
-# Fuzz each of caching and reading for so many seconds; needs clang, and a Python that atheris
-# is for. KEEP=--keep adds what reaches new code to the kept corpus.
+# Fuzz each of caching, reading and cutting states for so many seconds; needs clang, and a Python
+# that atheris is for. KEEP=--keep adds what reaches new code to the kept corpus.
 SECONDS ?= 60
 CLANG ?= clang
 FUZZ = $(SANITIZE),fuzzer-no-link -fno-sanitize=pointer-overflow
@@ -210,6 +210,27 @@ coverage: dev-env
 		$$(ls tests/spiff/test_*.py | grep -v walks)
 	cd $(TRACED) && $(abspath $(BIN))/coverage combine --quiet && \
 		$(abspath $(BIN))/python tests/covered.py 95
+
+# All tests again and again, for so many seconds or until one crashes; build/crashes keeps why.
+soak: bindings
+	$(BIN)/python tools/watch.py --seconds $(SECONDS) build/crashes $(BIN)/python -m pytest tests
+
+# Operations that lose references, which a debug build of Python counts. None is counted by 3.11
+# and older.
+DEBUG_PYTHON ?= python3-dbg
+$(VENV)/debug: pyproject.toml
+	@$(DEBUG_PYTHON) -c "import sys, venv; sys.gettotalrefcount()" || { echo "$(DEBUG_PYTHON)\
+	 is no debug build of Python: apt-get install python3-dbg python3-dev python3-venv, or say\
+	 which: make drift DEBUG_PYTHON=python3.14-dbg"; exit 1; }
+	$(DEBUG_PYTHON) -m venv --clear $(VENV)/debug
+	$(VENV)/debug/bin/python -m pip install --quiet --upgrade "pip>=25.1"
+	$(VENV)/debug/bin/python -m pip install --quiet --group build 'SpiffWorkflow>=3.0,<4'
+
+drift: export PYTHONPATH = $(CURDIR)/build/drift
+drift: $(VENV)/debug
+	$(VENV)/debug/bin/python setup.py --quiet build --build-lib build/drift \
+		--build-temp build/drift-objects
+	$(VENV)/debug/bin/python tests/drift.py $(TIMES)
 
 clean:
 	rm -rf build dist .nox $(VENV) *.egg-info spiff_element_units/*.so spiff_element_units/*/*.so

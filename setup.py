@@ -14,11 +14,15 @@ from typing import Any
 from Cython.Build import cythonize
 from setuptools import Distribution, Extension, setup
 
-MODULES = ("slicer", "ids", "model", "order", "writer", "graph", "pack", "unit")
+MODULES = (
+    "text", "slicer", "ids", "model", "order", "writer",
+    "parts", "records", "lookup", "graph", "pack", "verify", "unit", "state", "cut",
+)  # fmt: skip
 
-flags = (
-    [] if sys.platform == "win32" else ["-O3", "-g0", "-Wall", "-Wextra", "-Wno-unused-parameter"]
-)
+flags = [] if sys.platform == "win32" else ["-O3", "-g0", "-Wall", "-Wextra"]
+if flags:
+    # Cython's code leaves out the fields of types that only newer Pythons have.
+    flags += ["-Wno-unused-parameter", "-Wno-missing-field-initializers"]
 # Names of what is private to a module are a third of its size.
 strip = {"linux": ["-Wl,-s"], "darwin": ["-Wl,-x"]}.get(sys.platform, [])
 if "-fsanitize" in os.environ.get("CFLAGS", ""):

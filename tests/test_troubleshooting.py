@@ -258,7 +258,7 @@ PRODUCED: list[tuple[str, Produce]] = [
         lambda _, monkeypatch: command(monkeypatch, "ls", "nowhere"),
     ),
     (
-        "spiff-element-units: …: a document type (<!DOCTYPE>), …, is refused",
+        "spiff-element-units: …: it has a document type (<!DOCTYPE>), …",
         lambda folder, monkeypatch: hostile(monkeypatch, folder),
     ),
 ]

@@ -38,7 +38,7 @@ from pathlib import Path
 LINUX = sys.platform == "linux"
 CORE_PATTERN = Path("/proc/sys/kernel/core_pattern")
 BACKTRACE = ("thread apply all backtrace 200", "info registers", "info sharedlibrary")
-MAPPED_FILE = re.compile(r"^ *0x.* (/.+)$", re.MULTILINE)
+MAPPED_FILE = re.compile(r"^ *0x.*? (/.*?) *$", re.MULTILINE)
 
 
 def allow_cores() -> None:
