@@ -58,6 +58,7 @@ lint: bindings
 	PATH="$(abspath $(BIN)):$$PATH" cython-lint --max-line-length 100 spiff_element_units
 	$(BIN)/mypy
 	$(BIN)/pyright --pythonpath $(BIN)/python
+	$(BIN)/python tools/check_types.py
 	$(BIN)/zizmor --offline --quiet .github/workflows
 	$(BIN)/check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/*.yml
 	$(BIN)/python -m mypy.stubtest --mypy-config-file pyproject.toml --ignore-missing-stub \

@@ -11,6 +11,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, Optional
 
+from SpiffWorkflow.bpmn.workflow import BpmnWorkflow
 from typing_extensions import assert_type
 
 import spiff_element_units
@@ -99,13 +100,18 @@ def errors() -> list[type[ValueError]]:
     return [*kinds, *cache_errors]
 
 
+class Workflow(BpmnWorkflow):  # type: ignore[misc]
+    """An application's own."""
+
+
 def engine(opened: ElementUnits, serializer: Any) -> str:
     loader = SpecLoader(opened, serializer)
     assert_type(loader, SpecLoader)
     assert_type(loader.units, ElementUnits)
-    workflow = loader.start("process")
+    workflow = assert_type(loader.start("process"), BpmnWorkflow)
+    assert_type(loader.start(workflow_class=Workflow, owner="Ada"), Workflow)
     state = loader.save(workflow)
     assert_type(state, str)
-    loader.resume(state, accept_changed=True)
+    assert_type(loader.resume(state, accept_changed=True), BpmnWorkflow)
     SpecLoader("cache", serializer)  # type: ignore[arg-type]
     return state
