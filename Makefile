@@ -58,6 +58,7 @@ lint: bindings
 	PATH="$(abspath $(BIN)):$$PATH" cython-lint --max-line-length 100 spiff_element_units
 	$(BIN)/mypy
 	$(BIN)/pyright --pythonpath $(BIN)/python
+	$(BIN)/python tools/check_types.py
 	$(BIN)/zizmor --offline --quiet .github/workflows
 	$(BIN)/check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/*.yml
 	$(BIN)/python -m mypy.stubtest --mypy-config-file pyproject.toml --ignore-missing-stub \
@@ -122,7 +123,7 @@ docs: bindings $(VENV)/for-docs
 SPIFF_VERSIONS = 3.0.0 3.1.2 3.2.0 3.2.1a1788363675
 SPIFF_TESTS = tests/spiff tests/test_integration.py tests/test_models.py
 build/spiff/%: $(VENV)/made
-	$(BIN)/python -m pip install --quiet --no-deps --target $@ SpiffWorkflow==$*
+	$(BIN)/python -m pip install --quiet --no-deps --upgrade --target $@ SpiffWorkflow==$*
 
 run-spiff-versions: bindings $(SPIFF_VERSIONS:%=build/spiff/%)
 	for version in $(SPIFF_VERSIONS); do \

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, Callable, Optional, Union
+from typing import Any, Callable, Optional, TypeVar, Union, overload
 
 from SpiffWorkflow.bpmn.workflow import BpmnWorkflow
 from SpiffWorkflow.exceptions import SpiffWorkflowException
@@ -29,6 +29,8 @@ from .specs import (
 )
 from .splitting import DamagedPiece, damaged_pieces, join_pieces, split_text
 from .state import FORMAT, StateError, parse, require_run, unzipped
+
+_Workflow = TypeVar("_Workflow", bound=BpmnWorkflow)
 
 
 class SpecLoader:
@@ -110,6 +112,23 @@ class SpecLoader:
             template = self._templates[process_id] = self._template(process_id)
         return SpecMapping(self._sources, template, process_id)
 
+    @overload
+    def start(
+        self,
+        process_id: Optional[str] = None,
+        *,
+        script_engine: Any = None,
+        workflow_class: type[_Workflow],
+        **kwargs: Any,
+    ) -> _Workflow: ...
+    @overload
+    def start(
+        self,
+        process_id: Optional[str] = None,
+        *,
+        script_engine: Any = None,
+        **kwargs: Any,
+    ) -> BpmnWorkflow: ...
     def start(
         self,
         process_id: Optional[str] = None,
@@ -159,7 +178,7 @@ class SpecLoader:
         script_engine: Any = None,
         *,
         accept_changed: bool = False,
-    ) -> Any:
+    ) -> BpmnWorkflow:
         """Return the workflow of a state that `save` or SpiffWorkflow's `serialize_json` wrote.
 
         This restores the specs of the process that was started and of the processes that have a
@@ -225,7 +244,7 @@ class SpecLoader:
 
     def resume_pieces(
         self, read: Read, script_engine: Any = None, *, accept_changed: bool = False
-    ) -> Any:
+    ) -> BpmnWorkflow:
         """The workflow whose pieces were saved by `save_pieces` or made by `split`.
 
         `read(piece id)` returns the text of a piece, as `str` or UTF-8 `bytes`. It is called with

@@ -4,10 +4,7 @@ from __future__ import annotations
 
 from collections.abc import ItemsView, Iterator, Mapping, MutableMapping, ValuesView
 from copy import deepcopy
-from typing import Any, Optional
-
-from SpiffWorkflow.bpmn.exceptions import WorkflowTaskException
-from SpiffWorkflow.exceptions import WorkflowException
+from typing import TYPE_CHECKING, Any, Optional
 
 from ..errors import UnitNotFound
 from .changes import Change, apply
@@ -21,6 +18,16 @@ from .specs import (
     label,
     plain,
 )
+
+if TYPE_CHECKING:  # SpiffWorkflow has no types
+
+    class WorkflowException(Exception): ...
+
+    class WorkflowTaskException(WorkflowException): ...
+
+else:
+    from SpiffWorkflow.bpmn.exceptions import WorkflowTaskException
+    from SpiffWorkflow.exceptions import WorkflowException
 
 
 class _Marker:
@@ -43,7 +50,7 @@ def untouched(roster: dict[str, bool], root: str) -> dict[str, Any]:
     return {name: UNTOUCHED if held or name == root else NULL for name, held in roster.items()}
 
 
-class MissingProcess(UnitNotFound, WorkflowTaskException, KeyError):  # type: ignore[misc]
+class MissingProcess(UnitNotFound, WorkflowTaskException, KeyError):
     """The engine needs a process that no workflow contains.
 
     It is also the exception that SpiffWorkflow itself raises. From 3.2 on that is a
@@ -54,6 +61,15 @@ class MissingProcess(UnitNotFound, WorkflowTaskException, KeyError):  # type: ig
     To continue, provide the process and resume the last saved state.
     """
 
+    notes: list[str]
+    task: Any
+    task_spec: Any
+    task_trace: list[str]
+    line_number: Optional[int]
+    offset: Optional[int]
+    error_line: Optional[str]
+    error_type: str
+
     def __init__(self, message: str, task_spec: Any = None, task: Any = None) -> None:
         if task is not None:
             WorkflowTaskException.__init__(self, message, task)
@@ -61,7 +77,7 @@ class MissingProcess(UnitNotFound, WorkflowTaskException, KeyError):  # type: ig
         WorkflowException.__init__(self, message, task_spec)
         self.task = self.line_number = self.offset = self.error_line = None
         self.error_type = "unknown"
-        self.task_trace: list[str] = []
+        self.task_trace = []
 
     def __str__(self) -> str:
         return ". ".join(map(str, [*self.args, *self.notes]))

@@ -93,11 +93,11 @@ class SpecStore:
     def __init__(self, units: ElementUnits, serializer: Serializer, own: bool = True) -> None:
         self.units = units
         self._own = own  # the workflow of the loader, and not one that it has resolved
-        self.digest = units.digest
-        self.root = units.root
+        self.digest: str = units.digest
+        self.root: str = units.root
         self._serializer = serializer
         self._inner: Optional[SpecStore] = None
-        self.registry = serializer.registry
+        self.registry: Any = serializer.registry
         self._decoder = serializer.json_decoder_cls
         self._lock = Lock()
         self._kept: dict[str, Spec] = {}
@@ -241,7 +241,7 @@ class SpecSources:
     def __init__(
         self, units: ElementUnits, serializer: Serializer, resolve: Optional[Resolve]
     ) -> None:
-        self.own = SpecStore(units, serializer)
+        self.own: SpecStore = SpecStore(units, serializer)
         self._serializer = serializer
         self._resolve = resolve
         self._lock = Lock()
