@@ -7,7 +7,7 @@ export PYTHONPATH := $(CURDIR)
 
 .PHONY: help dev-env compile bindings tests run-integration-tests integration-tests fmt lint \
 	wheel wheels installed run-installed-tests docs demo corpus recordings bench bench-quick \
-	bench-instructions stress sanitize fuzz coverage soak drift clean
+	run-spiff-versions bench-instructions stress sanitize fuzz coverage soak drift clean
 
 help:
 	@echo "make demo     cache a workflow, run it on units, and show what was loaded"
@@ -36,8 +36,12 @@ compile: dev-env
 bindings: dev-env
 	$(BIN)/python setup.py --quiet build_ext --inplace
 
+# A process for each core, up to where they would wait for the longest file; a file is for one of
+# them, for what its tests share. They begin with the files that tests/conftest.py puts first.
+PARALLEL = --numprocesses auto --maxprocesses 8 --dist loadfile --no-loadscope-reorder
 tests: bindings
-	$(BIN)/python -m pytest tests
+	@echo "7,000 tests take about two minutes on eight cores, and five on two."
+	$(BIN)/python -m pytest tests $(PARALLEL)
 
 run-integration-tests:
 	$(BIN)/python -m pytest tests/test_integration.py
@@ -114,6 +118,18 @@ docs: bindings $(VENV)/for-docs
 	$(BIN)/sphinx-build --fail-on-warning --keep-going --fresh-env --quiet \
 		--builder html docs build/docs
 
+# The tests with SpiffWorkflow, on each version that we test.
+SPIFF_VERSIONS = 3.0.0 3.1.2 3.2.0 3.2.1a1788363675
+SPIFF_TESTS = tests/spiff tests/test_integration.py tests/test_models.py
+build/spiff/%: $(VENV)/made
+	$(BIN)/python -m pip install --quiet --no-deps --target $@ SpiffWorkflow==$*
+
+run-spiff-versions: bindings $(SPIFF_VERSIONS:%=build/spiff/%)
+	for version in $(SPIFF_VERSIONS); do \
+		echo "SpiffWorkflow $$version" && PYTHONPATH=build/spiff/$$version:$(PYTHONPATH) \
+			$(BIN)/python -m pytest $(SPIFF_TESTS) $(PARALLEL) || exit; \
+	done
+
 demo: bindings
 	$(BIN)/python examples/demo.py
 
@@ -144,7 +160,7 @@ stress: bindings
 
 # Damage and hostile input, with every wrong read, write and undefined arithmetic an end.
 SANITIZE = -w -fno-omit-frame-pointer -fno-sanitize-recover=undefined -fsanitize=address,undefined
-SANITIZED = $(patsubst %,tests/core/test_%.py,pack hostile slicer fuzz)
+SANITIZED = $(patsubst %,tests/core/test_%.py,text pack hostile slicer fuzz state state_json)
 sanitize: export PYTHONPATH = $(CURDIR)/build/sanitize
 sanitize: dev-env
 	CFLAGS="$(SANITIZE)" LDFLAGS="-fsanitize=address,undefined" $(BIN)/python setup.py --quiet \
@@ -155,8 +171,8 @@ sanitize: dev-env
 	LD_PRELOAD="$$($(CC) -print-file-name=libasan.so)" PYTHONMALLOC=malloc \
 		ASAN_OPTIONS=detect_leaks=0 $(BIN)/pytest --capture=sys $(SANITIZED)
 
-# Fuzz each of caching and reading for so many seconds; needs clang, and a Python that atheris
-# is for. KEEP=--keep adds what reaches new code to the kept corpus.
+# Fuzz each of caching, reading and cutting states for so many seconds; needs clang, and a Python
+# that atheris is for. KEEP=--keep adds what reaches new code to the kept corpus.
 SECONDS ?= 60
 CLANG ?= clang
 FUZZ = $(SANITIZE),fuzzer-no-link -fno-sanitize=pointer-overflow

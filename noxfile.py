@@ -2,12 +2,14 @@
 
 `wheel` builds the sdist and, from it, a wheel, repairs that and checks both; they are in `dist/`.
 `tests` builds a wheel and runs the sdist's tests against it, away from the tree. `minimums` does so
-with the oldest of everything that pyproject.toml allows. A Python that is not found is skipped.
+with the oldest of everything that pyproject.toml allows, `spiffworkflow` with each version of
+SpiffWorkflow that we test. A Python that is not found is skipped.
 """
 
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -24,6 +26,10 @@ TEST = nox.project.dependency_groups(PYPROJECT, "test")
 nox.needs_version = ">=2025.2.9"
 nox.options.sessions = ["tests"]
 nox.options.error_on_missing_interpreters = False
+
+MAKEFILE = Path("Makefile").read_text("utf-8")
+SPIFF_VERSIONS = re.findall(r"^SPIFF_VERSIONS = (.+)$", MAKEFILE, re.MULTILINE)[0].split()
+PARALLEL = re.findall(r"^PARALLEL = (.+)$", MAKEFILE, re.MULTILINE)[0].split()
 
 # What a user has: nothing of this tree.
 os.environ.pop("PYTHONPATH", None)
@@ -82,7 +88,16 @@ def unpack_tests(session: nox.Session, sdist: Path) -> Path:
 def run_tests(session: nox.Session, sdist: Path) -> None:
     """Run the tests of an sdist against what is installed."""
     session.chdir(unpack_tests(session, sdist))
-    session.run("pytest", *session.posargs)
+    session.run("pytest", *PARALLEL, *session.posargs)
+
+
+def test_wheel(session: nox.Session, *required: str) -> None:
+    session.install("pip>=25.1")
+    sdist = build_sdist(session)
+    session.install(f"{build_wheel(session, sdist)}[cli]", *TEST, *required)
+    # It asks for one prerelease of SpiffWorkflow.
+    session.install("--no-deps", "spiff-arena-common>=0.1.50; python_version >= '3.10'")
+    run_tests(session, sdist)
 
 
 @nox.session(python=PYTHONS)
@@ -101,12 +116,14 @@ def wheel(session: nox.Session) -> None:
 @nox.session(python=PYTHONS)
 def tests(session: nox.Session) -> None:
     """Run the sdist's tests against the wheel."""
-    session.install("pip>=25.1")
-    sdist = build_sdist(session)
-    session.install(f"{build_wheel(session, sdist)}[cli]", *TEST)
-    # It asks for one prerelease of SpiffWorkflow.
-    session.install("--no-deps", "spiff-arena-common>=0.1.50; python_version >= '3.10'")
-    run_tests(session, sdist)
+    test_wheel(session)
+
+
+@nox.session(python="3.13")
+@nox.parametrize("version", SPIFF_VERSIONS, ids=SPIFF_VERSIONS)
+def spiffworkflow(session: nox.Session, version: str) -> None:
+    """Run the sdist's tests against the wheel, with a version of SpiffWorkflow."""
+    test_wheel(session, f"SpiffWorkflow=={version}")
 
 
 @nox.session(python=PYTHONS, venv_backend="uv")

@@ -14,7 +14,10 @@ from typing import Any
 from Cython.Build import cythonize
 from setuptools import Distribution, Extension, setup
 
-MODULES = ("slicer", "ids", "model", "order", "writer", "graph", "pack", "unit")
+MODULES = (
+    "text", "slicer", "ids", "model", "order", "writer",
+    "parts", "records", "lookup", "graph", "pack", "verify", "unit", "state", "cut",
+)  # fmt: skip
 
 flags = [] if sys.platform == "win32" else ["-O3", "-g0", "-Wall", "-Wextra"]
 if flags:

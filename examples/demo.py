@@ -2,8 +2,8 @@
 
     python examples/demo.py
 
-The workflow is `claim.bpmn` beside this file: an insurance claim that calls nine other processes.
-A small claim passes through a few of them, and only those are loaded.
+The workflow is `claim.bpmn` in the same folder: an insurance claim that calls nine other processes.
+A small claim reaches only a few of them, and only those are loaded.
 """
 
 import json
@@ -23,7 +23,7 @@ registry = BpmnWorkflowSerializer.configure(SPIFF_CONFIG)
 
 
 def workflow_spec_json() -> str:
-    """The workflow as SpiffWorkflow serializes it: the text that an application stores."""
+    """The serialized workflow: the text that an application stores."""
     parser = SpiffBpmnParser()
     parser.add_bpmn_file(str(Path(__file__).with_name("claim.bpmn")))
     return json.dumps(
@@ -38,14 +38,14 @@ def workflow_spec_json() -> str:
 
 
 class Specs(dict[str, Any]):
-    """The subprocess specs of a running workflow: each is fetched when the engine asks for it."""
+    """The subprocess specs of a running workflow. Each is loaded when the engine asks for it."""
 
     def __init__(self, cache_dir: str, cache_key: str) -> None:
         self.place = (cache_dir, cache_key)
         self.loaded: list[tuple[str, list[str], int]] = []
 
     def fetch(self, process_id: str) -> Any:
-        """The spec of a process. What it embeds comes with it."""
+        """Load the spec of a process, and the specs of its embedded subprocesses."""
         text = spiff_element_units.workflow_from_cached_element_unit(
             *self.place, process_id, process_id
         )

@@ -1,13 +1,13 @@
-"""Keeps workflow instances in SQLite, saving only their states.
+"""Stores workflow instances in SQLite and saves only their states.
 
-    python examples/sqlite_instances.py                       shows all of the below in one go
+    python examples/sqlite_instances.py                       runs the commands below in one go
     python examples/sqlite_instances.py FOLDER deploy         caches the workflow of orders.bpmn
     python examples/sqlite_instances.py FOLDER start NAME N   starts an order of N pieces for NAME
     python examples/sqlite_instances.py FOLDER list           shows what each instance waits for
     python examples/sqlite_instances.py FOLDER work           does the next human task of each
 
-Every command is a process of its own. What one leaves to the next is in FOLDER: the cache, which
-has the workflow once, and the database, which has a state for each instance.
+Every command is a separate process. FOLDER contains everything that they share: the cache with the
+workflow, and the database with the state of each instance.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ KEY = "orders, version 1"
 
 
 def deploy(folder: Path) -> None:
-    """Parses the diagrams once and caches them. Nothing else here needs the parser."""
+    """Parse the diagrams once and cache the workflow. Only this command needs the parser."""
     parser = BpmnParser()
     parser.add_bpmn_file(str(BPMN))
     specs = {name: SERIALIZER.to_dict(spec) for name, spec in parser.find_all_specs().items()}
@@ -52,7 +52,7 @@ def deploy(folder: Path) -> None:
 
 
 def start(loader: SpecLoader, database: sqlite3.Connection, customer: str, pieces: str) -> None:
-    """A new instance, up to its first human task."""
+    """Start an instance and run it to its first human task."""
     workflow = loader.start("order")
     workflow.task_tree.data.update(customer=customer, pieces=int(pieces))
     workflow.do_engine_steps()
@@ -62,7 +62,7 @@ def start(loader: SpecLoader, database: sqlite3.Connection, customer: str, piece
 
 
 def list_instances(loader: SpecLoader, database: sqlite3.Connection) -> None:
-    """What each instance waits for."""
+    """Print what each instance waits for."""
     for number, state in database.execute("SELECT id, state FROM instances").fetchall():
         workflow = loader.resume(state)
         tasks = human_tasks(workflow)
@@ -72,7 +72,7 @@ def list_instances(loader: SpecLoader, database: sqlite3.Connection) -> None:
 
 
 def work(loader: SpecLoader, database: sqlite3.Connection) -> None:
-    """The next human task of each instance, and what the engine can do after it."""
+    """Do the next human task of each instance, and the engine steps after it."""
     for number, state in database.execute("SELECT id, state FROM instances").fetchall():
         workflow = loader.resume(state)
         for task in human_tasks(workflow)[:1]:
@@ -85,12 +85,12 @@ def work(loader: SpecLoader, database: sqlite3.Connection) -> None:
 
 
 def human_tasks(workflow: BpmnWorkflow) -> list[Any]:
-    """The tasks that people have to do now."""
+    """The human tasks that are ready."""
     return [task for task in workflow.get_tasks(state=TaskState.READY) if task.task_spec.manual]
 
 
 def demonstrate() -> None:
-    """All commands, each in a process of its own."""
+    """Run all commands, each in a separate process."""
     with tempfile.TemporaryDirectory() as folder:
         for command in (
             ["deploy"],
@@ -107,7 +107,7 @@ def demonstrate() -> None:
 
 
 def main(arguments: list[str]) -> None:
-    """Does what the command line asks for."""
+    """Run the command line."""
     if not arguments:
         return demonstrate()
     commands: dict[str, Callable[..., None]] = {

@@ -7,8 +7,8 @@
     POST /instances                  {"process": "order", "data": {..}} starts one
     POST /instances/ID/tasks/TASK    {..} does a task, with this data
 
-The database is what must not be lost: each version of a model as JSON, and the state of each
-instance. The cache may be: a worker that does not find a workflow there caches it again.
+The database contains what must not be lost: each version of a model as JSON, and the state of each
+instance. The cache can be lost: if a worker does not find a workflow there, it caches it again.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ TABLES = """
 
 
 class Store:
-    """What the workers share: the database and, beside it, the cache."""
+    """The database and the cache, which all workers share."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -63,9 +63,9 @@ class Store:
 
     # [deploy]
     def deploy(self, bpmn: str, process: str) -> str:
-        """Parse a diagram and store it, as the newest version of its process; the key of it."""
+        """Parse a diagram, store it as the newest version of its process, and return its key."""
         parser = BpmnParser()
-        with open(bpmn, "rb") as diagram:  # not by its path, which would be in the specs
+        with open(bpmn, "rb") as diagram:  # add_bpmn_file would write the path into the specs
             parser.add_bpmn_io(diagram, os.path.basename(bpmn))
         specs = parser.get_subprocess_specs(process)
         spec_json = json.dumps(
@@ -87,7 +87,7 @@ class Store:
 
     # [loader]
     def _loader(self, key: str) -> SpecLoader:
-        """The loader of a version of a model; `self.loader` keeps one for each in this worker."""
+        """Make the loader for a key. `self.loader` keeps it for the life of this worker."""
         units = ElementUnits.get_or_cache(self.folder / "cache", key, lambda: self.spec_json(key))
         return SpecLoader(units, SERIALIZER)
 
@@ -105,7 +105,7 @@ class Store:
         return found and str(found[0])
 
     def add(self, key: str, workflow: Any) -> int:
-        """Keep a new instance; its number."""
+        """Store a new instance and return its number."""
         state = self.loader(key).save(workflow)
         with self.database() as database:
             added = database.execute(
@@ -114,7 +114,7 @@ class Store:
         return int(added.lastrowid or 0)
 
     def resume(self, number: int) -> Optional[tuple[str, int, Any]]:
-        """An instance: the key of its model, how often it was saved, and its workflow."""
+        """Return the key of an instance, the number of its saves, and its workflow."""
         with self.database() as database:
             query = "SELECT key, saves, state FROM instances WHERE number = ?"
             found = database.execute(query, (number,)).fetchone()
@@ -124,7 +124,7 @@ class Store:
         return key, saves, self.loader(key).resume(state)
 
     def save(self, number: int, key: str, saves: int, workflow: Any) -> bool:
-        """Whether it is saved: not if another worker has saved the instance since `saves`."""
+        """Save an instance. Return False if another worker has saved it after `saves`."""
         state = self.loader(key).save(workflow)
         with self.database() as database:
             done = database.execute(
@@ -183,12 +183,12 @@ def create_app(folder: Optional[Path] = None) -> Flask:
 
 
 def human_tasks(workflow: Any) -> list[Any]:
-    """The tasks that people have to do now."""
+    """The human tasks that are ready."""
     return [task for task in workflow.get_tasks(state=TaskState.READY) if task.task_spec.manual]
 
 
 def shown(number: int, workflow: Any) -> dict[str, Any]:
-    """What is told of an instance."""
+    """What clients see of an instance."""
     return {
         "instance": number,
         "completed": bool(workflow.is_completed()),

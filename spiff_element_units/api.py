@@ -1,8 +1,8 @@
-"""The two functions that are the library for most: cache a workflow, get a unit of it.
+"""The two functions that most applications need: one caches a workflow, one gets a unit of it.
 
-Both are safe to call from any number of threads and processes on one cache directory. Every
-failure is an `ElementUnitsError`, which is a `ValueError`; an argument of the wrong type is a
-`TypeError`.
+Any number of threads and processes may call both at the same time, with the same cache directory.
+Every failure is an `ElementUnitsError`, which is a `ValueError`. An argument of the wrong type is
+a `TypeError`.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ _Function = TypeVar("_Function", bound=Callable[..., None])
 
 
 def _keyword_of_0_3_1(function: _Function) -> _Function:
-    """Take `workflow_specs_json=` too, as 0.3.1 spelled it."""
+    """Also accept the keyword `workflow_specs_json`, its name in 0.3.1."""
 
     @functools.wraps(function)
     def taking_both(*args: Any, **kwargs: Any) -> None:
@@ -36,17 +36,19 @@ def cache_element_units_for_workflow(
     *,
     durable: bool = False,
 ) -> None:
-    """Decompose a workflow and store it in `cache_dir` under `cache_key`.
+    """Split a workflow into its processes and store it in `cache_dir` under `cache_key`.
 
-    `cache_dir` is made where it is missing. `cache_key` is any string; a workflow cached under it
-    before is replaced, and the same one is recognised. `workflow_spec_json` is the JSON text of a
-    serialized workflow, `{"spec": {..}, "subprocess_specs": {..}, ..}`.
+    `workflow_spec_json` is the JSON text of a serialized workflow,
+    `{"spec": {..}, "subprocess_specs": {..}, ..}`, as `str` or as UTF-8 `bytes`. `cache_key` is any
+    string. If another workflow is cached under the key, it is replaced. If the same workflow is
+    cached, it is not written again. `cache_dir` is created if it does not exist.
 
-    With `durable`, what is cached outlives a power failure: file and directories are synced before
-    this returns. Without, the key may be missing or damaged then (and is reported so).
+    With `durable`, the file and its directories are synced to disk before this function returns.
+    Without it, the cached workflow may be missing or damaged after a power failure. The library
+    then reports this as an error.
 
-    Raises InvalidWorkflowSpec where the text is not that, CacheError where it cannot be stored;
-    what was cached before stays then.
+    Raises InvalidWorkflowSpec if the text is not a serialized workflow, and CacheError if the
+    workflow cannot be stored. A workflow that was cached before is then still there.
     """
     text = read_text(workflow_spec_json)
     digest = digest_of(text)
@@ -57,13 +59,14 @@ def cache_element_units_for_workflow(
 def workflow_from_cached_element_unit(
     cache_dir: directory.CacheDir, cache_key: str, process_id: str, element_id: str
 ) -> str:
-    """The unit that starts or resumes `process_id` at `element_id`, as JSON text.
+    """Return the unit that starts or resumes `process_id` at `element_id`, as JSON text.
 
-    `element_id` is the process id itself (to start it), an element of the process, or a process or
-    element that it leads to. Called processes that the unit does not need are left out; the
-    application loads each when it is reached, as `(called process id, called process id)`.
+    `element_id` is the process id itself, to start the process; or an element of the process; or
+    a process that the process leads to, or an element of such a process. The unit does not contain
+    called processes that have not started. When the engine reaches the call of one, get its unit
+    with its process id as both arguments.
 
-    Raises UnitNotFound where the key is not cached, or the workflow has no such process or
-    element; CorruptPack where what is stored is damaged; CacheError where it cannot be read.
+    Raises UnitNotFound if the key is not cached or the workflow has no such process or element,
+    CorruptPack if the file is damaged, and CacheError if the file cannot be read.
     """
     return ElementUnits.open(cache_dir, cache_key).workflow(process_id, element_id)

@@ -1,8 +1,8 @@
-"""What can go wrong, as kinds of one error.
+"""The errors of the library, which are kinds of one error.
 
-Every failure of the library is an `ElementUnitsError`, which is a `ValueError`. Its message names
-the thing, the place and the way out; the cause, where there is one, is chained. An argument of the
-wrong type is a `TypeError`.
+Every failure of the library is an `ElementUnitsError`, which is a `ValueError`. The message says
+what is wrong, where, and what to do. If another exception is the cause, it is the `__cause__`. An
+argument of the wrong type is a `TypeError`.
 """
 
 from __future__ import annotations
@@ -13,16 +13,16 @@ class ElementUnitsError(ValueError):
 
 
 class InvalidWorkflowSpec(ElementUnitsError):
-    """The text is not JSON, or not of the form of a serialized workflow."""
+    """The text is not JSON, or it is not a serialized workflow."""
 
 
 class CacheError(ElementUnitsError):
-    """The cache directory or a file in it cannot be created, read or written."""
+    """The cache directory, or a file in it, cannot be created, read or written."""
 
 
 class UnitNotFound(ElementUnitsError):
-    """The cache has no such key, or the workflow no such process or element."""
+    """The cache does not contain the key, or the workflow lacks the process or element."""
 
 
 class CorruptPack(CacheError):
-    """A stored workflow is damaged or not one of ours; caching it again mends it."""
+    """A pack is damaged, or this version cannot read it. To repair it, cache the workflow again."""

@@ -9,25 +9,25 @@ from collections.abc import Iterable
 from contextlib import suppress
 from itertools import islice
 from types import TracebackType
-from typing import Any, Callable, NamedTuple, Optional, Union
+from typing import Any, Callable, Literal, NamedTuple, NoReturn, Optional, Union, get_args
 
 import orjson
 
+from ._version import __version__
 from .cache import directory
+from .core.fault import Fault
 from .core.pack import Pack
-from .core.slicer import Text
+from .core.text import Text
 from .core.unit import needs as _needs
 from .core.unit import unit as _unit
 from .core.writer import build_pack
-from .errors import (
-    CacheError,
-    CorruptPack,
-    ElementUnitsError,
-    InvalidWorkflowSpec,
-    UnitNotFound,
-)
+from .errors import CacheError, CorruptPack, ElementUnitsError, UnitNotFound
+from .wording import in_words
 
-DEFERS = ("calls", "all", "nothing")
+Defer = Literal["calls", "all", "nothing"]
+DEFERS: tuple[Defer, ...] = get_args(Defer)
+
+_VERSION = orjson.dumps(f"spiff-element-units-{__version__}")  # what each unit says to be made by
 
 
 class Reference(NamedTuple):
@@ -92,7 +92,8 @@ class ElementUnits:
         Raises UnitNotFound where the key is not cached, CorruptPack where what is stored is
         damaged, CacheError where it cannot be read.
         """
-        return cls._of(directory.open_pack(cache_dir, cache_key), cache_key)
+        pack = directory.open_pack(cache_dir, cache_key)
+        return cls._of(pack, pack.key)
 
     @classmethod
     def get_or_cache(
@@ -109,16 +110,22 @@ class ElementUnits:
         once it may be called in each of them, and each gets a whole workflow. A stored one is read
         and checked from end to end, which `open` does not do.
 
-        Raises what `make_json` raises, and what `open`, `from_json` and `save` do.
+        Where the made one cannot be stored (a full disk, a directory that may not be written) it
+        is served from memory. A RuntimeWarning and the log of `spiff_element_units` say so, once a
+        process and directory.
+
+        Raises what `make_json` and `from_json` raise, and CacheError where the cache cannot be
+        read.
         """
         if not callable(make_json):
             raise TypeError(f"make_json must be callable, not {type(make_json).__name__}")
+        key = directory.key_text(cache_key)
         with suppress(UnitNotFound, CorruptPack):
-            return cls._of(directory.open_whole_pack(cache_dir, cache_key), cache_key)
+            return cls._of(directory.open_whole_pack(cache_dir, key), key)
         text = read_text(make_json())
         pack = decompose(text, digest_of(text))
-        directory.publish(cache_dir, cache_key, pack, durable=durable)
-        return cls._of(pack, cache_key)
+        directory.publish_or_warn(cache_dir, key, pack, durable=durable)
+        return cls._of(pack, key)
 
     def save(self, cache_dir: directory.CacheDir, cache_key: str, *, durable: bool = False) -> None:
         """Store the workflow in a cache under a key, in place of what is there.
@@ -169,7 +176,10 @@ class ElementUnits:
     @property
     def root(self) -> str:
         """The id of the root process: its `spec.name`."""
-        return self._use().root_id()
+        try:
+            return self._use().root_id()
+        except Fault as fault:
+            raise in_words(fault) from fault.__cause__
 
     @property
     def process_ids(self) -> tuple[str, ...]:
@@ -190,8 +200,8 @@ class ElementUnits:
         process_id = _string("process_id", process_id)
         try:
             return self._use().element_ids(process_id)
-        except KeyError:
-            raise self._not_found(process_id) from None
+        except Fault as fault:
+            self._fail(fault, process_id)
 
     def references(self, process_id: str) -> tuple[Reference, ...]:
         """What a process calls, embeds and triggers, in the order of its task specs.
@@ -201,10 +211,10 @@ class ElementUnits:
         process_id = _string("process_id", process_id)
         try:
             return tuple(Reference(*item) for item in self._use().references(process_id))
-        except KeyError:
-            raise self._not_found(process_id) from None
+        except Fault as fault:
+            self._fail(fault, process_id)
 
-    def needs(self, process_id: str, *element_ids: str, defer: str = "calls") -> tuple[str, ...]:
+    def needs(self, process_id: str, *element_ids: str, defer: Defer = "calls") -> tuple[str, ...]:
         """The ids of the processes that a unit holds: its own, then the caller's order.
 
         Arguments and errors are those of `workflow`.
@@ -212,10 +222,10 @@ class ElementUnits:
         process_id = _string("process_id", process_id)
         try:
             return _needs(self._use(), process_id, _strings(element_ids), _defer(defer))
-        except KeyError as missing:
-            raise self._not_found(process_id, missing.args[0]) from None
+        except Fault as fault:
+            self._fail(fault, process_id)
 
-    def workflow(self, process_id: str, *element_ids: str, defer: str = "calls") -> str:
+    def workflow(self, process_id: str, *element_ids: str, defer: Defer = "calls") -> str:
         """A unit: what starts or resumes `process_id` at the given elements, a workflow by itself.
 
         Without elements it is the start unit. `defer` says what the application loads when the
@@ -225,13 +235,14 @@ class ElementUnits:
         Returns the JSON text `{"spec": .., "subprocess_specs": {..}, ..}`.
 
         Raises UnitNotFound where the workflow lacks the process or the process cannot reach an
-        element, CorruptPack where a stored workflow is damaged, ValueError for another `defer`.
+        element, CorruptPack where a stored workflow is damaged, ElementUnitsError for another
+        `defer`.
         """
         process_id = _string("process_id", process_id)
         try:
-            return _unit(self._use(), process_id, _strings(element_ids), _defer(defer))
-        except KeyError as missing:
-            raise self._not_found(process_id, missing.args[0]) from None
+            return _unit(self._use(), process_id, _strings(element_ids), _defer(defer), _VERSION)
+        except Fault as fault:
+            self._fail(fault, process_id)
 
     def spec_json(self, process_id: str) -> bytes:
         """One process spec: the caller's own bytes, less the whitespace between tokens.
@@ -241,26 +252,40 @@ class ElementUnits:
         process_id = _string("process_id", process_id)
         try:
             return self._use().spec_json(process_id)
-        except KeyError:
-            raise self._not_found(process_id) from None
+        except Fault as fault:
+            self._fail(fault, process_id)
 
     def _has(self, process_id: str) -> bool:
         """Whether the workflow has a process; costs what one process does."""
-        return self._use().has_process(str.__str__(process_id))
+        try:
+            return self._use().has_process(_string("process_id", process_id))
+        except Fault as fault:
+            raise in_words(fault) from fault.__cause__
 
     def _has_subprocesses(self) -> bool:
         return self._use().has_subprocesses()
 
     def _roster(self) -> dict[str, bool]:
         """Each of `subprocess_ids`, and whether it holds a spec."""
-        return self._use().subprocess_ids()
+        try:
+            return self._use().subprocess_ids()
+        except Fault as fault:
+            raise in_words(fault) from fault.__cause__
 
     def _decoded(self, process_id: str) -> Any:
         """One process spec as `json.loads` reads it. Raises UnitNotFound."""
-        text = self.spec_json(process_id)
-        # What orjson reads otherwise: as a float.
-        long_numbers = self._use().has_long_numbers(process_id)
-        return json.loads(text) if long_numbers else orjson.loads(text)
+        process_id = _string("process_id", process_id)
+        pack = self._use()
+        try:
+            text = pack.spec_json(process_id)
+            # What orjson reads otherwise: as a float.
+            long_numbers = pack.has_long_numbers(process_id)
+        except Fault as fault:
+            self._fail(fault, process_id)
+        try:
+            return json.loads(text) if long_numbers else orjson.loads(text)
+        except ValueError as error:
+            raise in_words(Fault("spec JSON", pack=pack.where, process=process_id)) from error
 
     def _use(self) -> Pack:
         pack = self._pack
@@ -268,20 +293,26 @@ class ElementUnits:
             raise CacheError("this ElementUnits is closed; open it again")
         return pack
 
-    def _not_found(self, process_id: str, element_id: Optional[str] = None) -> ElementUnitsError:
-        """Why a process, or an element of it, is not to be found."""
+    def _fail(self, fault: Fault, process_id: str) -> NoReturn:
+        """Raise the error for what the core found wrong, or did not find."""
         try:
-            return self._why_not(process_id, element_id)
-        except KeyError as missing:
-            return self._use().corrupt(f"its directory lacks process {missing.args[0]!r}")
+            error = self._not_found(fault, process_id) or in_words(fault)
+        except Fault as damage:
+            fault, error = damage, in_words(damage)
+        raise error from fault.__cause__
 
-    def _why_not(self, process_id: str, element_id: Optional[str]) -> ElementUnitsError:
+    def _not_found(self, fault: Fault, process_id: str) -> Optional[UnitNotFound]:
+        """Why a process, or an element of it, is not to be found; None where it should be."""
         pack = self._use()
-        known = self.process_ids
-        if process_id not in known:
-            return UnitNotFound(f"no process {process_id!r}{self._whereabouts(process_id)}")
-        if element_id is None or element_id == process_id:
-            raise KeyError(process_id)
+        if fault.kind == "no process":
+            roster = pack.subprocess_ids()
+            known = [pack.root_id(), *(key for key, has_spec in roster.items() if has_spec)]
+            if process_id in known:
+                return None
+            return UnitNotFound(f"no process {process_id!r}{_whereabouts(pack, process_id, known)}")
+        if fault.kind != "no element":
+            return None
+        element_id = fault.values["element"]
         if pack.has_element(element_id):
             return UnitNotFound(
                 f"element {element_id!r} exists in the workflow, but process {process_id!r} does "
@@ -294,27 +325,17 @@ class ElementUnits:
             f"to{_near(element_id, elements)}"
         )
 
-    def _whereabouts(self, process_id: str) -> str:
-        pack = self._use()
-        if process_id in self.subprocess_ids:
-            missing = f'subprocess_specs["{process_id}"] is null'
-        elif any(
-            to == process_id for name in self.process_ids for _, to, *_ in pack.references(name)
-        ):
-            missing = "it is referred to but absent from subprocess_specs"
-        else:
-            return f" in the workflow of {self.root!r}{_near(process_id, self.process_ids)}"
-        return f": {missing}, so the process is external; load it from where it is defined"
-
 
 def read_text(workflow_spec_json: Union[str, bytes]) -> Text:
     """The JSON text as UTF-8."""
+    if not isinstance(workflow_spec_json, (str, bytes)):
+        raise TypeError(
+            f"workflow_spec_json must be str or bytes, not {type(workflow_spec_json).__name__}"
+        )
     try:
         return Text(workflow_spec_json)
-    except UnicodeEncodeError as error:
-        raise InvalidWorkflowSpec(
-            f"the workflow is not JSON: a lone surrogate at character {error.start}"
-        ) from error
+    except Fault as fault:
+        raise in_words(fault) from fault.__cause__
 
 
 def digest_of(text: Text) -> bytes:
@@ -324,7 +345,21 @@ def digest_of(text: Text) -> bytes:
 
 def decompose(text: Text, digest: bytes) -> Pack:
     """The pack of a workflow; `digest` is that of `digest_of`."""
-    return Pack.in_memory(build_pack(text, digest))
+    try:
+        return Pack.in_memory(build_pack(text, digest))
+    except Fault as fault:
+        raise in_words(fault) from fault.__cause__
+
+
+def _whereabouts(pack: Pack, process_id: str, known: list[str]) -> str:
+    """What there is to say of a process that the workflow has not."""
+    if process_id in pack.subprocess_ids():
+        missing = f'subprocess_specs["{process_id}"] is null'
+    elif any(to == process_id for name in known for _, to, *_ in pack.references(name)):
+        missing = "it is referred to but absent from subprocess_specs"
+    else:
+        return f" in the workflow of {known[0]!r}{_near(process_id, known)}"
+    return f": {missing}, so the process is external; load it from where it is defined"
 
 
 def _string(name: str, value: object) -> str:
@@ -341,7 +376,9 @@ def _strings(values: tuple[str, ...]) -> tuple[str, ...]:
 def _defer(value: object) -> str:
     defer = _string("defer", value)
     if defer not in DEFERS:
-        raise ValueError(f"defer must be one of {', '.join(map(repr, DEFERS))}, not {defer!r}")
+        raise ElementUnitsError(
+            f"defer must be one of {', '.join(map(repr, DEFERS))}, not {defer!r}"
+        )
     return defer
 
 

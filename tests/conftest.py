@@ -17,6 +17,11 @@ settings.register_profile(
 settings.load_profile("moderate")
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What takes long begins first, so that no process is left with it alone."""
+    items.sort(key=lambda item: item.path.name not in ("test_growth.py", "test_crashes.py"))
+
+
 @pytest.fixture
 def windows(monkeypatch: pytest.MonkeyPatch) -> None:
     """What Windows lacks is lacking."""

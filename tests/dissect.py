@@ -13,7 +13,7 @@ from struct import pack_into, unpack_from
 from typing import Any, Callable, NamedTuple
 
 from spiff_element_units import CorruptPack, ElementUnits, ElementUnitsError
-from spiff_element_units.core.pack import Pack
+from spiff_element_units.cache.directory import check, content, read_pack
 
 MASK = 2**64 - 1
 
@@ -229,8 +229,7 @@ def small() -> dict:
 
 def pack_of(workflow: dict | str, key: str = "") -> bytes:
     text = workflow if isinstance(workflow, str) else json.dumps(workflow, ensure_ascii=False)
-    pack = ElementUnits.from_json(text)._use()
-    return pack.header(key) + bytes(pack.body_bytes())
+    return b"".join(content(ElementUnits.from_json(text)._use(), key))
 
 
 def opened(data: bytes) -> ElementUnits:
@@ -241,7 +240,7 @@ def opened(data: bytes) -> ElementUnits:
         assert 0 <= offset <= offset + length <= len(data)
         return data[offset : offset + length]
 
-    return ElementUnits._of(Pack(read, len(data), "the pack"), None)
+    return ElementUnits._of(read_pack(read, len(data), "the pack"), None)
 
 
 ASKED_PROCESSES = ["A", "B", "C", "X", "none"]
@@ -253,12 +252,15 @@ def questions() -> Iterator[Callable[[ElementUnits], Any]]:
     yield lambda units: units.root
     yield lambda units: units.process_ids
     yield lambda units: units.subprocess_ids
-    yield lambda units: units._use().check()
-    yield lambda units: units._use().body_bytes()
+    yield repr
+    yield lambda units: check(units._use())
+    yield lambda units: content(units._use(), "")
     for name in ASKED_PROCESSES:
         yield lambda units, name=name: units.element_ids(name)
         yield lambda units, name=name: units.references(name)
         yield lambda units, name=name: units.spec_json(name)
+        yield lambda units, name=name: units._decoded(name)
+        yield lambda units, name=name: units._has(name)
     for asked in product(ASKED_PROCESSES, ASKED_ELEMENTS):
         for defer in ("calls", "all", "nothing"):
             yield lambda units, a=asked, d=defer: units.workflow(*a, defer=d)
@@ -310,7 +312,7 @@ def ask_about_far_processes() -> None:
         return data[offset : offset + length].ljust(length, b"\0")
 
     try:
-        units = ElementUnits._of(Pack(read, size, "the pack"), None)
+        units = ElementUnits._of(read_pack(read, size, "the pack"), None)
     except CorruptPack:
         return
     for element_id in ("A", "to B", "to C"):

@@ -75,14 +75,13 @@ def tree(workflow, task: Optional[Task] = None, path: str = "") -> Iterator[tupl
 
 def ready_tasks(workflow) -> list[Task]:
     """The tasks that are ready, in the order of the task tree."""
-    return [task for _, task in tree(workflow) if task.state == TaskState.READY]
+    return workflow.get_tasks(state=TaskState.READY)
 
 
 def find_task(workflow, task_spec: str, state: int) -> Task:
     """The first task of ``task_spec`` in the task tree that is in this state."""
-    for _, task in tree(workflow):
-        if task.state == state and task.task_spec.name == task_spec:
-            return task
+    for task in workflow.get_tasks(state=state, spec_name=task_spec):
+        return task
     raise AssertionError(f"no task of {task_spec!r} is {TaskState.get_name(state)}")
 
 

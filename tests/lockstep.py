@@ -16,6 +16,7 @@ import re
 from copy import deepcopy
 from dataclasses import dataclass
 from typing import Any, Callable
+from weakref import WeakKeyDictionary
 
 import driving
 import models
@@ -84,8 +85,66 @@ def kept(workflow, loader):
 def resumed(workflow, loader):
     """Saved and resumed by the loader. The state is what SpiffWorkflow writes, less specs."""
     state = loader.save(workflow)
-    assert without_specs(state) == without_specs(models.serializer().serialize_json(workflow))
+    assert in_order(state) == in_order(models.serializer().serialize_json(workflow))
     return loader.resume(state, script_engine=workflow.script_engine)
+
+
+def unopened(workflow, loader):
+    """Saved and resumed, and another resumed from the same state for others to look at."""
+    state = loader.save(workflow)
+    assert in_order(state) == in_order(models.serializer().serialize_json(workflow))
+    shown = loader.resume(state)
+    again = loader.save(loader.resume(state))
+    assert in_order(again) == in_order(models.serializer().serialize_json(shown))
+    return loader.resume(state, script_engine=workflow.script_engine), shown
+
+
+def glanced_at(workflow, loader):
+    """Saved and resumed; then somebody looks into one of the subprocesses, and at some tasks."""
+    workflow, shown = unopened(workflow, loader)
+    ids = [task.id for task in shown.get_tasks()]
+    for task_id in ids[:: len(ids) // 3 + 1]:
+        assert workflow.get_task_from_id(task_id).id == task_id
+    for subprocess in list(workflow.subprocesses.values())[-1:]:
+        assert subprocess.task_tree.workflow is subprocess
+    return workflow, shown
+
+
+def in_pieces(workflow, loader):
+    """Saved as pieces, of which those that changed are written, and resumed from them."""
+    store = STORES.setdefault(loader, {})
+    keep(loader.save_pieces(workflow), store)
+    read = dict(store).__getitem__
+    state = loader.save(workflow)
+    assert without_specs(loader.join(read)) == without_specs(state)
+    again = in_order(loader.save(loader.resume(state)))
+    assert in_order(loader.save(loader.resume_pieces(read))) == again
+    assert not loader.verify_pieces(read)
+    shown = loader.resume_pieces(read)
+    return loader.resume_pieces(read, script_engine=workflow.script_engine), shown
+
+
+def kept_in_pieces(workflow, loader):
+    """As it is, while what changes is written as pieces after each step."""
+    store = STORES.setdefault(loader, {})
+    written = loader.save_pieces(workflow, since=WRITTEN.get(loader))
+    keep(written, store)
+    WRITTEN[loader] = written
+    joined = loader.join(store.__getitem__)
+    assert without_specs(joined) == without_specs(models.serializer().serialize_json(workflow))
+    return workflow
+
+
+def keep(pieces, store) -> None:
+    """Do to a store what `save_pieces` says. What is settled is written once."""
+    for piece_id in pieces.removed:
+        del store[piece_id]
+    assert not (set(pieces.changed) & set(store)) - {"live"}
+    store.update(pieces.changed)
+
+
+STORES: WeakKeyDictionary = WeakKeyDictionary()
+WRITTEN: WeakKeyDictionary = WeakKeyDictionary()
 
 
 def resumed_by_another(workflow, loader):
@@ -115,7 +174,8 @@ class Variant:
 
     def fits(self, model) -> bool:
         """Whether the sides can be the same: a save of SpiffWorkflow's can change a run."""
-        return not model.own_save_differs or (self.plain is kept) == (self.units is kept)
+        stays = (kept, kept_in_pieces)
+        return not model.own_save_differs or (self.plain in stays) == (self.units in stays)
 
 
 VARIANTS = {
@@ -127,6 +187,10 @@ VARIANTS = {
         Variant("resumed by another loader", own_save, resumed_by_another),
         Variant("SpiffWorkflow's own save", own_save, own_save),
         Variant("moved over", own_save, moved_over),
+        Variant("nobody looks back", own_save, unopened),
+        Variant("somebody looks back", own_save, glanced_at),
+        Variant("in pieces", own_save, in_pieces),
+        Variant("kept and written in pieces", kept, kept_in_pieces),
     )
 }
 
@@ -155,7 +219,7 @@ def compare(model, variant: Variant, plain, units, loader) -> list:
     ]
     done: list = []
     for _ in range(driving.STEP_LIMIT):
-        same_point(*(side.workflow for side in sides), f"{model.name} after {done[-5:]}")
+        same_point(*(side.shown for side in sides), f"{model.name} after {done[-5:]}")
         plain, units = [side.step() for side in sides]
         assert plain == units, f"{model.name}: {plain!r} on plain, {units!r} on units"
         if plain is None or plain.startswith("error"):
@@ -169,6 +233,7 @@ class Side:
 
     def __init__(self, model, workflow, carry, loader):
         self.workflow = workflow
+        self.shown = workflow  # what stands at the same point, and may be looked into
         self._driver = driving.Driver(model)
         self._carry = carry
         self._loader = loader
@@ -182,7 +247,8 @@ class Side:
         except AssertionError as end:  # the script of a model does not fit the process that is run
             return f"error {end}"
         if action is not None:
-            self.workflow = self._carry(self.workflow, self._loader)
+            carried = self._carry(self.workflow, self._loader)
+            self.workflow, self.shown = carried if isinstance(carried, tuple) else (carried,) * 2
         return action
 
 
@@ -209,6 +275,12 @@ def first_difference(plain: Any, units: Any, place: str = "workflow"):
 def both_ids(plain: Any, units: Any) -> bool:
     """Whether these are ids of tasks that are no more. Those of others are paths in a snapshot."""
     return all(isinstance(one, str) and ID.fullmatch(one) for one in (plain, units))
+
+
+def in_order(state: str) -> list:
+    """A saved state less specs and header, with its subprocesses in their order."""
+    run = without_specs(state)
+    return [run, list(run["subprocesses"])]
 
 
 def without_specs(state: str) -> dict:

@@ -5,7 +5,8 @@ and see what the earlier ones have left. What a block's language means:
 
 - `python`: it runs; where it is a session with `>>>`, it prints what it shows.
 - `console`: each line after `$` is a command; it runs, and prints what follows it.
-- `sh`: each line is a command, which runs.
+- `sh`: each line is a command, which runs if it is one of Python, Flask or the library, and fails
+  the test if it is another.
 - `json`: it is JSON.
 - `text`: a picture or a message, which nobody runs.
 
@@ -61,6 +62,10 @@ def run(command: str) -> str:
         for extra in re.findall(r"\[(\w+)\]", command):
             assert re.search(rf"^{extra} = \[", project, re.MULTILINE), command
         return ""
+    # Nothing else runs: a page may name commands that change the machine.
+    assert words[0] in ("python", "flask", "spiff-element-units"), (
+        f"tests do not run {words[0]!r}; write {command!r} in a block of text"
+    )
     if words[0] == "flask" and "run" in words:
         words[words.index("run") :] = ["routes"]
     if words[0] == "spiff-element-units":

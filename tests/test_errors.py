@@ -10,6 +10,8 @@ import copy
 import difflib
 import json
 import re
+from pathlib import Path
+from string import Formatter
 from typing import Any, Callable
 
 import pytest
@@ -23,6 +25,8 @@ from spiff_element_units import (
     InvalidWorkflowSpec,
     UnitNotFound,
 )
+from spiff_element_units.core.fault import Fault
+from spiff_element_units.wording import DAMAGE, INVALID, OTHER_FORMAT, in_words
 
 TASK = {"name": "T", "typename": "UserTask", "bpmn_id": None}
 CALL = {"name": "approve", "typename": "CallActivity", "spec": "Approval"}
@@ -75,6 +79,50 @@ def test_every_kind_is_a_value_error() -> None:
 def test_the_kinds_are_public() -> None:
     for name in library.__all__:
         assert hasattr(library, name)
+
+
+# What the core finds wrong
+
+SOURCES = sorted((Path(library.__file__).parent / "core").glob("*.pyx"))
+FAULTS = [
+    found.groups()
+    for file in SOURCES
+    for found in re.finditer(
+        r'\bfault\(\s*"([^"]+)"((?:[^()]|\([^()]*\))*)\)',
+        file.read_text(encoding="utf-8"),
+        re.IGNORECASE,
+    )
+]
+"""The kind of each fault that the core raises, and its values as they are written down."""
+
+
+def fields(sentence: str) -> set[str]:
+    return {name for _, name, _, _ in Formatter().parse(sentence) if name}
+
+
+def test_every_kind_of_fault_has_its_sentence_and_every_sentence_its_fault() -> None:
+    kinds = {kind for kind, _ in FAULTS} - {"no element"}
+    told_elsewhere = {"spec JSON"}
+    assert kinds == {*DAMAGE, *INVALID, "format"} - told_elsewhere
+    assert not DAMAGE.keys() & INVALID.keys()
+
+
+def test_a_fault_of_a_pack_has_the_values_of_its_sentence() -> None:
+    sentences = {**DAMAGE, "format": OTHER_FORMAT}
+    for kind, values in FAULTS:
+        if kind in sentences:
+            given = set(re.findall(r"(\w+)=", values))
+            assert given == fields(sentences[kind]) | {"pack"}, kind
+
+
+@pytest.mark.parametrize("kind", DAMAGE)
+def test_damage_is_told_with_the_pack_and_the_way_out(kind: str) -> None:
+    values = {"size": 1, "length": 2, "byte": 3, "index": 4, "process": "P"}
+    error = in_words(Fault(kind, pack="pack 'p'", **values))
+    assert type(error) is CorruptPack
+    message = str(error)
+    assert message.startswith("pack 'p' is damaged (")
+    assert message.endswith("); cache the workflow again")
 
 
 # A workflow of another form
@@ -347,8 +395,8 @@ def test_a_workflow_that_is_neither_str_nor_bytes_is_a_type_error(
 @pytest.mark.parametrize("wrong", ["", "call", "ALL", "nothing "])
 def test_another_defer_is_told_what_there_is(wrong: str) -> None:
     for ask in (units().needs, units().workflow):
-        with pytest.raises(ValueError, match="defer must be one of 'calls', 'all', 'nothing'"):
-            ask("Order", defer=wrong)
+        message = message_of(ElementUnitsError, lambda ask=ask: ask("Order", defer=wrong))
+        assert message == f"defer must be one of 'calls', 'all', 'nothing', not {wrong!r}"
 
 
 @pytest.mark.parametrize("wrong", [None, True, 1, b"all", ["all"], {}])

@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -19,6 +20,7 @@ import pytest
 from SpiffWorkflow.bpmn.parser.BpmnParser import BpmnParser
 from SpiffWorkflow.bpmn.serializer import BpmnWorkflowSerializer
 
+import spiff_element_units
 from spiff_element_units import ElementUnits
 from spiff_element_units.cli import main
 from spiff_element_units.spiff import SpecLoader
@@ -107,13 +109,20 @@ def closed() -> ElementUnits:
         return used
 
 
-def without_spiffworkflow() -> None:
+def sources_alone(folder: Path) -> Path:
+    """A folder with the package as it is in a checkout, without compiled modules."""
+    compiled = shutil.ignore_patterns("*.so", "*.pyd", "__pycache__")
+    shutil.copytree(
+        Path(spiff_element_units.__file__).parent, folder / "spiff_element_units", ignore=compiled
+    )
+    return folder
+
+
+def failing_import(modules: str, folder: Path) -> None:
+    """Raise the error of an import in a Python of its own, which looks in a folder first."""
     done = subprocess.run(
-        [
-            sys.executable,
-            "-c",
-            "import sys; sys.modules['SpiffWorkflow'] = None; import spiff_element_units.spiff",
-        ],
+        [sys.executable, "-c", f"import {modules}"],
+        cwd=folder,
         env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
         capture_output=True,
         text=True,
@@ -163,6 +172,10 @@ def of_gone_element() -> None:
 
 Produce = Callable[[Path, pytest.MonkeyPatch], Any]
 PRODUCED: list[tuple[str, Produce]] = [
+    (
+        "the compiled modules of spiff-element-units for Python … are not in …",
+        lambda folder, _: failing_import("spiff_element_units", sources_alone(folder)),
+    ),
     ("the workflow is not JSON: …", lambda *_: ElementUnits.from_json('{"spec": {')),
     ('the workflow has no "…"; expected …', lambda *_: ElementUnits.from_json("{}")),
     (
@@ -196,7 +209,9 @@ PRODUCED: list[tuple[str, Produce]] = [
     ("defer must be one of …", lambda *_: units().needs("order", defer="some")),
     (
         "spiff_element_units.spiff needs SpiffWorkflow 3.0 or later",
-        lambda *_: without_spiffworkflow(),
+        lambda folder, _: failing_import(
+            "sys; sys.modules['SpiffWorkflow'] = None; import spiff_element_units.spiff", folder
+        ),
     ),
     (
         "the serializer cannot restore process …: … has the typename …, which it does not know",
@@ -243,7 +258,7 @@ PRODUCED: list[tuple[str, Produce]] = [
         lambda _, monkeypatch: command(monkeypatch, "ls", "nowhere"),
     ),
     (
-        "spiff-element-units: …: a document type (<!DOCTYPE>), …, is refused",
+        "spiff-element-units: …: it has a document type (<!DOCTYPE>), …",
         lambda folder, monkeypatch: hostile(monkeypatch, folder),
     ),
 ]

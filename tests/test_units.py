@@ -13,7 +13,19 @@ from typing import Any, Callable
 
 import pytest
 
-from spiff_element_units import CacheError, ElementUnits, Reference, __version__
+from spiff_element_units import (
+    CacheError,
+    ElementUnits,
+    Reference,
+    UnitNotFound,
+    __version__,
+    cache_element_units_for_workflow,
+    cache_keys,
+    prune_cache,
+    remove_cached_workflow,
+    verify_cache,
+    workflow_from_cached_element_unit,
+)
 
 KEY = "the key"
 
@@ -127,8 +139,19 @@ class Ids(str, Enum):
     DEFER = "all"
 
 
+class Odd(str):
+    """A string that does everything in its own way."""
+
+    def _own_way(self, *arguments: Any, **options: Any) -> Any:
+        raise AssertionError("asked, though it is its text that counts")
+
+    __str__ = __repr__ = __format__ = __len__ = __iter__ = encode = isascii = _own_way
+
+
 class OwnBytes(bytes):
     """What some libraries have in place of bytes."""
+
+    isascii = Odd._own_way
 
 
 def test_any_kind_of_str_is_a_string(tmp_path: Path) -> None:
@@ -139,6 +162,43 @@ def test_any_kind_of_str_is_a_string(tmp_path: Path) -> None:
     assert opened.element_ids(Ids.ROOT) == opened.element_ids("Größe")
     assert opened.references(Ids.ROOT) == opened.references("Größe")
     assert opened.spec_json(Ids.ROOT) == opened.spec_json("Größe")
+
+
+@pytest.mark.parametrize("kind", [Odd, lambda text: Enum("Kind", {"X": text}, type=str).X])
+def test_a_string_of_another_class_is_taken_as_its_text(kind: Callable, tmp_path: Path) -> None:
+    right = ElementUnits.from_json(TEXT)
+    assert ElementUnits.from_json(kind(TEXT)).digest == right.digest
+    cache_dir, key, root = kind(f"{tmp_path}"), kind(KEY), kind("Größe")
+    cache_element_units_for_workflow(cache_dir, key, kind(TEXT))
+    right.save(cache_dir, key)
+    opened = ElementUnits.open(cache_dir, key)
+    assert type(opened.cache_key) is str
+    assert repr(opened) == "<ElementUnits of 'Größe' cached as 'the key'>"
+    for units in (
+        opened,
+        ElementUnits.get_or_cache(cache_dir, key, lambda: pytest.fail("was called")),
+        ElementUnits.get_or_cache(cache_dir, kind("more"), lambda: kind(TEXT)),
+    ):
+        assert type(units.cache_key) is str
+        for ask in ("element_ids", "references", "spec_json", "needs", "workflow", "_decoded"):
+            assert getattr(units, ask)(root) == getattr(right, ask)("Größe"), ask
+        assert units._has(root)
+        for defer in ("calls", "all", "nothing"):
+            asked = (root, kind("to C"), kind("Größe"))
+            assert units.needs(*asked, defer=kind(defer)) == right.needs(
+                "Größe", "to C", defer=defer
+            )
+        for asked in ((kind("none"),), (root, kind("none")), (root, kind("Größ"))):
+            with pytest.raises(UnitNotFound, match=r"'none'|'Größ'"):
+                units.needs(*asked)
+        assert type(units.needs(root)[0]) is str
+    assert workflow_from_cached_element_unit(cache_dir, key, root, root) == right.workflow("Größe")
+    assert [type(one.cache_key) for one in cache_keys(cache_dir)] == [str, str]
+    assert verify_cache(cache_dir).ok
+    assert prune_cache(cache_dir, max_bytes=0, dry_run=True).removed
+    assert remove_cached_workflow(cache_dir, key)
+    with pytest.raises(UnitNotFound, match="cache key 'the key' is not cached in '"):
+        ElementUnits.open(cache_dir, key)
 
 
 def test_any_kind_of_bytes_is_a_text() -> None:

@@ -1,29 +1,36 @@
-"""Where packs lie: one file a cache key, published whole or not at all.
+"""The cache directory: one file for each cache key, written completely or not at all.
 
-A pack is at `<cache_dir>/v2/<2 hex>/<sha256 of the key>.pack`: no key reaches a path. It is written
-to a temporary file beside its place and renamed, so that a reader sees the old pack, the new one or
-none, whatever happens to the writer. Packs are never changed in place.
+A pack is at `<cache_dir>/v2/<2 hex>/<sha256 of the key>.pack`, so a key never becomes part of a
+path. A writer writes the pack to a temporary file in the same directory and then renames it.
+Whatever happens to the writer, a reader sees the old pack, the new pack or no pack. A pack never
+changes in place.
 
-A writer holds a lock on its temporary file, which the system takes back when the writer dies: what
-is not locked is a leftover, and `upkeep` removes it. A writer whose file is removed under it all
-the same (no locks on this file system, or the directory is deleted) writes once more.
+A writer holds a lock on its temporary file. The system releases the lock when the writer dies. A
+temporary file without a lock is therefore abandoned, and `upkeep` removes it. It can still happen
+that the file of a living writer is removed, because the file system has no locks or because
+somebody deletes the directory. The writer then writes the pack again.
 
-Nothing but this module, `upkeep` and `platform` touches the file system. Everything here is safe
-across threads and processes.
+Only this module, `upkeep` and `platform` use the file system. Everything here is safe for several
+threads and processes.
 """
 
 from __future__ import annotations
 
 import errno
 import hashlib
+import logging
 import os
 import stat
+import warnings
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
-from typing import Union
+from typing import Callable, Union
 
+from ..core import verify
+from ..core.fault import Fault
 from ..core.pack import Pack
 from ..errors import CacheError, CorruptPack, UnitNotFound
+from ..wording import in_words
 from . import platform
 
 LAYOUT = "v2"
@@ -34,17 +41,19 @@ _Parts = Iterable[Union[bytes, memoryview]]
 
 # Characters from the cache directory to the end of a temporary file's path.
 _LONGEST_BELOW = len(f"/{LAYOUT}/00/{64 * '0'}.pack.{8 * '0'}-{16 * '0'}.tmp")
-_ATTEMPTS = 100  # to write a pack whose temporary file is removed meanwhile
-# What is told where a file or a directory is removed under way: the second by a file server, the
-# third by `os.makedirs`.
+_LOG = logging.getLogger("spiff_element_units")
+_warned: dict[str, object] = {}  # the cache directories that a warning has told cannot be written
+_ATTEMPTS = 100  # to write a pack if its temporary file is removed in the meantime
+# The errors if a file or a directory is removed in the meantime. A file server gives the second,
+# and `os.makedirs` gives the third.
 _REMOVED = (errno.ENOENT, errno.ESTALE, errno.EEXIST)
 
 
 class PackFile:
     """An open pack file. It is closed when nothing uses it any more.
 
-    Its descriptor is never closed under a reader: a number closed while another thread reads could
-    by then be that of another file.
+    Its descriptor is never closed while somebody reads. Otherwise another thread could open another
+    file, get the same number for it, and the reader would read that file.
     """
 
     __slots__ = ("_content", "_fd", "path", "status")
@@ -53,7 +62,9 @@ class PackFile:
         self._fd = -1
         self.path = path
         if not follow and os.path.islink(path):
-            raise CorruptPack(f"{path!r} is a symbolic link; remove it and cache again")
+            raise CorruptPack(
+                f"{path!r} is a symbolic link; remove it and cache the workflow again"
+            )
         try:
             self._fd = platform.open_to_read(path, follow=follow)
             self.status = os.fstat(self._fd)
@@ -61,7 +72,9 @@ class PackFile:
         except IsADirectoryError:
             regular = False
         if not regular:
-            raise CorruptPack(f"{path!r} is not a regular file; remove it and cache again")
+            raise CorruptPack(
+                f"{path!r} is not a regular file; remove it and cache the workflow again"
+            )
         self._content = None if platform.READS_AT else self._read_whole()
 
     @property
@@ -69,9 +82,9 @@ class PackFile:
         return self.status.st_size
 
     def read(self, offset: int, length: int) -> bytes:
-        """Up to `length` bytes from `offset` on; fewer at the end of the file.
+        """Read `length` bytes from `offset` on, or fewer at the end of the file.
 
-        Raises CacheError where the file cannot be read any more.
+        Raises CacheError if the file cannot be read any more.
         """
         if self._content is not None:
             return self._content[offset : offset + length]
@@ -86,10 +99,10 @@ class PackFile:
         return b"".join(pieces) if len(pieces) > 1 else pieces[0]
 
     def refresh(self) -> bool:
-        """Give the pack the age of one just cached; whether it is in its place afterwards.
+        """Make the pack as new as one that was just cached; whether it is still in its place.
 
-        One that is dropped for its age meanwhile is either locked or seen to be gone here, or seen
-        to be fresh by who drops it, and put back.
+        `prune_cache` may be removing the pack because of its age. Then either this method finds the
+        pack locked or gone, or `prune_cache` finds that the pack is new and puts it back.
         """
         if platform.try_lock(self._fd, shared=True) is False:
             return False
@@ -103,7 +116,7 @@ class PackFile:
         return (there.st_dev, there.st_ino) == (self.status.st_dev, self.status.st_ino)
 
     def _read_whole(self) -> bytes:
-        """The content, with the file closed."""
+        """Return the content and close the file."""
         with open(self._fd, "rb") as stream:
             self._fd = -1
             return stream.read()
@@ -114,59 +127,96 @@ class PackFile:
 
 
 def directory_path(cache_dir: CacheDir) -> str:
-    """A cache directory as `str`; TypeError where it is of the wrong type."""
+    """A cache directory as `str`; TypeError if it has the wrong type."""
     directory = os.fspath(cache_dir)
     if not isinstance(directory, str):
         raise TypeError(f"cache_dir must be a str or a path of str, not {type(directory).__name__}")
+    directory = str.__str__(directory)
     if not directory:
-        raise CacheError("cache_dir is empty; name a directory ('.' is the current one)")
+        raise CacheError("cache_dir is empty; pass a directory ('.' is the current one)")
     return platform.reachable(directory, _LONGEST_BELOW)
 
 
+def key_text(cache_key: str) -> str:
+    """A cache key as plain `str`; TypeError where it is of the wrong type."""
+    if not isinstance(cache_key, str):
+        raise TypeError(f"cache_key must be a str, not {type(cache_key).__name__}")
+    return str.__str__(cache_key)
+
+
 def pack_name(cache_key: str) -> str:
-    """The name of the pack of a key."""
+    """The file name of the pack of a key."""
     digest = hashlib.sha256(cache_key.encode("utf-8", "surrogatepass")).hexdigest()
     return f"{digest}.pack"
 
 
 def pack_path(cache_dir: CacheDir, cache_key: str) -> str:
-    """The path of the pack of a key; TypeError where an argument is of the wrong type."""
+    """The path of the pack of a key; TypeError if an argument has the wrong type."""
     directory = directory_path(cache_dir)
-    if not isinstance(cache_key, str):
-        raise TypeError(f"cache_key must be a str, not {type(cache_key).__name__}")
-    name = pack_name(cache_key)
+    name = pack_name(key_text(cache_key))
     return f"{directory}{os.sep}{LAYOUT}{os.sep}{name[:2]}{os.sep}{name}"
 
 
 def temporary_path(path: str) -> str:
-    """A name beside a pack that nothing else has."""
+    """A unique path in the directory of a pack."""
     return f"{path}.{os.getpid():x}-{os.urandom(8).hex()}.tmp"
 
 
 def open_pack(cache_dir: CacheDir, cache_key: str) -> Pack:
     """Open the pack of a key.
 
-    Raises UnitNotFound where the key is not cached, CorruptPack where its pack is damaged or
-    another key's, CacheError where it cannot be read.
+    Raises UnitNotFound if the key is not cached, CorruptPack if its pack is damaged or belongs to
+    another key, and CacheError if the pack cannot be read.
     """
     return _open(cache_dir, cache_key, follow=True)[1]
 
 
 def open_whole_pack(cache_dir: CacheDir, cache_key: str) -> Pack:
-    """Open the pack of a key and check every part of it; errors are those of `open_pack`."""
+    """Open the pack of a key and check every part of it. Raises the errors of `open_pack`."""
     pack = open_pack(cache_dir, cache_key)
-    pack.check()
+    check(pack)
     return pack
+
+
+def read_pack(read: Callable[[int, int], bytes], size: int, name: str) -> Pack:
+    """The pack that `read(offset, length)` gives the bytes of; `name` names it in messages.
+
+    Raises CorruptPack where it is none, and what `read` raises.
+    """
+    try:
+        return Pack(read, size, name)
+    except Fault as fault:
+        raise in_words(fault) from fault.__cause__
+
+
+def check(pack: Pack) -> None:
+    """Check every part of a pack; CorruptPack names the first that is damaged."""
+    try:
+        verify.check(pack)
+    except Fault as fault:
+        raise in_words(fault) from fault.__cause__
+
+
+def content(pack: Pack, cache_key: str) -> tuple[bytes, memoryview]:
+    """What a pack's file holds under a key, every part of it known to be good: header and body.
+
+    Raises CorruptPack where a part is damaged.
+    """
+    try:
+        return pack.header(key_text(cache_key)), verify.body_bytes(pack)
+    except Fault as fault:
+        raise in_words(fault) from fault.__cause__
 
 
 def _open(cache_dir: CacheDir, cache_key: str, *, follow: bool) -> tuple[PackFile, Pack]:
     path = pack_path(cache_dir, cache_key)
+    cache_key = key_text(cache_key)
     try:
         file = PackFile(path, follow=follow)
-        pack = Pack(file.read, file.size, f"pack {path!r} of cache key {cache_key!r}")
+        pack = read_pack(file.read, file.size, f"pack {path!r} of cache key {cache_key!r}")
     except FileNotFoundError as error:
         raise UnitNotFound(
-            f"cache key {cache_key!r} is not cached in {os.fspath(cache_dir)!r}; "
+            f"cache key {cache_key!r} is not cached in {str.__str__(os.fspath(cache_dir))!r}; "
             "call cache_element_units_for_workflow first"
         ) from error
     except CacheError:
@@ -182,16 +232,16 @@ def _open(cache_dir: CacheDir, cache_key: str, *, follow: bool) -> tuple[PackFil
 
 
 def holds(cache_dir: CacheDir, cache_key: str, digest: bytes, *, durable: bool = False) -> bool:
-    """Whether a good pack of the workflow with that digest is cached under the key already.
+    """Whether a good pack of the workflow with this digest is already cached under the key.
 
-    If so it has the age of one just cached afterwards, where it can be changed; with `durable` it
-    is on the disk too, or CacheError says why not.
+    If there is one, it becomes as new as one that was just cached, if its time can be changed. With
+    `durable` it is also synced to disk, and CacheError says why if that fails.
     """
     try:
         file, pack = _open(cache_dir, cache_key, follow=False)
         if pack.digest != digest:
             return False
-        pack.check()
+        check(pack)
     except (CacheError, UnitNotFound):
         return False
     if not file.refresh():
@@ -205,23 +255,44 @@ def holds(cache_dir: CacheDir, cache_key: str, digest: bytes, *, durable: bool =
 
 
 def publish(cache_dir: CacheDir, cache_key: str, pack: Pack, *, durable: bool = False) -> None:
-    """Store a pack under a key, in place of what is there.
+    """Store a pack under a key, and replace the pack that was there.
 
-    With `durable`, file and directories are on the disk when it returns.
+    With `durable`, the file and its directories are synced to disk before this returns.
 
-    Raises CacheError where the directory or the file cannot be made or written; what was there
-    stays then.
+    Raises CacheError if the directory or the file cannot be created or written. The pack that was
+    there is then still there.
     """
     path = pack_path(cache_dir, cache_key)
-    parts = (pack.header(str.__str__(cache_key)), pack.body_bytes())
+    parts = content(pack, cache_key)
     try:
         _write_until_it_stays(path, parts, durable)
     except (OSError, ValueError) as error:
         raise CacheError(f"cannot write the pack {path!r}: {error}") from error
 
 
+def publish_or_warn(
+    cache_dir: CacheDir, cache_key: str, pack: Pack, *, durable: bool = False
+) -> None:
+    """Store a pack, or go on without where it cannot be stored.
+
+    The first time in a process that this is so in a directory, a RuntimeWarning and the log of
+    `spiff_element_units` tell it.
+    """
+    try:
+        publish(cache_dir, cache_key, pack, durable=durable)
+    except CacheError as error:
+        this_time = object()
+        if _warned.setdefault(directory_path(cache_dir), this_time) is this_time:
+            told = (
+                f"{error}; this process serves the workflow from memory, and each process makes "
+                "it again until the cache can be written"
+            )
+            _LOG.warning(told)
+            warnings.warn(told, RuntimeWarning, stacklevel=3)
+
+
 def _write_until_it_stays(path: str, parts: _Parts, durable: bool) -> None:
-    """Write a pack; again where its temporary file or the directory is removed under way."""
+    """Write a pack, again if its temporary file or the directory is removed in the meantime."""
     for attempt in range(1, _ATTEMPTS + 1):
         try:
             return _write(path, parts, durable)
@@ -244,7 +315,7 @@ def _write(path: str, parts: _Parts, durable: bool) -> None:
             if durable:
                 platform.sync_file(file)
             platform.unlock(file)
-        # Closed before it is renamed: some file systems tell only then that the disk is full.
+        # Close it before renaming it: some file systems report a full disk only when it is closed.
         with _kept(path):
             platform.replace(temporary, path)
     except BaseException:
@@ -257,7 +328,7 @@ def _write(path: str, parts: _Parts, durable: bool) -> None:
 
 @contextmanager
 def _kept(path: str) -> Iterator[None]:
-    """Replace a pack while nobody drops it: what is dropped then might be the new one."""
+    """Keep `prune_cache` from removing the pack of a path: it might remove the new one."""
     file = platform.open_to_lock(path)
     try:
         platform.lock_patiently(file)
@@ -269,16 +340,16 @@ def _kept(path: str) -> Iterator[None]:
 
 
 def _own(file: int, temporary: str) -> None:
-    """Lock a new temporary file; FileNotFoundError where it was taken for a leftover before."""
+    """Lock a new temporary file; FileNotFoundError if it was already removed as abandoned."""
     locked = platform.try_lock(file)
     if locked is False or (locked and not os.path.lexists(temporary)):
         raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), temporary)
 
 
 def _create(path: str, temporary: str) -> tuple[int, list[str]]:
-    """Open a new file for writing, in a directory that is made where it is missing.
+    """Open a new file for writing, and create its directory if it does not exist.
 
-    Gives the directories in which others were made, too.
+    Also returns the directories in which others were created.
     """
     try:
         return os.open(temporary, platform.CREATE, 0o666), []
@@ -288,7 +359,7 @@ def _create(path: str, temporary: str) -> tuple[int, list[str]]:
 
 
 def _make_directory(directory: str) -> list[str]:
-    """Make a directory; the parents of those that were missing."""
+    """Create a directory; return the parents of all directories that were created."""
     parents = []
     missing = directory
     while missing and not os.path.lexists(missing):
@@ -299,7 +370,7 @@ def _make_directory(directory: str) -> list[str]:
 
 
 def _sync_directories(path: str, others: list[str]) -> None:
-    """Sync every directory between the cache's own and the pack, and some others."""
+    """Sync every directory from the cache directory down to the pack, and some others."""
     shard = os.path.dirname(path)
     layout = os.path.dirname(shard)
     for directory in dict.fromkeys([shard, layout, os.path.dirname(layout), *others]):
@@ -307,7 +378,7 @@ def _sync_directories(path: str, others: list[str]) -> None:
 
 
 def _sync_stored(path: str) -> None:
-    """Sync a pack that another process may have stored without."""
+    """Sync a pack that another process may have stored without `durable`."""
     file = os.open(path, platform.SYNC | platform.NO_FOLLOW)
     try:
         platform.sync_file(file)

@@ -1,7 +1,7 @@
-"""Where operating systems and file systems differ, in one place.
+"""All differences between operating systems and file systems.
 
-Each difference is a constant or a function of this module, looked up when it is used, so that a
-test can take the other branch on any machine.
+Each difference is a constant or a function of this module. It is looked up when it is used, so a
+test can choose the other branch on any machine.
 """
 
 from __future__ import annotations
@@ -22,31 +22,30 @@ except ImportError:  # Windows
 
 WINDOWS = os.name == "nt"
 
-# Flags that a platform lacks are 0. Give no open file to child processes; bytes as they are on
-# Windows; do not wait for a pipe in a pack's place.
+# A flag that a platform does not have is 0. These flags do not pass an open file to child
+# processes, do not translate bytes on Windows, and do not wait for a pipe in the place of a pack.
 _OPEN = getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_NOINHERIT", 0) | getattr(os, "O_BINARY", 0)
 NO_FOLLOW = getattr(os, "O_NOFOLLOW", 0)
 READ = os.O_RDONLY | _OPEN | getattr(os, "O_NONBLOCK", 0)
 WRITE = os.O_WRONLY | _OPEN | NO_FOLLOW | getattr(os, "O_NONBLOCK", 0)
-SYNC = READ if not WINDOWS else os.O_RDWR | _OPEN  # Windows syncs what is open for writing alone
+SYNC = READ if not WINDOWS else os.O_RDWR | _OPEN  # Windows syncs only files open for writing
 CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | _OPEN | NO_FOLLOW
 
-# Whether a file can be read at a place, whoever else reads it. Windows cannot, nor does it let a
-# file be replaced while it is open: files are read whole there and closed at once.
+# Whether a file can be read at an offset while others read it too. Windows cannot do this, and it
+# cannot replace an open file. There, files are read whole and closed at once.
 READS_AT = hasattr(os, "pread")
 
-# The characters of the longest path that Windows takes as it is (MAX_PATH, less the end mark);
-# None where the system itself tells what is too long.
+# The length of the longest path that Windows accepts unchanged (MAX_PATH without the end mark).
+# None on systems that report a path that is too long.
 LONGEST_PATH = 259 if WINDOWS else None
 
-# How often something that another process is in the middle of is tried again, and the seconds
-# between.
+# How often to try again if another process is using a file, and how many seconds to wait each time.
 PATIENCE = 50
 PAUSE = 0.01
 
 
 def reachable(directory: str, below: int) -> str:
-    """A directory in a form in which paths that are `below` characters longer can be used too."""
+    """A directory in a form that also allows paths that are `below` characters longer."""
     if LONGEST_PATH is None or directory.startswith(("\\\\?\\", "\\\\.\\")):
         return directory
     whole = ntpath.abspath(directory)
@@ -56,12 +55,12 @@ def reachable(directory: str, below: int) -> str:
 
 
 def in_use(error: OSError) -> bool:
-    """Whether a file cannot be removed or renamed because somebody has it open."""
+    """Whether a file cannot be removed or renamed because it is open somewhere."""
     return WINDOWS and isinstance(error, PermissionError)
 
 
 def _patiently(do: Callable[..., Any], *arguments: Any) -> Any:
-    """Do something with a file; on Windows, wait for others that have it open or rename it."""
+    """Do something with a file; on Windows, wait while others have it open or rename it."""
     for _ in range(PATIENCE if WINDOWS else 0):
         try:
             return do(*arguments)
@@ -71,9 +70,9 @@ def _patiently(do: Callable[..., Any], *arguments: Any) -> Any:
 
 
 def open_to_read(path: str, *, follow: bool) -> int:
-    """Open a file that may be replaced or removed meanwhile, a symbolic link only to `follow` it.
+    """Open a file that others may replace or remove; a symbolic link only with `follow`.
 
-    Raises IsADirectoryError for a directory, where the system opens none.
+    Raises IsADirectoryError for a directory if the system cannot open directories.
     """
     try:
         file: int = _patiently(os.open, path, READ | (0 if follow else NO_FOLLOW))
@@ -85,7 +84,7 @@ def open_to_read(path: str, *, follow: bool) -> int:
 
 
 def open_to_lock(path: str) -> int:
-    """Open a file that may be renamed or replaced meanwhile; -1 where that cannot be."""
+    """Open a file that others may rename or replace; -1 if that is not possible."""
     if not WINDOWS:
         with suppress(OSError):
             return os.open(path, READ | NO_FOLLOW)
@@ -93,10 +92,10 @@ def open_to_lock(path: str) -> int:
 
 
 def try_lock(file: int, *, shared: bool = False) -> Optional[bool]:
-    """Lock an open file until it is closed or the process dies, whatever kills it.
+    """Lock an open file until it is closed or the process ends in any way.
 
-    False where another process holds it, None where files cannot be locked. Who holds it `shared`
-    lets others do so too.
+    Returns False if another process holds the lock, and None if files cannot be locked. Several
+    processes can hold a `shared` lock.
     """
     if fcntl is None or file < 0:
         return None
@@ -111,7 +110,7 @@ def try_lock(file: int, *, shared: bool = False) -> Optional[bool]:
 
 
 def lock_patiently(file: int) -> None:
-    """Lock an open file, shared; go on without where another process does not give it back."""
+    """Lock an open file, shared; continue without the lock if another process keeps it."""
     for _ in range(PATIENCE):
         if try_lock(file, shared=True) is not False:
             break
@@ -119,16 +118,16 @@ def lock_patiently(file: int) -> None:
 
 
 def unlock(file: int) -> None:
-    """Give a lock back. Closing would not, where a child process was forked meanwhile."""
+    """Release a lock. Closing the file is not enough if a child process was forked."""
     if fcntl is not None and file >= 0:
         with suppress(OSError):
             fcntl.flock(file, fcntl.LOCK_UN)
 
 
 def touch(file: int, path: str) -> None:
-    """Set a file's time to now, to the nanosecond: file systems' own clocks are coarser.
+    """Set the time of a file to now, in nanoseconds: the clocks of file systems are coarser.
 
-    Nothing happens where the file is another user's or cannot be changed.
+    Does nothing if the file belongs to another user or cannot be changed.
     """
     now = time.time_ns()
     with suppress(OSError):
@@ -136,17 +135,17 @@ def touch(file: int, path: str) -> None:
 
 
 def unlink(path: str) -> None:
-    """Remove a file; on Windows, wait for readers that have it open."""
+    """Remove a file; on Windows, wait while readers have it open."""
     _patiently(os.unlink, path)
 
 
 def replace(source: str, target: str) -> None:
-    """Rename over what is there; on Windows, wait for readers that have it open."""
+    """Rename a file and replace the target; on Windows, wait while readers have it open."""
     _patiently(os.replace, source, target)
 
 
 def put_back(source: str, target: str) -> None:
-    """Rename, but where there is something by now leave that and drop `source`."""
+    """Rename `source` to `target`, but if there is a target already, remove `source`."""
     try:
         os.link(source, target)
     except FileExistsError:
@@ -159,10 +158,10 @@ def put_back(source: str, target: str) -> None:
 
 
 def sync_file(file: int) -> None:
-    """Return when what was written to the file is on the disk.
+    """Return when the content of the file is on the disk.
 
-    On macOS `fsync` leaves it in the drive's own cache; where the file system has nothing better,
-    so does this.
+    On macOS, `fsync` leaves the content in the cache of the drive. This function does the same only
+    if the file system has nothing better.
     """
     if fcntl is not None and hasattr(fcntl, "F_FULLFSYNC"):
         with suppress(OSError):
@@ -172,7 +171,7 @@ def sync_file(file: int) -> None:
 
 
 def sync_directory(path: str) -> None:
-    """Return when the names in the directory are on the disk. Windows has no such call."""
+    """Return when the entries of the directory are on the disk. Windows cannot do this."""
     if WINDOWS:
         return
     file = os.open(path, os.O_RDONLY | _OPEN)

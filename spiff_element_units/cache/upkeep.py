@@ -1,11 +1,11 @@
-"""Looking after a cache: list it, check it, and drop what is old, too much or left over.
+"""Managing a cache: list it, check it, and remove old packs and abandoned temporary files.
 
-Everything here is safe beside readers and writers in other threads and processes, and beside
-itself. A reader goes on with a pack that it has open. What appears or is cached anew while one of
-these functions is at work is let be: a pack is dropped only if it still is what was looked at.
+You can call these functions while other threads and processes read and write the cache, or call
+these functions too. A reader can continue to use a pack that it has open. If a pack is cached or
+replaced while one of these functions runs, it is not removed.
 
-A cache that does not exist is an empty one. Files that are no pack's or writer's by their names,
-and links in a pack's place, are left alone.
+A cache directory that does not exist counts as an empty cache. The functions ignore files whose
+names are not those of packs or temporary files, and symbolic links in the place of packs.
 """
 
 from __future__ import annotations
@@ -26,9 +26,11 @@ from .directory import (
     LAYOUT,
     CacheDir,
     PackFile,
+    check,
     directory_path,
     pack_name,
     pack_path,
+    read_pack,
     temporary_path,
 )
 
@@ -36,16 +38,20 @@ _SHARD = re.compile(r"[0-9a-f]{2}")
 _PACK = re.compile(r"[0-9a-f]{64}\.pack")
 _TEMPORARY = re.compile(r"[0-9a-f]{64}\.pack\.[0-9a-f]+-[0-9a-f]{16}\.tmp")
 
-# Where files cannot be locked, nothing tells a dead writer but that it takes longer than any.
+# If files cannot be locked, a writer counts as dead when it has taken longer than any writer takes.
 _WRITTEN_WITHIN = 24 * 60 * 60 * 10**9  # nanoseconds
 
-_FOREVER = 1e11  # seconds; more than any file is old
+_FOREVER = 1e11  # seconds; no file is as old as this
 _EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 
 
 class CachedWorkflow(NamedTuple):
-    """A cached workflow: its key, the size of its pack in bytes, when it was cached last (UTC), the
-    SHA-256 of its JSON text as 64 hex digits (`ElementUnits.digest`), and the path of its pack."""
+    """A cached workflow.
+
+    `cache_key` is its key, `size` the size of its pack in bytes, and `cached_at` the time when it
+    was last cached (UTC). `digest` is the SHA-256 of its JSON text as 64 hex digits, like
+    `ElementUnits.digest`. `path` is the path of its pack.
+    """
 
     cache_key: str
     size: int
@@ -55,9 +61,10 @@ class CachedWorkflow(NamedTuple):
 
 
 class DamagedPack(NamedTuple):
-    """A file that is in a pack's place and is not a good pack, and why.
+    """A file in the place of a pack that is not a good pack.
 
-    `cache_key` is the key that it says to be of, None where it does not say even that.
+    `path` is the path of the file, and `reason` says what is wrong. `cache_key` is the key in the
+    file, or None if the key cannot be read.
     """
 
     path: str
@@ -66,9 +73,10 @@ class DamagedPack(NamedTuple):
 
 
 class CacheReport(NamedTuple):
-    """What `verify_cache` found: good packs, damaged ones, and the paths of temporary files.
+    """The result of `verify_cache`: the good packs, the damaged packs and the temporary files.
 
-    A temporary file is a writer's at work, or the leftover of one that died.
+    `leftovers` contains the paths of the temporary files. A temporary file belongs to a process
+    that is writing a pack, or was left by one that died.
     """
 
     good: tuple[CachedWorkflow, ...]
@@ -77,15 +85,16 @@ class CacheReport(NamedTuple):
 
     @property
     def ok(self) -> bool:
-        """Whether nothing is damaged."""
+        """True if no pack is damaged."""
         return not self.damaged
 
 
 class PruneReport(NamedTuple):
-    """What `prune_cache` removed.
+    """The result of `prune_cache`.
 
-    `removed` are cached workflows, oldest first. `leftovers` are the paths of files that no key
-    led to: temporary files of dead writers, and packs too damaged to say whose they were.
+    `removed` contains the removed workflows, oldest first. `leftovers` contains the paths of
+    removed files without a key: temporary files of processes that died, and packs that are too
+    damaged to read their key. `bytes_freed` is the total size of all removed files.
     """
 
     removed: tuple[CachedWorkflow, ...]
@@ -94,7 +103,7 @@ class PruneReport(NamedTuple):
 
 
 class _Found(NamedTuple):
-    """A pack as it was when the cache was looked through; they sort by age, oldest first."""
+    """A pack as it was when the cache was listed. Packs sort by age, oldest first."""
 
     time: int
     path: str
@@ -103,23 +112,24 @@ class _Found(NamedTuple):
 
 
 def cache_keys(cache_dir: CacheDir) -> tuple[CachedWorkflow, ...]:
-    """What is cached, in the order of the keys; empty where there is no cache.
+    """Return all cached workflows, sorted by key.
 
-    Reads the header of each pack. One whose header is damaged is not listed; `verify_cache` tells.
+    This reads the header of each pack. Packs with a damaged header are not in the result; use
+    `verify_cache` to find them.
 
-    Raises CacheError where the directory cannot be read.
+    Raises CacheError if the directory cannot be read.
     """
     listed = (_describe(path) for path in _files(cache_dir) if not _is_temporary(path))
     return tuple(sorted(workflow for workflow in listed if workflow is not None))
 
 
 def remove_cached_workflow(cache_dir: CacheDir, cache_key: str) -> bool:
-    """Remove a key from a cache; whether it was there.
+    """Remove a workflow from a cache. Return True if it was cached, and False if it was not.
 
-    A key that is not cached is no error: it is not there afterwards, as it should be. Who has the
-    workflow open goes on being served. What another process caches meanwhile may stay or go.
+    An `ElementUnits` that has the workflow open can still be used. If another process caches the
+    workflow at the same time, the new pack may or may not be removed.
 
-    Raises CacheError where the pack cannot be removed.
+    Raises CacheError if the pack cannot be removed.
     """
     path = pack_path(cache_dir, cache_key)
     try:
@@ -132,12 +142,12 @@ def remove_cached_workflow(cache_dir: CacheDir, cache_key: str) -> bool:
 
 
 def verify_cache(cache_dir: CacheDir) -> CacheReport:
-    """Read every pack of a cache and check every byte of it.
+    """Read every pack of a cache and check every byte.
 
-    A pack is damaged where a checksum is wrong, where it lies in the place of another key's, and
-    where it cannot be read. Caching its workflow again mends it, and so does removing its file.
+    A pack is damaged if a checksum is wrong, if it is in the place of another key's pack, or if it
+    cannot be read. To repair it, cache its workflow again or remove its file.
 
-    Raises CacheError where the cache directory itself cannot be read.
+    Raises CacheError if the cache directory itself cannot be read.
     """
     good: list[CachedWorkflow] = []
     damaged: list[DamagedPack] = []
@@ -165,19 +175,20 @@ def prune_cache(
     max_bytes: Optional[int] = None,
     dry_run: bool = False,
 ) -> PruneReport:
-    """Drop packs that are old or too much, oldest first, and the leftovers of dead writers.
+    """Remove old packs, and temporary files of processes that died while they wrote.
 
-    `max_age` (a timedelta or seconds) drops what was cached longer ago; caching the same workflow
-    again counts as caching it. `max_bytes` drops until the packs that are left take no more than
-    that. Without either, leftovers alone are removed. With `dry_run` nothing is removed, and the
-    report is of what would be.
+    `max_age` is a timedelta or a number of seconds. Packs that were last cached longer ago are
+    removed. Caching the same workflow again makes its pack new. `max_bytes` is a size in bytes. The
+    oldest packs are removed until the packs of the cache have at most this size. Without both, only
+    temporary files are removed. With `dry_run` nothing is removed, and the report says what would
+    be removed.
 
-    A pack that is cached while this is at work stays, and so does a temporary file whose writer is
-    alive. Where files cannot be locked (some network file systems), a temporary file is a leftover
-    when it is a day old.
+    A pack that is cached while this function runs is not removed, and neither is a temporary file
+    that a process is still writing. If files cannot be locked, as on some network file systems, a
+    temporary file is removed when it is a day old.
 
-    Raises CacheError where the cache cannot be read or a file cannot be removed, ElementUnitsError
-    for a negative limit.
+    Raises CacheError if the cache cannot be read or a file cannot be removed, and ElementUnitsError
+    if a limit is negative.
     """
     oldest = _oldest_kept(max_age)
     limit = _limit(max_bytes)
@@ -209,8 +220,8 @@ def _files(
 ) -> Iterator[str]:
     """The paths of packs and temporary files, in order.
 
-    A directory below the cache's own that cannot be listed is told to `unreadable`, or is a
-    CacheError.
+    If a directory in the cache cannot be listed, `unreadable` is called with it. Without
+    `unreadable`, that is a CacheError.
     """
     root = os.path.join(directory_path(cache_dir), LAYOUT)
     try:
@@ -244,13 +255,15 @@ def _is_temporary(path: str) -> bool:
 
 def _open(path: str) -> tuple[PackFile, Pack]:
     file = PackFile(path, follow=False)
-    return file, Pack(file.read, file.size, f"pack {path!r}")
+    return file, read_pack(file.read, file.size, f"pack {path!r}")
 
 
 def _require_place(path: str, pack: Pack) -> None:
     name = pack_name(pack.key)
     if os.path.basename(path) != name or os.path.basename(os.path.dirname(path)) != name[:2]:
-        raise CorruptPack(f"pack {path!r} belongs to cache key {pack.key!r}, and is misplaced")
+        raise CorruptPack(
+            f"pack {path!r} belongs to cache key {pack.key!r} and is in the wrong place; remove it"
+        )
 
 
 def _workflow(file: PackFile, pack: Pack) -> CachedWorkflow:
@@ -259,7 +272,7 @@ def _workflow(file: PackFile, pack: Pack) -> CachedWorkflow:
 
 
 def _moment(nanoseconds: int) -> datetime:
-    """A file's time; what no calendar has is the end of it."""
+    """The time of a file; a time beyond the calendar becomes the end of the calendar."""
     try:
         return _EPOCH + timedelta(microseconds=nanoseconds // 1000)
     except OverflowError:
@@ -268,7 +281,7 @@ def _moment(nanoseconds: int) -> datetime:
 
 
 def _describe(path: str) -> Optional[CachedWorkflow]:
-    """What is said in a pack's header; None where that is damaged or the file is gone."""
+    """What the header of a pack says; None if the header is damaged or the file is gone."""
     try:
         file, pack = _open(path)
         _require_place(path, pack)
@@ -278,13 +291,13 @@ def _describe(path: str) -> Optional[CachedWorkflow]:
 
 
 def _verify(path: str) -> Union[CachedWorkflow, DamagedPack, None]:
-    """A pack, read and checked; None where it was removed meanwhile."""
+    """Read and check a pack; None if it was removed in the meantime."""
     key = None
     try:
         file, pack = _open(path)
         key = pack.key
         _require_place(path, pack)
-        pack.check()
+        check(pack)
     except FileNotFoundError:
         return None
     except (CacheError, OSError, MemoryError) as error:
@@ -292,11 +305,11 @@ def _verify(path: str) -> Union[CachedWorkflow, DamagedPack, None]:
     return _workflow(file, pack)
 
 
-# Dropping
+# Removing
 
 
 def _oldest_kept(max_age: Optional[Union[timedelta, float]]) -> float:
-    """The time, in nanoseconds, up to which packs are too old."""
+    """Packs with this time in nanoseconds, or an earlier one, are too old."""
     if max_age is None:
         return -math.inf
     if isinstance(max_age, timedelta):
@@ -306,7 +319,7 @@ def _oldest_kept(max_age: Optional[Union[timedelta, float]]) -> float:
             f"max_age must be a timedelta or a number of seconds, not {type(max_age).__name__}"
         )
     if not max_age >= 0:
-        raise ElementUnitsError(f"max_age must not be negative, and is {max_age!r}")
+        raise ElementUnitsError(f"max_age must not be negative, but is {max_age!r}")
     if max_age > _FOREVER:
         return -math.inf
     return time.time_ns() - int(max_age * 10**9)
@@ -318,12 +331,12 @@ def _limit(max_bytes: Optional[int]) -> float:
     if isinstance(max_bytes, bool) or not isinstance(max_bytes, int):
         raise TypeError(f"max_bytes must be an int, not {type(max_bytes).__name__}")
     if max_bytes < 0:
-        raise ElementUnitsError(f"max_bytes must not be negative, and is {max_bytes!r}")
+        raise ElementUnitsError(f"max_bytes must not be negative, but is {max_bytes!r}")
     return max_bytes
 
 
 def _look(path: str) -> Optional[_Found]:
-    """A pack as it is now; None for what is no regular file."""
+    """A pack as it is now; None if it is not a regular file."""
     try:
         status = os.lstat(path)
     except FileNotFoundError:
@@ -336,14 +349,14 @@ def _look(path: str) -> Optional[_Found]:
 
 
 def _identity(status: os.stat_result) -> tuple[int, int, int, int]:
-    """Differs where a pack was replaced, or cached again as it was."""
+    """A value that changes if the pack is replaced or cached again."""
     return status.st_dev, status.st_ino, status.st_mtime_ns, status.st_size
 
 
 def _drop_packs(
     packs: list[_Found], oldest: float, limit: float, dry_run: bool
 ) -> Iterator[tuple[_Found, Optional[CachedWorkflow]]]:
-    """Drop packs, oldest first, while they are too old or too much."""
+    """Remove packs, oldest first, while they are too old or the cache is too large."""
     total = sum(pack.size for pack in packs)
     for pack in packs:
         if pack.time > oldest and total <= limit:
@@ -355,11 +368,12 @@ def _drop_packs(
 
 
 def _drop(pack: _Found) -> bool:
-    """Remove a pack if it still is as it was found; whether it was.
+    """Remove a pack if it is still as it was found; whether it was.
 
-    Nothing removes a file on condition. The lock keeps writers from replacing the pack meanwhile,
-    and tells other prunes that it is no leftover while it is set aside. Where files cannot be
-    locked, setting it aside shows whether it was cached anew until then, and it is put back.
+    No system call removes a file on a condition. The lock keeps writers from replacing the pack in
+    the meantime. It also tells other calls of `prune_cache` that the renamed file is not abandoned.
+    If files cannot be locked, the renamed file shows whether the pack was cached again before it
+    was renamed, and the pack is put back.
     """
     file = platform.open_to_lock(pack.path)
     try:
@@ -386,7 +400,7 @@ def _drop(pack: _Found) -> bool:
 
 
 def _remove_leftover(path: str, dry_run: bool) -> Optional[int]:
-    """Remove a temporary file if its writer is dead; its size if so."""
+    """Remove a temporary file if its writer is dead; its size if it was removed."""
     try:
         status = os.lstat(path)
         if not stat.S_ISREG(status.st_mode) or not _is_abandoned(path, status):
@@ -398,12 +412,12 @@ def _remove_leftover(path: str, dry_run: bool) -> Optional[int]:
     except OSError as error:
         if platform.in_use(error):
             return None
-        raise CacheError(f"cannot remove the leftover {path!r}: {error}") from error
+        raise CacheError(f"cannot remove the temporary file {path!r}: {error}") from error
     return status.st_size
 
 
 def _is_abandoned(path: str, status: os.stat_result) -> bool:
-    """Whether no writer is at work on a temporary file."""
+    """Whether no process is writing a temporary file any more."""
     if platform.WINDOWS:
         return True  # one that is open cannot be removed
     try:

@@ -1,8 +1,9 @@
 """The `spiff-element-units` command: look at workflows, fill caches, run a process.
 
-`main` is its entry point. What it needs beside the library comes with the extra `[cli]`, and is
-imported here so that the library does without. Nothing in this package is for import by others:
-the command's arguments, exit codes and `--json` output are its interface, told in `docs/cli.md`.
+`main` is the entry point. The extra `[cli]` installs what the command needs in addition to the
+library. Only this package imports it, so the library does not need it. Do not import this package
+from other code. Its interface is the arguments, exit codes and `--json` output of the command,
+which `docs/cli.md` describes.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from typing import Optional
 
 
 def main(arguments: Optional[Sequence[str]] = None) -> int:
-    """Do what the command line asks for; the exit code."""
+    """Run the command line and return the exit code."""
     try:
         import click  # noqa: F401 - without the extra, the command says so
         import rich  # noqa: F401

@@ -1,7 +1,8 @@
-"""Where the answers to human tasks come from: a file, then whoever is at the prompt.
+"""The answers to human tasks: they come from a file, and then from the prompt.
 
-The file is a JSON list of objects, taken in turn, or a JSON object: by the id of an element (or the
-name of a service's operation) an object, used each time, or a list of them, used in turn.
+The file is a JSON list of objects, which are used in order, or a JSON object. The keys of the
+object are element ids, or names of the operations of services. Each value is an object, which is
+used every time, or a list of objects, which are used in order.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ Say = Callable[[str], None]
 
 
 class Answers:
-    """Answers, each taken once where they are in lists."""
+    """The answers. An answer from a list is used once."""
 
     def __init__(self, path: Optional[str], say: Say) -> None:
         self._say = say
@@ -35,7 +36,7 @@ class Answers:
             raise Failure(f"--answers {path!r} must be a JSON object or list")
 
     def given(self, *ids: Optional[str]) -> Any:
-        """The file's answer to one of these ids; None where it has none."""
+        """The answer in the file for one of these ids; None if there is none."""
         if self._in_turn:
             return self._in_turn.pop(0)
         for id in ids:
@@ -48,16 +49,17 @@ class Answers:
         return None
 
     def fields(self, *ids: Optional[str]) -> Optional[dict[str, Any]]:
-        """The file's answer to a human task; None where it has none. Raises Failure."""
+        """The answer in the file for a human task; None if there is none. Raises Failure."""
         answer = self.given(*ids)
         if answer is not None and not isinstance(answer, dict):
-            raise Failure(f"the answer for {shown(str(ids[0]))} in --answers is no JSON object")
+            raise Failure(f"the answer for {shown(str(ids[0]))} in --answers must be a JSON object")
         return answer
 
     def ask(self) -> Optional[dict[str, Any]]:
-        """What is filled in at the prompt; None at the end of input.
+        """The answer from the prompt; None at the end of the input.
 
-        Raises Failure for what is no JSON object, but asks again on a terminal.
+        If the answer is not a JSON object, this asks again in a terminal, and otherwise raises
+        Failure.
         """
         while True:
             line = _ask("fields as a JSON object (Enter: none, Ctrl-D: stop) > ")
@@ -66,7 +68,7 @@ class Answers:
             try:
                 fields = parsed(line.strip() or "{}", "the answer")
                 if not isinstance(fields, dict):
-                    raise Failure('the answer must be a JSON object, as {"approved": true}')
+                    raise Failure('the answer must be a JSON object, such as {"approved": true}')
             except Failure as error:
                 if not sys.stdin.isatty():
                     raise
@@ -84,7 +86,7 @@ def parsed(text: str, what: str) -> Any:
 
 
 def _ask(prompt: str) -> Optional[str]:
-    """A line of standard input; None at its end."""
+    """A line of standard input; None at the end of the input."""
     if sys.stdin.isatty():
         print(prompt, end="", file=sys.stderr, flush=True)
     line = sys.stdin.readline()

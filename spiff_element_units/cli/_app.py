@@ -1,7 +1,7 @@
-"""The command's frame: its subcommands, their common options, and how they fail.
+"""The frame of the command: its subcommands, their common options, and their errors.
 
-A failure is one line on stderr that says what to do, and exit code 1; 2 is for a command line that
-is wrong, 130 for an interrupt. `--debug` adds the traceback.
+An error is one line on stderr that says what to do. The exit code is 1, or 2 if the command line is
+wrong, or 130 after an interrupt. `--debug` adds the traceback.
 """
 
 from __future__ import annotations
@@ -23,29 +23,29 @@ from ._output import Output, one_line
 
 PROGRAM = "spiff-element-units"
 
-# In the order of --help; each is in a module of its own, imported when it is asked for.
+# In the order of --help. Each module is imported when its command is used.
 _COMMANDS = {
     "cache": ("_cache", "Cache workflows: spec JSON, or BPMN and DMN files."),
     "ls": ("_upkeep", "List what a cache holds."),
-    "show": ("_show", "Show the tree of a workflow's processes, and what units weigh."),
-    "unit": ("_unit", "Write a unit, or explain what it holds."),
-    "graph": ("_graph", "Draw the reference graph: mermaid, dot, svg or html."),
+    "show": ("_show", "Show the tree of a workflow's processes, and the sizes of units."),
+    "unit": ("_unit", "Write a unit, or explain what it contains."),
+    "graph": ("_graph", "Draw the processes and their references: mermaid, dot, svg or html."),
     "run": ("_run", "Run a process on units, step by step."),
     "verify": ("_upkeep", "Check every byte of a cache."),
-    "prune": ("_upkeep", "Drop what is old, too much or left over."),
+    "prune": ("_upkeep", "Remove old workflows and abandoned temporary files."),
     "rm": ("_upkeep", "Remove workflows from a cache."),
     "completion": ("_completion", "Write the completion script for a shell."),
 }
 
 
 class Failure(ElementUnitsError):
-    """What a command cannot do, in words for who typed it."""
+    """A command cannot do what the user asked for. The message is for the user."""
 
 
 def command(example: str, *, prints: bool = True) -> Callable[[Callable[..., Any]], click.Command]:
-    """Make a subcommand of a function, which is called with an `Output` first.
+    """Make a subcommand of a function. Its first argument is an `Output`.
 
-    `example` ends its help; with `prints` it has `--json`.
+    `example` is at the end of the help. With `prints`, the subcommand has the option `--json`.
     """
 
     def made(function: Callable[..., Any]) -> click.Command:
@@ -65,7 +65,7 @@ def command(example: str, *, prints: bool = True) -> Callable[[Callable[..., Any
 
 
 class _Commands(click.Group):
-    """The subcommands, imported when they are asked for."""
+    """The subcommands, imported when they are used."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(_COMMANDS)
@@ -92,23 +92,23 @@ class _Commands(click.Group):
 @click.version_option(__version__, prog_name=PROGRAM)
 @click.pass_context
 def program(ctx: click.Context) -> None:
-    """Look at SpiffWorkflow workflows as element units, fill caches, run a process.
+    """Look at SpiffWorkflow workflows and their element units, fill caches, run a process.
 
-    A cache is a folder; each workflow in it has a key.
+    A cache is a folder. Each workflow in it has a key.
     """
     if ctx.invoked_subcommand is None:
         click.echo(ctx.get_help())
 
 
 def run(arguments: Sequence[str]) -> int:
-    """Do what the command line asks for; the exit code."""
+    """Run the command line and return the exit code."""
     for stream in (sys.stdout, sys.stderr):
         with contextlib.suppress(AttributeError):
             stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
     try:
         code = program.main(list(arguments), prog_name=PROGRAM, standalone_mode=False)
         sys.stdout.flush()
-    except (BrokenPipeError, SystemExit):  # who reads has seen enough; click exits then
+    except (BrokenPipeError, SystemExit):  # the reader has closed the pipe; click exits then
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except (click.Abort, KeyboardInterrupt):
@@ -121,7 +121,7 @@ def run(arguments: Sequence[str]) -> int:
 
 
 def _told(error: Exception) -> int:
-    """Say on one line what went wrong; the exit code."""
+    """Print one line that says what went wrong, and return the exit code."""
     if isinstance(error, click.UsageError):
         path = error.ctx.command_path if error.ctx else PROGRAM
         return _failed(f"{error.format_message().rstrip('.')}; see {path} --help", 2)
@@ -132,11 +132,11 @@ def _told(error: Exception) -> int:
         return _failed(f"{place}{error.strerror or error}", 1)
     if isinstance(error, ElementUnitsError) or type(error).__module__.startswith("SpiffWorkflow"):
         return _failed(f"{error}{_place_of(error)}", 1)
-    return _failed(f"{type(error).__name__}: {error}; --debug shows where it comes from", 1)
+    return _failed(f"{type(error).__name__}: {error}; use --debug to see the traceback", 1)
 
 
 def _place_of(error: Exception) -> str:
-    """Where in the model SpiffWorkflow has failed, if it tells."""
+    """Where in the model SpiffWorkflow failed, if the error says so."""
     spec = getattr(error, "task_spec", None)
     element = getattr(spec, "bpmn_id", None) or getattr(spec, "name", None)
     if element is None or repr(element) in str(error):

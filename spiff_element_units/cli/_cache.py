@@ -22,7 +22,7 @@ _SUFFIXES = (".json", ".bpmn", ".dmn")
 
 
 class _File(NamedTuple):
-    """A file to be cached: its path, its path in the folder that was walked, whether it was."""
+    """A file to cache: its path, its path in the folder that was searched, and if it was in one."""
 
     path: str
     within: str
@@ -34,7 +34,7 @@ class _File(NamedTuple):
 
 
 class _Source(NamedTuple):
-    """A workflow to be cached, and how to come by its text."""
+    """A workflow to cache, and a function that returns its text."""
 
     file: _File
     process_id: Optional[str]  # of a BPMN model
@@ -42,7 +42,7 @@ class _Source(NamedTuple):
 
 
 class _NoWorkflow(Exception):
-    """A JSON file that was come across and is something else."""
+    """A JSON file in a folder that is not a workflow."""
 
 
 @command(
@@ -54,13 +54,13 @@ class _NoWorkflow(Exception):
 @click.option("--key", help="The cache key; for one workflow.")
 @click.option(
     "--key-template",
-    help="Makes a key of {name}, {path}, {process} and {hash}: a file's name and its path in the "
-    "folder that is walked (both without suffix), the root process, the content's SHA-256. "
+    help="The cache key, with {name} (file name) and {path} (path in the folder), both without "
+    "suffix, {process} (root process) and {hash} (SHA-256 of the content). "
     "[default: {name}; {process} for BPMN]",
 )
 @click.option("--process", "process_id", help="The root process of the BPMN files.")
 @parser_option
-@click.option("--durable", is_flag=True, help="Sync to the disk what is cached.")
+@click.option("--durable", is_flag=True, help="Sync the cached files to disk.")
 def cache(
     out: Output,
     cache_dir: str,
@@ -73,16 +73,17 @@ def cache(
 ) -> int:
     """Cache workflows: spec JSON files, or BPMN and DMN files parsed with SpiffWorkflow.
 
-    Folders are walked for .json, .bpmn and .dmn files. Each JSON file is a workflow. All BPMN and
-    DMN files together are one model: each process that no other calls is the root of a workflow, or
-    --process alone is. Without FILE, spec JSON is read from standard input.
+    Folders are searched for .json, .bpmn and .dmn files. Each JSON file is a workflow. All BPMN and
+    DMN files together are one model. Each process that no other process calls becomes the root of a
+    workflow; with --process, only that process does. Without FILE, spec JSON is read from standard
+    input.
 
-    A workflow that is cached already is left as it is. A bad file is reported, the rest go on, and
-    the exit code is 1.
+    A workflow that is already cached does not change. A bad file is reported, the others are
+    cached, and the exit code is 1.
     """
     ctx = click.get_current_context()
     if key is not None and key_template is not None:
-        raise click.UsageError("--key and --key-template exclude each other", ctx)
+        raise click.UsageError("use either --key or --key-template, not both", ctx)
     run = _Run(out, cache_dir, durable)
     sources = run.sources(_found(files), parser, process_id)
     if key is not None and len(sources) > 1:
@@ -97,7 +98,7 @@ def cache(
 
 
 class _Run:
-    """One run of the command, and what has come of it so far."""
+    """One run of the command, and its results so far."""
 
     def __init__(self, out: Output, cache_dir: str, durable: bool) -> None:
         self.out = out
@@ -110,7 +111,7 @@ class _Run:
         self.bar: Any = None
 
     def sources(self, files: list[_File], parser: str, process_id: Optional[str]) -> list[_Source]:
-        """The workflows that there are in some files."""
+        """The workflows in the files."""
         of_model = [file for file in files if file.suffix in (".bpmn", ".dmn")]
         sources = [
             _Source(file, None, partial(_content, file.path))
@@ -137,7 +138,7 @@ class _Run:
         return sources
 
     def cache(self, source: _Source, key: Optional[str], template: Optional[str]) -> None:
-        """Cache a workflow, or note why not."""
+        """Cache a workflow, or report why that failed."""
         try:
             self._cache(source, key, template)
         except _NoWorkflow:
@@ -159,7 +160,7 @@ class _Run:
             key = _key(source, template, digest.hex())
         if key in self.keys:
             raise Failure(
-                f"its key {key!r} is that of {self.keys[key]!r} already; use --key-template"
+                f"its key {key!r} is already the key of {self.keys[key]!r}; use --key-template"
             )
         self.keys[key] = source.file.path
         unchanged = directory.holds(self.cache_dir, key, digest, durable=self.durable)
@@ -192,7 +193,7 @@ class _Run:
         )
 
     def fail(self, path: str, reason: str, process_id: Optional[str] = None) -> None:
-        """Report what cannot be cached."""
+        """Report a file that cannot be cached."""
         reason = one_line(reason)
         self.failed.append({"file": path, "process": process_id or "", "reason": reason})
         named = "" if repr(path) in reason else f"{escaped(path)}: "
@@ -204,7 +205,7 @@ class _Run:
 
     @contextmanager
     def progress(self, total: int) -> Iterator[Callable[[], None]]:
-        """A bar on a terminal; gives what moves it."""
+        """Show a progress bar in a terminal; returns a function that moves it."""
         if not sys.stderr.isatty() or os.environ.get("TERM") == "dumb" or total < 2:
             yield lambda: None
             return
@@ -237,7 +238,7 @@ class _Run:
         self.bar = None
 
     def report(self) -> int:
-        """Print what has come of it; the exit code."""
+        """Print the results and return the exit code."""
         states = [one["state"] for one in self.done]
         cached, unchanged = states.count("cached"), states.count("unchanged")
         if self.out.as_json:
@@ -258,20 +259,20 @@ class _Run:
                 f"{len(self.failed):,} failed",
             ]
             if self.others:
-                said.append(f"{len(self.others):,} JSON files that are no workflows")
+                said.append(f"{len(self.others):,} JSON files skipped: no workflows")
             self.out.line(", ".join(said), "bold" if not self.failed else "bold red")
         if not self.done and not self.failed:
-            print(f"{PROGRAM}: no workflow among the files", file=sys.stderr)
+            print(f"{PROGRAM}: the files contain no workflow", file=sys.stderr)
             return 1
         return 1 if self.failed else 0
 
 
 def _found(files: tuple[str, ...]) -> list[_File]:
-    """The files, and those in the folders, each once; `-` and nothing are standard input."""
+    """The files and the files in the folders, each once; `-` or no file means standard input."""
     if not files:
         if sys.stdin.isatty():
             raise click.UsageError(
-                "name the files or folders to be cached", click.get_current_context()
+                "name the files or folders to cache", click.get_current_context()
             )
         files = ("-",)
     found: dict[str, _File] = {}
@@ -297,7 +298,7 @@ def _content(path: str) -> bytes:
 
 
 def _key(source: _Source, template: Optional[str], digest: str) -> str:
-    """The key that a template makes."""
+    """The key of a workflow, made with the template."""
     if template is None:
         if source.file.path == "-":
             raise Failure("standard input has no name; give --key or --key-template '{hash}'")
@@ -313,7 +314,7 @@ def _key(source: _Source, template: Optional[str], digest: str) -> str:
         return template.format_map(fields)
     except (LookupError, ValueError, AttributeError, TypeError) as error:
         raise Failure(
-            f"--key-template {template!r} is wrong ({error}); it may have {{name}}, {{path}}, "
+            f"--key-template {template!r} is wrong ({error}); it may contain {{name}}, {{path}}, "
             "{process} and {hash}"
         ) from error
 

@@ -1,4 +1,4 @@
-"""`completion`: the script with which a shell completes the command."""
+"""`completion`: writes the script that completes the command in a shell."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from ._output import Output
 @command('eval "$(spiff-element-units completion bash)"  # in ~/.bashrc', prints=False)
 @click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
 def completion(out: Output, shell: str) -> None:
-    """Write the completion script for a shell; it completes keys, processes and elements too.
+    """Write the completion script for a shell. It also completes keys, processes and elements.
 
-    bash and zsh: eval it in ~/.bashrc or ~/.zshrc. fish: write it to
+    For bash and zsh, eval it in ~/.bashrc or ~/.zshrc. For fish, write it to
     ~/.config/fish/completions/spiff-element-units.fish.
     """
     made = get_completion_class(shell)

@@ -1,6 +1,6 @@
 """The reference graph as mermaid and as Graphviz's dot.
 
-Ids are anybody's: they are only ever inside labels, escaped for the language.
+Ids are untrusted. They appear only inside labels, escaped for the language.
 """
 
 from __future__ import annotations
@@ -12,9 +12,10 @@ from ._output import count, human_size, shown
 
 
 class Node(NamedTuple):
-    """A process, or processes that are folded into one: a label's lines, a size of 0 to 1, looks.
+    """A process, or several processes that are folded into one node.
 
-    `look` is "root", "plain", "external" or "folded".
+    `lines` are the lines of its label, `scale` is its size from 0 to 1, and `look` is "root",
+    "plain", "external" or "folded". `held` says if it is in the unit that is coloured.
     """
 
     lines: tuple[str, ...]
@@ -24,7 +25,7 @@ class Node(NamedTuple):
 
 
 class Edge(NamedTuple):
-    """References of a kind ("folded": of any) from a node to another, by number, and a label."""
+    """References from one node to another, by number, of one kind ("folded": any), with a label."""
 
     source: int
     target: int
@@ -33,14 +34,14 @@ class Edge(NamedTuple):
 
 
 class Drawing(NamedTuple):
-    """What is drawn."""
+    """The nodes and edges of a drawing."""
 
     nodes: list[Node]
     edges: list[Edge]
 
 
 def draw(facts: Facts, held: frozenset[str], limit: int) -> Drawing:
-    """The graph of a workflow, folded to about so many references; 0 is without a limit."""
+    """The graph of a workflow, folded to about `limit` references; 0 means no limit."""
     folded = fold(facts, facts.tops, limit)
     nodes: list[Node] = []
     edges: list[Edge] = []
@@ -118,7 +119,7 @@ def mermaid(drawing: Drawing) -> str:
 
 
 def _mermaid_text(text: str) -> str:
-    """A text inside quotes: what is no letter or digit is a numbered entity."""
+    """A text inside quotes: all characters except letters and digits become numbered entities."""
     return "".join(one if one.isalnum() or one in " _" else f"#{ord(one)};" for one in text)
 
 
@@ -166,5 +167,5 @@ def dot(drawing: Drawing) -> str:
 
 
 def _dot_text(text: str) -> str:
-    """A text inside quotes; Graphviz reads entities there."""
+    """A text inside quotes, where Graphviz reads entities."""
     return text.replace("\\", "\\\\").replace('"', '\\"').replace("&", "&amp;")

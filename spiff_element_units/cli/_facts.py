@@ -1,7 +1,7 @@
-"""What a workflow consists of, as `show` and `graph` tell it, and how large ones are folded.
+"""What `show` and `graph` say about a workflow, and how they fold a large one.
 
-Sizes of processes are those of their specs' JSON; the whole is their sum. Everything is asked of
-the public `ElementUnits`, when it is needed.
+The size of a process is the size of its spec's JSON, and the size of the workflow is the sum. All
+facts come from the public `ElementUnits`, and are computed when they are needed.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from ..units import ElementUnits
 
 
 class Link(NamedTuple):
-    """What a process refers to in one way: the kind, and the elements that do."""
+    """The references of one kind from one process to another, and their elements."""
 
     kind: str
     process_id: str
@@ -24,7 +24,7 @@ class Link(NamedTuple):
 
 
 class StartUnit(NamedTuple):
-    """The unit that starts a process: what it holds, its text's size, and its largest process."""
+    """The unit that starts a process: its processes, its size in bytes and its largest process."""
 
     process_ids: tuple[str, ...]
     size: int
@@ -32,7 +32,7 @@ class StartUnit(NamedTuple):
 
 
 class Facts:
-    """One workflow, looked at."""
+    """The facts about one workflow."""
 
     def __init__(self, units: ElementUnits) -> None:
         self.units = units
@@ -51,11 +51,11 @@ class Facts:
         return sum(self.sizes.values())
 
     def tasks(self, process_id: str) -> int:
-        """The number of a process's task specs."""
+        """The number of task specs of a process."""
         return len(orjson.loads(self.units.spec_json(process_id))["task_specs"])
 
     def links(self, process_id: str) -> tuple[Link, ...]:
-        """What a process refers to, in its order; one link for all elements of a kind."""
+        """The links of a process in its order; one link for all references of a kind."""
         links = self._links.get(process_id)
         if links is None:
             elements: dict[tuple[str, str, bool], list[str]] = {}
@@ -75,7 +75,7 @@ class Facts:
         return StartUnit(held, size, max(held, key=self.sizes.__getitem__))
 
     def reached(self, start: list[str]) -> dict[str, None]:
-        """Every process that some lead to, themselves included, nearest first."""
+        """All processes that the given ones lead to, including themselves, nearest first."""
         reached = dict.fromkeys(start)
         waiting = list(reached)
         for process_id in waiting:  # grows
@@ -87,7 +87,7 @@ class Facts:
 
     @cached_property
     def tops(self) -> tuple[str, ...]:
-        """The root, and first of those that it does not lead to: all others are below these."""
+        """The root, and processes that it does not lead to: all others are below one of these."""
         tops = [self.root]
         reached = self.reached(tops)
         if len(reached) < len(self.process_ids):
@@ -106,10 +106,11 @@ class Facts:
 
 
 class Folded(NamedTuple):
-    """As much of a workflow as fits: which processes, by which links, and what is left out.
+    """The part of a workflow that fits into a drawing.
 
-    `links` has the links that are drawn of each process that is unfolded. `hidden` has what a
-    process leads to that is drawn nowhere; each such process is hidden below one.
+    `links` contains the drawn links of each process that is unfolded. `hidden` contains the
+    processes that are not drawn, under the process that leads to them. Each hidden process is under
+    exactly one process.
     """
 
     tops: tuple[str, ...]
@@ -118,10 +119,10 @@ class Folded(NamedTuple):
 
 
 def fold(facts: Facts, tops: tuple[str, ...], limit: int) -> Folded:
-    """Unfold level by level, until there are `limit` links; 0 is without a limit.
+    """Unfold level by level, until there are `limit` links; 0 means no limit.
 
-    A level that does not fit is drawn in part: each process of the one above gets the same number
-    of links, its largest.
+    If a level does not fit, a part of it is drawn: each process of the level above gets the same
+    number of links, its largest ones.
     """
     limit = limit or sum(len(facts.links(one)) for one in facts.reached(list(tops))) + len(tops)
     drawn = dict.fromkeys(tops[: max(limit, 1)])
@@ -151,7 +152,7 @@ def _largest(facts: Facts, links: tuple[Link, ...], count: int) -> tuple[Link, .
 
 
 def _hidden(facts: Facts, drawn: dict[str, None]) -> dict[str, tuple[str, ...]]:
-    """What is not drawn, below the process that leads there first; deepest processes first."""
+    """The processes that are not drawn, under the process that leads to them, deepest first."""
     seen = set(drawn)
     hidden: dict[str, tuple[str, ...]] = {}
     for process_id in reversed(list(drawn)):

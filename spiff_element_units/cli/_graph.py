@@ -1,4 +1,4 @@
-"""`graph`: draws the reference graph of a workflow, as text, as a picture or as a page."""
+"""`graph`: draws the reference graph of a workflow as text, as a picture or as a page."""
 
 from __future__ import annotations
 
@@ -31,18 +31,23 @@ PROCESSES = 100  # that are drawn of a large workflow
     type=click.Choice(["mermaid", "dot", "svg", "html"]),
     default="mermaid",
     show_default=True,
-    help="svg needs Graphviz; html is one page that opens offline.",
+    help="svg needs Graphviz; html is one page that works offline.",
 )
 @click.option(
     "--unit",
     nargs=2,
     metavar="PROCESS ELEMENT",
-    help="Colour what this unit holds; PROCESS PROCESS is the one that starts it.",
+    help="Colour the processes of this unit. PROCESS PROCESS is the unit that starts it.",
 )
 @click.option("-o", "--output", type=click.Path(dir_okay=False), help="Write to a file.")
-@click.option("--process", "process_id", help="Of a BPMN file, the root.")
+@click.option("--process", "process_id", help="The root process of a BPMN file.")
 @parser
-@click.option("--all", "everything", is_flag=True, help="Fold nothing (html unfolds at a click).")
+@click.option(
+    "--all",
+    "everything",
+    is_flag=True,
+    help="Show everything (in html, click a process to unfold it).",
+)
 def graph(
     out: Output,
     place: str,
@@ -54,10 +59,11 @@ def graph(
     parser: str,
     everything: bool,
 ) -> None:
-    """Draw the reference graph of a workflow, of a cache or of a file.
+    """Draw the reference graph of a workflow in a cache or in a file.
 
-    Processes are sized by the bytes of their specs; calls, embeddings and triggers are drawn apart.
-    Of a large workflow the processes nearest to the root are drawn, and the rest is folded.
+    The size of a process in the drawing depends on the size of its spec. Calls, embedded
+    subprocesses and triggers have different lines. In a large workflow, only the processes nearest
+    to the root are drawn, and the others are folded.
     """
     with opened_place(place, key, parser, process_id) as units:
         facts = Facts(units)
@@ -103,12 +109,12 @@ def _described(
 
 
 def svg(text: str) -> str:
-    """What Graphviz makes of a graph."""
+    """The SVG that Graphviz makes of a graph."""
     program = shutil.which("dot")
     if program is None:
         raise Failure(
             "--format svg needs Graphviz's dot, which is not installed (Debian: apt install "
-            "graphviz); --format dot writes what it takes, --format html needs nothing"
+            "graphviz); --format dot writes its input, and --format html does not need it"
         )
     done = subprocess.run(
         [program, "-Tsvg"],

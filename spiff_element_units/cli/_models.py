@@ -1,8 +1,8 @@
 """BPMN and DMN files -> spec JSON, with SpiffWorkflow's parsers.
 
-A file is untrusted XML. It is parsed here, with neither entities, external files nor the network,
-and one that has a document type is refused: BPMN has none, and entities are declared there.
-SpiffWorkflow gets the parsed tree. Nothing of a model is executed.
+A file is untrusted XML. It is parsed here without entities, external files or network access. A
+file with a document type is refused, because entities are declared there and BPMN does not need
+one. SpiffWorkflow gets the parsed tree. Nothing in a model is executed.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ except ImportError as error:
 
 
 class Parsed(NamedTuple):
-    """A workflow out of a model: its root, its spec JSON, and the processes that it lacks."""
+    """A workflow of a model: its root, its spec JSON, and the processes that are missing."""
 
     root: str
     text: str
@@ -46,7 +46,7 @@ class Model:
         self._files: dict[str, str] = {}
 
     def add(self, path: str, name: str) -> None:
-        """Add a file, which specs will know by `name`. Raises Failure, OSError."""
+        """Add a file; specs will contain its `name`. Raises Failure, OSError."""
         before = dict(self._parser.process_parsers)
         try:
             tree = _xml(path)
@@ -70,9 +70,9 @@ class Model:
         return self._files.get(process_id)
 
     def roots(self) -> tuple[str, ...]:
-        """The processes to be run by themselves: executable, and called by no other.
+        """The roots: executable processes that no other process calls.
 
-        Where processes call one another in a circle, the first of them.
+        If processes call each other in a circle, the first one is a root.
         """
         ids = self._parser.get_process_ids()
         called = {one: self._called(one) for one in ids}
@@ -91,21 +91,21 @@ class Model:
         return tuple(one for one in ids if one in roots)
 
     def require_root(self, root: Optional[str]) -> str:
-        """The root that is asked for, or the only one there is. Raises Failure."""
+        """The given root, or the only root of the model. Raises Failure."""
         roots = self.roots()
         if root is None:
             if len(roots) == 1:
                 return roots[0]
             which = ", ".join(map(repr, roots)) or "none"
-            raise Failure(f"--process must say which process is the root; there are: {which}")
+            raise Failure(f"use --process to choose the root process; the model has: {which}")
         known = [*self._parser.process_parsers, *self._parser.collaborations]
         if root not in known:
             there = ", ".join(map(repr, known)) or "none"
-            raise Failure(f"no process {root!r} in the model; there are: {there}")
+            raise Failure(f"no process {root!r} in the model; it has: {there}")
         return root
 
     def spec_json(self, root: str) -> Parsed:
-        """The workflow of a process and all that it leads to. Raises Failure."""
+        """The workflow of a process and all processes that it leads to. Raises Failure."""
         specs: dict[str, Any] = {}
         waiting = [root]
         for process_id in waiting:  # grows
@@ -132,11 +132,11 @@ class Model:
             raise self._not_serialized(root, error) from error
 
     def _spec(self, process_id: str) -> Any:
-        """The parsed spec of a process; None where no file has it."""
+        """The parsed spec of a process; None if no file contains it."""
         if process_id not in self._specs:
             try:
                 self._specs[process_id] = self._parsed(process_id)
-            except Exception as error:  # the parser raises what it comes across
+            except Exception as error:  # the parser may raise anything
                 where = self._files.get(process_id)
                 file = f"{where!r}: " if where else ""
                 raise Failure(f"{file}process {process_id!r}: {told(error)}") from error
@@ -154,7 +154,7 @@ class Model:
         return [*named, *(getattr(spec.start, "trigger_specs", None) or ())]
 
     def _called(self, process_id: str) -> set[str]:
-        """The processes that a process calls, as its XML tells: it may not be parsable."""
+        """The processes that a process calls, from its XML: SpiffWorkflow may fail to parse it."""
         parser = self._parser.process_parsers[process_id]
         calls = parser.node.xpath(".//bpmn:callActivity/@calledElement", namespaces=_BPMN)
         return {str(one) for one in calls}
@@ -164,7 +164,7 @@ class Model:
             return self._serializer.registry.convert(self._spec(process_id))
         except Failure:
             raise
-        except Exception as error:  # a converter raises what it comes across
+        except Exception as error:  # a converter may raise anything
             raise self._not_serialized(process_id, error) from error
 
     def _not_serialized(self, process_id: str, error: Exception) -> Failure:
@@ -174,14 +174,14 @@ class Model:
 
     def _require_dmn(self) -> None:
         if not hasattr(self._parser, "add_dmn_xml"):
-            raise Failure("--parser bpmn has no decisions; use --parser spiff or camunda")
+            raise Failure("--parser bpmn cannot read DMN; use --parser spiff or camunda")
 
 
 _BPMN = {"bpmn": "http://www.omg.org/spec/BPMN/20100524/MODEL"}
 
 
 def told(error: Exception) -> str:
-    """What an error says, with the element and line that SpiffWorkflow knows."""
+    """The message of an error, with the element and line if SpiffWorkflow knows them."""
     text = str(error) or type(error).__name__
     where = [getattr(error, "id", ""), getattr(error, "line_number", "")]
     if where[0]:
@@ -190,7 +190,7 @@ def told(error: Exception) -> str:
 
 
 def serializer(kind: str) -> Any:
-    """A serializer for what `--parser` of that kind makes."""
+    """A serializer for the specs of `--parser kind`."""
     return BpmnWorkflowSerializer(BpmnWorkflowSerializer.configure(_parser_and_config(kind)[1]))
 
 
@@ -227,7 +227,7 @@ def _xml(path: str) -> Any:
     about = root.getroottree().docinfo
     if about.internalDTD is not None or about.externalDTD is not None:
         raise Failure(
-            "a document type (<!DOCTYPE>), where entities are declared, is refused; BPMN and DMN "
-            "need none: remove it"
+            "it has a document type (<!DOCTYPE>), which can declare entities and is therefore "
+            "refused; BPMN and DMN do not need one, so remove it"
         )
     return root

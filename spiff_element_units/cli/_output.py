@@ -1,8 +1,8 @@
-"""How the command prints: tables for a terminal, plain columns in a pipe, JSON when asked.
+"""How the command prints: tables in a terminal, plain columns in a pipe, JSON with `--json`.
 
-On a terminal sizes are rounded and headers are bold; `NO_COLOR` is respected. In a pipe there are
-no boxes and no colours, ids are whole and sizes are in bytes. An id that holds control characters,
-which a terminal would obey, is shown with escapes; JSON output is exact.
+In a terminal, sizes are rounded and headers are bold. `NO_COLOR` turns colours off. In a pipe there
+are no boxes and no colours, ids are complete, and sizes are in bytes. Control characters in an id
+are shown as escapes, because a terminal would execute them. JSON output contains the exact ids.
 """
 
 from __future__ import annotations
@@ -15,14 +15,14 @@ from datetime import datetime
 from typing import Any, NamedTuple
 
 _GAP = 3  # between two columns of a table
-_LEAST = 16  # the width to which a column is cut before it goes
+_LEAST = 16  # the width to which a column is cut before it is removed
 
 
 class Column(NamedTuple):
-    """A column of a table: its header, whether it is of numbers, and how a terminal shows it.
+    """A column of a table: its header, if it contains numbers, and how a terminal shows it.
 
-    Where a terminal is too narrow, columns go that have a `rank`, the highest first. Cells are
-    wrapped then, or cut in columns that are `whole`.
+    If a terminal is too narrow, columns with a `rank` are removed, the highest rank first. The
+    remaining cells are wrapped, or cut if the column is `whole`.
     """
 
     header: str
@@ -33,7 +33,7 @@ class Column(NamedTuple):
 
 
 class Output:
-    """Where a command prints its result."""
+    """Prints the result of a command."""
 
     def __init__(self, as_json: bool = False) -> None:
         self.as_json = as_json
@@ -51,7 +51,7 @@ class Output:
             print(text)
 
     def table(self, columns: Sequence[Column], rows: Iterable[Sequence[str]]) -> None:
-        """Print rows under headers; nothing where there is no row."""
+        """Print rows under headers; nothing if there are no rows."""
         rows = list(rows)
         if not rows:
             return
@@ -105,7 +105,7 @@ def _fancy(columns: Sequence[Column], rows: Sequence[Sequence[str]], width: int)
 
 
 def _widths(columns: Sequence[Column], rows: Sequence[Sequence[str]], width: int) -> dict[int, int]:
-    """The columns that fit side by side or cannot go, by their places, and how wide they are."""
+    """The columns that remain, by their places, and their widths."""
     from rich.cells import cell_len
 
     headers = [column.header for column in columns]
@@ -143,13 +143,13 @@ def _plain(columns: Sequence[Column], rows: Sequence[Sequence[str]]) -> Iterable
 
 
 def shown(id: str) -> str:
-    """An id as people may see it: without what a terminal obeys, in quotes where it is blank."""
+    """An id for people to read: with escapes, and in quotes if it begins or ends with spaces."""
     text = escaped(id)
     return text if text.strip() == text and text else f"'{text}'"
 
 
 def escaped(text: str) -> str:
-    """A text with escapes for what cannot be printed."""
+    """A text with escapes for characters that cannot be printed."""
     if text.isprintable():
         return text
     return "".join(
@@ -174,7 +174,7 @@ def human_size(size: int) -> str:
 
 
 def percent(part: int, whole: int) -> str:
-    """A share, to one digit where it is small."""
+    """A share in percent, with one digit after the point if it is small."""
     share = 100 * part / whole if whole else 0.0
     if part and share < 0.05:
         return "< 0.1 %"
@@ -187,6 +187,6 @@ def moment(time: datetime) -> str:
 
 
 def count(number: int, one: str) -> str:
-    """A number of things."""
+    """A number and a noun, in the plural if needed."""
     plural = "es" if one.endswith("s") else "s"
     return f"{number:,} {one}{'' if number == 1 else plural}"

@@ -1,8 +1,8 @@
-"""The page of `graph --format html`: a workflow to look around in, in one file.
+"""The page of `graph --format html`: an interactive graph of a workflow in one file.
 
-The page has its data as JSON in a script element of no script, where `<` is escaped: whatever an id
-holds, it stays data. `page/page.js` shows ids as text and nothing else. A content security policy
-keeps the page from loading anything.
+The page contains its data as JSON in a script element that is not executed, with `<` escaped. Ids
+therefore stay data, whatever they contain. `page/page.js` shows ids only as text. A content
+security policy keeps the page from loading anything.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _KINDS = {"call": 0, "embedded": 1, "trigger": 2}
 
 
 def page(facts: Facts, title: str, unit: Optional[tuple[str, str]]) -> str:
-    """The page of a workflow; `unit`, a process and an element, is shown first."""
+    """The page of a workflow. It first shows `unit`, a process and an element."""
     folder = files("spiff_element_units.cli").joinpath("page")
 
     def read(name: str) -> str:
@@ -43,12 +43,12 @@ def page(facts: Facts, title: str, unit: Optional[tuple[str, str]]) -> str:
 
 
 def _json(value: Any) -> str:
-    """JSON that ends no script element."""
+    """JSON that cannot end a script element."""
     return json.dumps(value, separators=(",", ":")).replace("<", "\\u003c")
 
 
 def _data(facts: Facts, title: str, unit: Optional[tuple[str, str]]) -> dict[str, Any]:
-    """What the page knows. Processes are named by their numbers; -1 - n is the n-th external."""
+    """The data of the page. Processes are numbers; -1 - n is the n-th external process."""
     numbers = {one: number for number, one in enumerate(facts.process_ids)}
     externals: dict[str, int] = {}
 
@@ -92,7 +92,7 @@ def _data(facts: Facts, title: str, unit: Optional[tuple[str, str]]) -> dict[str
 
 
 def _leading(task_specs: dict[str, Any], references: Iterable[Reference]) -> dict[str, list[str]]:
-    """The processes that each element which refers to some brings into a unit."""
+    """The processes that each element brings into a unit."""
     targets: dict[str, list[str]] = {}
     for one in references:
         if one.kind != "trigger" and not one.external:

@@ -1,8 +1,8 @@
-"""Why a unit holds what it holds: for each process, a path of references that brought it in.
+"""Why a unit contains its processes: for each process, a path of references that leads to it.
 
-A reference brings a process into a unit where the unit's rule follows it: an embedding or a trigger
-from any process that is held, the reference of an element that was asked for, and every reference
-on the way to one further down.
+These references bring a process into a unit: an embedded subprocess or a trigger of any process in
+the unit, the reference of an element that was asked for, and every reference on the way to an
+element further down.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import Any, Callable, NamedTuple, Optional
 
 import orjson
 
-from ..units import ElementUnits, Reference
+from ..units import Defer, ElementUnits, Reference
 
 _FOLLOWED = {
     "calls": ("embedded", "trigger"),
@@ -24,7 +24,7 @@ _Brings = Callable[[str, Reference], bool]
 
 
 class Step(NamedTuple):
-    """A reference on a path: in a process, an element refers to the next process."""
+    """A reference on a path: an element of a process refers to the next process."""
 
     process_id: str
     element_id: str
@@ -33,11 +33,11 @@ class Step(NamedTuple):
 
 
 def paths(
-    units: ElementUnits, process_id: str, element_ids: tuple[str, ...], defer: str
+    units: ElementUnits, process_id: str, element_ids: tuple[str, ...], defer: Defer
 ) -> dict[str, tuple[Step, ...]]:
-    """The processes of a unit in its order, each with a shortest path that brings it in.
+    """The processes of a unit in its order, each with a shortest path to it.
 
-    Raises what `ElementUnits.needs` raises.
+    Raises the errors of `ElementUnits.needs`.
     """
     held = units.needs(process_id, *element_ids, defer=defer)
     brings = _rules(units, process_id, element_ids, defer)
@@ -53,7 +53,9 @@ def paths(
     return {one: found[one] for one in (*held, *(one for one in found if one not in held))}
 
 
-def _rules(units: ElementUnits, process_id: str, element_ids: Iterable[str], defer: str) -> _Brings:
+def _rules(
+    units: ElementUnits, process_id: str, element_ids: Iterable[str], defer: Defer
+) -> _Brings:
     followed = _FOLLOWED[defer]
     own_ids = set(units.element_ids(process_id))
     own: set[str] = set()
@@ -78,7 +80,7 @@ def _rules(units: ElementUnits, process_id: str, element_ids: Iterable[str], def
 
 
 def referring(task_specs: dict[str, Any], element_id: str) -> set[str]:
-    """The names of the task specs by which an element refers to processes."""
+    """The names of the task specs with which an element refers to processes."""
     found = (
         refers_by(task_specs, name)
         for name, task in task_specs.items()
@@ -93,7 +95,7 @@ def ids_of(name: str, task: dict[str, Any]) -> tuple[Any, ...]:
 
 
 def refers_by(task_specs: dict[str, Any], name: str) -> Optional[str]:
-    """The task spec by which another refers to a process: itself, or what it loops over."""
+    """The task spec with which another one refers to a process: itself, or the one it repeats."""
     passed: set[str] = set()
     inner: Any = name
     while isinstance(inner, str) and inner in task_specs and inner not in passed:
@@ -105,7 +107,7 @@ def refers_by(task_specs: dict[str, Any], name: str) -> Optional[str]:
 
 
 def _on_the_way(units: ElementUnits, process_id: str, element_id: str) -> set[str]:
-    """The processes on any path to one that is, or has, an element."""
+    """The processes on any path to a process that has the id or an element with the id."""
     leading: dict[str, set[str]] = {}
     waiting = [process_id]
     seen = {process_id}

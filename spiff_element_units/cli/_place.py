@@ -1,4 +1,4 @@
-"""The arguments that name workflows, processes and elements: read, opened, and completed."""
+"""The arguments that name workflows, processes and elements: how they are read and completed."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ else:
 
 
 class _Known(ParamType):
-    """An id that the cache knows, for completion; any other is let through."""
+    """An id. The shell completes ids that are in the cache, but any id is accepted."""
 
     def __init__(self, name: str, known: Callable[[dict[str, Any]], Iterable[str]]) -> None:
         self.name = name
@@ -35,7 +35,7 @@ class _Known(ParamType):
     def shell_complete(
         self, ctx: click.Context, param: click.Parameter, incomplete: str
     ) -> list[CompletionItem]:
-        with contextlib.suppress(Exception):  # a shell shows nothing of what goes wrong
+        with contextlib.suppress(Exception):  # a shell cannot show an error
             found = self._known(ctx.params)
             return [CompletionItem(one) for one in found if one.startswith(incomplete)]
         return []
@@ -66,13 +66,13 @@ process = click.argument("process_id", metavar="PROCESS", type=PROCESS)
 
 
 def place(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Arguments `place` and `key`: a cache and a key, or a file alone."""
+    """The arguments `place` and `key`: a cache and a key, or only a file."""
     function = click.argument("key", required=False, type=KEY, metavar="[KEY]")(function)
     return click.argument("place", metavar="CACHE_DIR|FILE", type=click.Path())(function)
 
 
 def parser(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Option `parser`: whose BPMN it is."""
+    """The option `parser`: which of SpiffWorkflow's parsers reads the BPMN."""
     return click.option(
         "--parser",
         type=click.Choice(PARSERS),
@@ -83,13 +83,13 @@ def parser(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def require_cache(cache_dir: str) -> None:
-    """Raises Failure where the cache's folder is missing."""
+    """Raises Failure if the cache folder does not exist."""
     if not os.path.isdir(cache_dir):
-        raise Failure(f"there is no folder {cache_dir!r}; {PROGRAM} cache makes one")
+        raise Failure(f"there is no folder {cache_dir!r}; {PROGRAM} cache creates one")
 
 
 def opened(cache_dir: str, key: str) -> ElementUnits:
-    """The workflow of a key. Raises Failure where it is not cached, and what `open` raises."""
+    """The workflow of a key. Raises Failure if it is not cached, and the errors of `open`."""
     require_cache(cache_dir)
     try:
         return ElementUnits.open(cache_dir, key)
@@ -98,16 +98,16 @@ def opened(cache_dir: str, key: str) -> ElementUnits:
 
 
 def not_cached(cache_dir: str, key: str) -> str:
-    """Why a key cannot be opened."""
+    """The message for a key that is not cached."""
     known = [cached.cache_key for cached in upkeep.cache_keys(cache_dir)]
     near = difflib.get_close_matches(key, known, n=3)
     hint = f"did you mean {' or '.join(map(repr, near))}?" if near else ""
-    hint = hint or f"{PROGRAM} ls {cache_dir} lists what is"
+    hint = hint or f"{PROGRAM} ls {cache_dir} lists the keys"
     return f"cache key {key!r} is not cached in {cache_dir!r}; {hint}"
 
 
 def opened_place(place: str, key: Optional[str], parser: str, root: Optional[str]) -> ElementUnits:
-    """The workflow of a key in a cache, or of a file: spec JSON (`-`: standard input) or BPMN."""
+    """The workflow of a key in a cache, or of a file: BPMN, or spec JSON (`-`: standard input)."""
     if key is not None:
         return opened(place, key)
     if os.path.isdir(place):

@@ -1,4 +1,4 @@
-"""`run`: a process on units, step by step. It executes the model's scripts."""
+"""`run`: runs a process on units, step by step. It executes the scripts of the model."""
 
 from __future__ import annotations
 
@@ -24,19 +24,19 @@ from ._place import cache_dir, key, opened, parser, process
 @cache_dir
 @key
 @process
-@click.option("--data", help="What the process starts with: a JSON object.")
+@click.option("--data", help="The data that the process starts with: a JSON object.")
 @click.option(
     "--answers",
     type=click.Path(),
-    help="JSON file of answers to human tasks: a list, or an object by element id.",
+    help="A JSON file with answers to human tasks: a list, or an object by element id.",
 )
 @click.option(
     "--state",
     type=click.Path(dir_okay=False),
-    help="Go on with the instance saved here, if there is one, and save it here.",
+    help="Resume the instance in this file, if there is one, and save it here.",
 )
 @click.option(
-    "--accept-changed", is_flag=True, help="Go on though the workflow was cached anew since."
+    "--accept-changed", is_flag=True, help="Resume although the workflow has changed since."
 )
 @parser
 def run(
@@ -50,25 +50,27 @@ def run(
     accept_changed: bool,
     parser: str,
 ) -> None:
-    """Run a process on units: start PROCESS, do its steps, ask for human tasks.
+    """Run a process on units: start PROCESS, execute its steps, ask you to do human tasks.
 
-    A human task is answered with a JSON object of its form's fields, from --answers or at the
-    prompt. The run ends where the process does, where it waits for an event, or where nobody
-    answers; with --state it goes on from there. At the end: what was loaded, of the whole.
+    To do a human task, give a JSON object with the fields of its form, in --answers or at the
+    prompt. The run stops when the process ends, when it waits for an event, or when there is no
+    answer. With --state you can resume it later. At the end, the command says which part of the
+    workflow was loaded.
 
-    The model's scripts are executed, as Python with all your rights. Run only models that you
-    trust. Services are not called: --answers has their results, by the operation's name.
+    The scripts of the model are executed as Python, with all your permissions. Run only models that
+    you trust. Services are not called: put their results into --answers, by the name of the
+    operation.
     """
     fields = parsed(data, "--data") if data is not None else {}
     if not isinstance(fields, dict):
-        raise Failure('--data must be a JSON object, as {"amount": 800}')
+        raise Failure('--data must be a JSON object, such as {"amount": 800}')
     with opened(cache_dir, key) as units:
-        units.needs(process_id)  # raises, and knows what was meant
+        units.needs(process_id)  # raises an error with suggestions
         runner = _Runner(out, units, process_id, parser, answers)
         if state is not None and os.path.exists(state):
             if data is not None:
                 raise click.UsageError(
-                    f"--data is for a start, and {state!r} has an instance already",
+                    f"--data is only for a new instance, and {state!r} contains an instance",
                     click.get_current_context(),
                 )
             runner.resume(state, accept_changed)
@@ -79,7 +81,7 @@ def run(
 
 
 class _Runner:
-    """One instance, and what it has done."""
+    """One instance, and its steps."""
 
     def __init__(
         self, out: Output, units: ElementUnits, process_id: str, parser: str, answers: Optional[str]
@@ -96,7 +98,7 @@ class _Runner:
         self.steps: list[dict[str, str]] = []
         self.state: Optional[str] = None
         self.workflow: Any = None
-        self._shown: set[Any] = set()  # the (sub)workflows that a line has named
+        self._shown: set[Any] = set()  # the (sub)workflows whose names are printed
 
     def start(self, data: dict[str, Any], state: Optional[str]) -> None:
         """Start the process."""
@@ -105,7 +107,7 @@ class _Runner:
         self.workflow.task_tree.data.update(data)
 
     def resume(self, state: str, accept_changed: bool) -> None:
-        """Go on with a saved instance."""
+        """Resume a saved instance."""
         with open(state, encoding="utf-8") as stream:
             text = stream.read()
         self.state = state
@@ -114,12 +116,12 @@ class _Runner:
         started = mapping.process_id or self.workflow.spec.name
         if started != self.process_id:
             raise Failure(
-                f"{state!r} has an instance of process {started!r}, not {self.process_id!r}"
+                f"{state!r} contains an instance of process {started!r}, not {self.process_id!r}"
             )
         self._say(f"resumed from {state}")
 
     def go_on(self) -> None:
-        """Do what can be done, until the end or until nobody answers."""
+        """Execute steps and human tasks until the end, or until there is no answer."""
         while True:
             self._do_steps()
             tasks = self._human_tasks()
@@ -135,7 +137,7 @@ class _Runner:
         self._save()
 
     def _answered(self, tasks: list[Any]) -> tuple[Any, Optional[dict[str, Any]]]:
-        """The first task that the answers' file has something for, or else the first, asked for."""
+        """The first task with an answer in the file, or the first task and the prompt's answer."""
         for task in tasks:
             fields = self.answers.fields(task.task_spec.bpmn_id, task.task_spec.name)
             if fields is not None:
@@ -146,7 +148,7 @@ class _Runner:
         return tasks[0], self.answers.ask()
 
     def report(self) -> None:
-        """Print how it ended, and what was loaded."""
+        """Print the result, and which part of the workflow was loaded."""
         status = "completed" if self.workflow.is_completed() else "waiting"
         last = self.workflow.last_task
         data = last.data if last is not None else self.workflow.data
@@ -186,7 +188,7 @@ class _Runner:
     # Steps
 
     def _do_steps(self) -> None:
-        """Do engine steps and what they and the clock make ready."""
+        """Execute engine steps, including those that become ready by time."""
         from SpiffWorkflow.util.task import TaskState
 
         while True:
@@ -204,7 +206,7 @@ class _Runner:
         return [task for task in ready if task.task_spec.manual]
 
     def _did(self, task: Any) -> None:
-        """Note and show a step that is an element of the model."""
+        """Record and print a step if it is an element of the model."""
         if getattr(task.task_spec, "bpmn_id", None) is None:
             return
         step = _described(task)
@@ -223,13 +225,13 @@ class _Runner:
         return ("│ " if self.out.terminal else "  ") * int(workflow.depth)
 
     def _scripts(self) -> Any:
-        """While scripts run: what they print is no part of JSON output."""
+        """Keep what scripts print out of the JSON output."""
         if self.out.as_json:
             return contextlib.redirect_stdout(sys.stderr)
         return contextlib.nullcontext()
 
     def _introduce(self, task: Any) -> None:
-        """Show what a human task asks for."""
+        """Print what a human task asks for."""
         spec = task.task_spec
         step = _described(task)
         title = one_line(getattr(spec, "bpmn_name", None) or step["element"])
@@ -242,14 +244,14 @@ class _Runner:
             self._say(f"  data: {known}")
 
     def _say(self, text: str, style: str = "") -> None:
-        """Tell who is at the prompt."""
+        """Print a line for the user at the prompt."""
         if not self.out.as_json:
             self.out.line(text, style)
         elif sys.stdin.isatty():
             print(text, file=sys.stderr)
 
     def _save(self) -> None:
-        """Save the instance, if it is to be: the old state stays until the new one is whole."""
+        """Save the instance to its file; keep the old state until the new one is complete."""
         if self.state is None:
             return
         text = self.loader.save(self.workflow)
@@ -266,7 +268,7 @@ class _Runner:
     # The end
 
     def _loaded(self) -> list[str]:
-        """The processes whose specs were restored, in the workflow's order."""
+        """The processes whose specs were restored, in the order of the workflow."""
         touched = {self.process_id, *self.loader.kept, *self.workflow.subprocess_specs.touched}
         return [one for one in self.units.process_ids if one in touched]
 
@@ -297,7 +299,7 @@ def _described(task: Any) -> dict[str, str]:
 
 
 def _form(spec: Any) -> list[str]:
-    """What a task spec tells of its form: instructions, a schema's name, Camunda's fields."""
+    """What a task spec says about its form: instructions, the name of a schema, Camunda fields."""
     told = []
     extensions = getattr(spec, "extensions", None) or {}
     told.append(extensions.get("instructionsForEndUser") or "")
@@ -321,8 +323,8 @@ def _engine(answers: Answers) -> Any:
             answer = answers.given(str(name))
             if answer is None:
                 raise Failure(
-                    f"a service task calls operation {name!r}, and run calls no services; give "
-                    f"its result in --answers, by the key {name!r}"
+                    f"a service task calls operation {name!r}, but run does not call services; put "
+                    f"its result into --answers, with the key {name!r}"
                 )
             return json.dumps(answer)
 

@@ -1,4 +1,4 @@
-"""`show`: the tree of a workflow's processes, and what units weigh."""
+"""`show`: prints the tree of a workflow's processes, and the sizes of units."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from ._facts import Facts, Folded, Link, fold
 from ._output import Column, Output, count, percent, shown
 from ._place import PROCESS, opened_place, parser, place
 
-LINES = 60  # of a tree that is folded
+LINES = 60  # a tree with more lines is folded
 
 _HOW = {"call": "called", "embedded": "embedded", "trigger": "triggered"}
 _COLUMNS = (
@@ -35,10 +35,10 @@ _COLUMNS = (
     "--process",
     "process_id",
     type=PROCESS,
-    help="Show the tree below this process; of a BPMN file, the root.",
+    help="Show the tree below this process. For a BPMN file: the root process.",
 )
 @parser
-@click.option("--all", "everything", is_flag=True, help="Fold nothing.")
+@click.option("--all", "everything", is_flag=True, help="Show everything.")
 def show(
     out: Output,
     place: str,
@@ -47,25 +47,25 @@ def show(
     parser: str,
     everything: bool,
 ) -> None:
-    """Show the tree of a workflow's processes, of a cache or of a file.
+    """Show the tree of the processes of a workflow in a cache or in a file.
 
-    For each process: how it is reached and by which elements, its tasks, its size and share of the
-    whole; the size of the unit that starts it, and what weighs most in that. Sizes are those of
-    the specs' JSON. A process that comes up again is not unfolded again. Large trees are folded;
-    --json has everything.
+    For each process you see how it is reached and from which elements, the number of its tasks, its
+    size and its share of the workflow, and the size of its start unit with the largest process in
+    it. Sizes are those of the JSON of the specs. If a process appears several times, its subtree is
+    shown only once. Large trees are folded. --json prints everything.
     """
     with opened_place(place, key, parser, process_id) as units:
         facts = Facts(units)
         tops = facts.tops
         if process_id is not None:
-            units.needs(process_id)  # raises, and knows what was meant
+            units.needs(process_id)  # raises an error with suggestions
             tops = (process_id,)
         if out.as_json:
             return out.json(_described(facts))
         folded = fold(facts, tops, 0 if everything else LINES)
         lines = list(_lines(facts, folded))
         if not lines:
-            raise Failure("there is no process")
+            raise Failure("the workflow has no process")
         out.table(_COLUMNS, [_row(out, facts, line) for line in lines])
         processes = count(len(facts.process_ids), "process")
         out.line(f"{processes}, {out.bytes(facts.whole)}{_dominates(out, facts, lines)}", "dim")
@@ -73,7 +73,7 @@ def show(
 
 
 class _Line(NamedTuple):
-    """A line of the tree: its guides, its process or how many are folded, and how it is reached."""
+    """A line of the tree: its guides, its process or folded processes, and how it is reached."""
 
     guides: str
     process_id: str
@@ -94,7 +94,7 @@ def _lines(facts: Facts, folded: Folded) -> Iterator[_Line]:
 def _below(
     folded: Folded, process_id: str, ancestors: tuple[str, ...], guides: str, unfolded: set[str]
 ) -> Iterator[_Line]:
-    """The lines below a process, depth first, without recursion of Python's."""
+    """The lines below a process, depth first, without recursive function calls."""
     stack: list[tuple[str, tuple[str, ...], str, Iterator[Any]]] = []
 
     def enter(one: str, above: tuple[str, ...], guides: str) -> None:
@@ -175,7 +175,7 @@ def _how(out: Output, line: _Line) -> str:
 
 
 def _dominates(out: Output, facts: Facts, lines: list[_Line]) -> str:
-    """The largest start unit of those shown, in words."""
+    """A sentence about the largest start unit of the processes shown."""
     started = [line.process_id for line in lines if line.process_id in facts.sizes]
     heaviest = max(dict.fromkeys(started), key=lambda one: facts.start_unit(one).size)
     unit = facts.start_unit(heaviest)

@@ -1,4 +1,4 @@
-"""`unit`: writes a unit, or explains what it holds."""
+"""`unit`: writes a unit, or explains what it contains."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any, Optional
 
 import click
 
-from ..units import DEFERS, ElementUnits
+from ..units import DEFERS, Defer, ElementUnits
 from ._app import command
 from ._output import Column, Output, count, percent, shown
 from ._paths import Step, paths
@@ -25,13 +25,17 @@ _VERBS = {"call": "calls", "embedded": "embeds", "trigger": "triggers"}
 @process
 @click.argument("element_ids", metavar="[ELEMENT]...", nargs=-1, type=ELEMENT)
 @click.option("-o", "--output", type=click.Path(dir_okay=False), help="Write to a file.")
-@click.option("--explain", is_flag=True, help="Say what the unit holds and why, instead.")
+@click.option(
+    "--explain",
+    is_flag=True,
+    help="Explain what the unit contains, and why, instead of writing it.",
+)
 @click.option(
     "--defer",
     type=click.Choice(DEFERS),
     default=DEFERS[0],
     show_default=True,
-    help="What the application loads by itself, and the unit leaves out.",
+    help="Which processes the application loads later, so that the unit omits them.",
 )
 def unit(
     out: Output,
@@ -41,12 +45,12 @@ def unit(
     element_ids: tuple[str, ...],
     output: Optional[str],
     explain: bool,
-    defer: str,
+    defer: Defer,
 ) -> None:
     """Write the unit that starts PROCESS, or resumes it at ELEMENT, as JSON.
 
-    --explain says which processes the unit holds, and by which path of references each came in.
-    The unit is JSON already; --json is for --explain.
+    --explain shows which processes the unit contains, and the path of references to each of them.
+    A unit is always JSON; --json is for the output of --explain.
     """
     with opened(cache_dir, key) as units:
         if explain:
@@ -62,7 +66,7 @@ def unit(
 
 
 def _explain(
-    out: Output, units: ElementUnits, process_id: str, element_ids: tuple[str, ...], defer: str
+    out: Output, units: ElementUnits, process_id: str, element_ids: tuple[str, ...], defer: Defer
 ) -> None:
     held = paths(units, process_id, element_ids, defer)
     sizes = {one: len(units.spec_json(one)) for one in held}
@@ -86,7 +90,7 @@ def _explain(
             Column("process", style="bold"),
             Column("size", True),
             Column("of unit", True),
-            Column("came in by"),
+            Column("reached by"),
         ],
         [
             (shown(one), out.size(sizes[one]), percent(sizes[one], total), _told(path))
@@ -109,9 +113,9 @@ def _described(step: Step) -> dict[str, Any]:
 
 
 def _told(path: tuple[Step, ...]) -> str:
-    """A path in words; each process is named once."""
+    """A path in words. Each process is named once."""
     if not path:
-        return "it is asked for"
+        return "requested"
     words = [shown(path[0].process_id)]
     for step in path:
         words.append(f"> {shown(step.element_id)} {_VERBS[step.kind]} {shown(step.to)}")

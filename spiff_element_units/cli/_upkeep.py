@@ -1,4 +1,4 @@
-"""`ls`, `verify`, `prune` and `rm`: looking after a cache."""
+"""`ls`, `verify`, `prune` and `rm`: managing a cache."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class _Quantity(ParamType):
         by_name = {unit.lower(): size for unit, size in self._units.items()}
         size = by_name.get(found[2].lower()) if found else None
         if found is None or size is None:
-            self.fail(f"{value!r} is not of the form {self._example}", param, ctx)
+            self.fail(f"{value!r} does not have the form {self._example}", param, ctx)
         return int(float(found[1]) * size)
 
 
@@ -66,13 +66,13 @@ def _described(cached: upkeep.CachedWorkflow) -> dict[str, Any]:
     help="Largest first, most processes first, oldest first, or by key.",
 )
 def ls(out: Output, cache_dir: str, sort: str) -> None:
-    """List what a cache holds: keys, sizes, numbers of processes, when cached (UTC)."""
+    """List the cached workflows: key, size, number of processes, time of caching (UTC)."""
     require_cache(cache_dir)
     rows = []
     for cached in upkeep.cache_keys(cache_dir):
         try:
             processes = len(ElementUnits.open(cache_dir, cached.cache_key).process_ids)
-        except ElementUnitsError:  # removed or damaged meanwhile
+        except ElementUnitsError:  # removed or damaged in the meantime
             processes = None
         rows.append({**_described(cached), "processes": processes})
     rows.sort(key=_SORTS[sort])
@@ -99,9 +99,9 @@ def _number(row: dict[str, Any]) -> str:
 @command("spiff-element-units verify unit-cache")
 @cache_dir
 def verify(out: Output, cache_dir: str) -> int:
-    """Read every workflow of a cache and check every byte of it.
+    """Read every workflow of a cache and check every byte.
 
-    The exit code is 1 where something is damaged. Caching the workflow again mends it.
+    The exit code is 1 if anything is damaged. To repair it, cache the workflow again.
     """
     require_cache(cache_dir)
     report = upkeep.verify_cache(cache_dir)
@@ -123,13 +123,16 @@ def verify(out: Output, cache_dir: str) -> int:
         key = "" if one.cache_key is None else f" {shown(one.cache_key)}"
         out.line(f"damaged{key}: {escaped(one.reason)}", "red")
     for path in report.leftovers:
-        out.line(f"temporary {path}: a writer's at work, or left over; prune tells", "yellow")
+        out.line(
+            f"temporary file {path}: being written, or abandoned; prune removes abandoned files",
+            "yellow",
+        )
     out.line(f"{len(report.good)} good, {len(report.damaged)} damaged")
     return 0 if report.ok else 1
 
 
 _dry_run = click.option(
-    "--dry-run", is_flag=True, help="Say what would be removed; remove nothing."
+    "--dry-run", is_flag=True, help="Show what would be removed, but remove nothing."
 )
 
 
@@ -138,12 +141,12 @@ _dry_run = click.option(
 @click.option(
     "--max-age",
     type=_Quantity("age", _UNITS_OF_TIME, "30d (s, m, h, d, w)"),
-    help="Drop what was cached longer ago: 90s, 15m, 12h, 30d, 8w.",
+    help="Remove workflows that were cached longer ago: 90s, 15m, 12h, 30d, 8w.",
 )
 @click.option(
     "--max-bytes",
     type=_Quantity("size", _UNITS_OF_SIZE, "500MB (B, kB, MB, GB, TB)"),
-    help="Drop the oldest until no more is left: 500MB, 2GB.",
+    help="Remove the oldest until the cache is at most this size: 500MB, 2GB.",
 )
 @_dry_run
 def prune(
@@ -153,9 +156,9 @@ def prune(
     max_bytes: Optional[int],
     dry_run: bool,
 ) -> None:
-    """Drop workflows that are old or too much, oldest first, and what dead writers left.
+    """Remove old workflows, and leftovers of processes that died while they wrote.
 
-    Without a limit, leftovers alone are removed.
+    Without --max-age and --max-bytes, only leftovers are removed.
     """
     require_cache(cache_dir)
     report = upkeep.prune_cache(cache_dir, max_age=max_age, max_bytes=max_bytes, dry_run=dry_run)
@@ -188,7 +191,7 @@ def prune(
 def rm(out: Output, cache_dir: str, keys: tuple[str, ...], dry_run: bool) -> int:
     """Remove workflows from a cache.
 
-    A key that is not cached is a failure; the others are removed.
+    A key that is not cached is an error. The other keys are still removed.
     """
     require_cache(cache_dir)
     removed: list[str] = []

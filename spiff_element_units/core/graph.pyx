@@ -1,16 +1,20 @@
 """Which processes a unit needs: walks over references.
 
-`Graph` walks the references between processes known by index. It asks whoever holds the processes
-for the links of one at a time, so a walk touches what the unit holds and not the whole workflow.
+`Graph` walks the references between processes known by index. It reads the links of one at a time,
+so a walk touches what the unit holds and not the whole workflow.
 
 Every walk is a loop over a queue (breadth first): a cycle ends it and depth costs no C stack.
 """
 
-from libc.stdint cimport uint32_t
+from libc.stdint cimport uint32_t, uint64_t
 from libc.stdlib cimport calloc, free
 
-from .layout cimport CALL, NOWHERE, load32
+from .layout cimport CALL, ELEMENT_IDS, NOWHERE, load32
+from .lookup cimport Lookup
 from .memory cimport more
+from .records cimport Record
+
+from .fault import Fault
 
 KINDS = ("call", "embedded", "trigger")
 DEFERS = {"calls": DEFER_CALLS, "all": DEFER_ALL, "nothing": DEFER_NOTHING}
@@ -43,25 +47,25 @@ cdef class IndexSet:
         return 1
 
 
-cdef class Graph:
+cdef class Graph(Lookup):
     """Links are pairs of 32-bit numbers (kind, target), callers single ones, as a pack has them."""
 
-    cdef const unsigned char* links(self, uint32_t index, uint32_t* count) except? NULL:
-        raise NotImplementedError
-
-    cdef const unsigned char* callers(self, uint32_t index, uint32_t* count) except? NULL:
-        raise NotImplementedError
-
-    cdef bint owns(self, uint32_t index, bytes element) except -1:
-        """Whether a process has or is the element."""
-        raise NotImplementedError
-
-    cdef list may_own(self, bytes element, uint32_t most):
-        """The processes that own an element, and perhaps others; None where more than `most`."""
-        raise NotImplementedError
-
-    cdef int prepare(self, uint32_t index, bint run) except -1:
-        raise NotImplementedError
+    cdef int own(self, uint32_t index, bytes element, IndexSet members) except -1:
+        """Add what an element of the process refers to. 0: it has no such element."""
+        cdef Record record
+        cdef const unsigned char* at
+        cdef uint64_t first, count, position
+        record = self.record(index)
+        at = self.element(record, element)
+        if at == NULL:
+            return 0
+        first = load32(at + 8)
+        count = load32(at + 12)
+        if first + count > record.target_count:
+            raise Fault("targets", pack=self.where)
+        for position in range(first, first + count):
+            members.add(load32(record.targets + 4 * position))
+        return 1
 
     cdef bint close(self, IndexSet members, uint32_t root, int defer, bint specs) except -1:
         """Add to `members` what they need in turn. Tells whether that leads back to `root`.
@@ -122,12 +126,14 @@ cdef class Graph:
         cdef Py_ssize_t tried = 0, total
         cdef list candidates
         forward.add(start)
-        candidates = self.may_own(element, FEW)
+        candidates = self.candidates(ELEMENT_IDS, element, FEW)
         if candidates is None:
             while ahead < forward.size and ahead < FEW:
                 self.spread(forward, ahead, None)
                 ahead += 1
-            candidates = [] if ahead == forward.size else self.may_own(element, NOWHERE)
+            candidates = []
+            if ahead < forward.size:
+                candidates = self.candidates(ELEMENT_IDS, element, NOWHERE)
         total = len(candidates)
         while ahead < forward.size and (tried < total or behind < backward.size):
             self.spread(forward, ahead, None)

@@ -4,20 +4,19 @@ The hash is one that nobody can aim at (`layout.id_hash`), so that looking up an
 time whatever the others are.
 """
 
-from cpython.bytes cimport PyBytes_AS_STRING
 from libc.stdint cimport uint32_t, uint64_t
 from libc.stdlib cimport calloc, free
 from libc.string cimport memcmp
 
-from .layout cimport NOWHERE, id_hash, load64
+from .layout cimport NOWHERE, id_hash, load64, start_of
 from .memory cimport more
 
 
 cdef class Ids:
 
-    def __cinit__(self, bytes digest, uint64_t kind):
-        self.k0 = load64(<const unsigned char*>PyBytes_AS_STRING(digest))
-        self.k1 = load64(<const unsigned char*>PyBytes_AS_STRING(digest) + 8)
+    def __cinit__(self, bytes digest not None, uint64_t kind):
+        self.k0 = load64(start_of(digest))
+        self.k1 = load64(start_of(digest) + 8)
         self.kind = kind
         self.grow()
 
@@ -56,15 +55,16 @@ cdef class Ids:
         cdef uint32_t number, mask
         cdef uint32_t* slots
         cdef Node* node
+        cdef uint32_t wanted = 2 * self.slot_count if self.slot_count else 64
         if self.slot_count >= 0x80000000u:
             raise MemoryError()
-        self.slot_count = 2 * self.slot_count if self.slot_count else 64
-        slots = <uint32_t*>calloc(self.slot_count, sizeof(uint32_t))
+        slots = <uint32_t*>calloc(wanted, sizeof(uint32_t))
         if slots == NULL:
             raise MemoryError()
         free(self.slots)
         self.slots = slots
-        mask = self.slot_count - 1
+        self.slot_count = wanted
+        mask = wanted - 1
         for number in range(self.count):
             node = &self.nodes[number]
             node.slot = <uint32_t>node.hashed & mask

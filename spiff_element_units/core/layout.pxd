@@ -9,10 +9,12 @@ get to check all that it reads. Ids are hashed with SipHash-1-3 (J.-P. Aumasson,
 has a key, so that nobody can choose ids that crowd one bucket of a pack.
 """
 
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
 from libc.stdint cimport uint32_t, uint64_t
 
 cdef enum:
     FORMAT = 1
+    DIGEST = 32
     CHECKSUM = 8
     HEADER = 96           # without the cache key and the checksum
     SLOT = 24
@@ -55,6 +57,13 @@ cdef inline void store32(unsigned char* p, uint32_t value) noexcept nogil:
 cdef inline void store64(unsigned char* p, uint64_t value) noexcept nogil:
     store32(p, <uint32_t>(value & 0xFFFFFFFFu))
     store32(p + 4, <uint32_t>(value >> 32))
+
+
+cdef inline const unsigned char* start_of(bytes digest) except NULL:
+    """The bytes of a digest; ValueError where they are not so many."""
+    if PyBytes_GET_SIZE(digest) != DIGEST:
+        raise ValueError(f"a digest has {<int>DIGEST} bytes, not {PyBytes_GET_SIZE(digest)}")
+    return <const unsigned char*>PyBytes_AS_STRING(digest)
 
 
 cdef inline uint64_t rotate(uint64_t x, int bits) noexcept nogil:

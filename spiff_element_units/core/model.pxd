@@ -3,7 +3,8 @@
 from libc.stdint cimport uint32_t, uint64_t
 
 from .ids cimport Id, Ids
-from .slicer cimport Slice, Slices
+from .scan cimport Slice
+from .slicer cimport Slices
 
 cdef struct Element:
     Id id

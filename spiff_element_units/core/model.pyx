@@ -1,7 +1,7 @@
 """Slices of a workflow -> its processes, their elements, and what they refer to, as numbers.
 
 Here the rules are kept of what a process spec must say: a `Model` exists of good workflows alone,
-and an error names the place that is not good. Where a key is repeated, the last member counts, in
+and a Fault names the place that is not good. Where a key is repeated, the last member counts, in
 the place of the first, as in a `dict`.
 
 Time and memory are proportional to the text, whatever its ids are.
@@ -18,22 +18,10 @@ from .ids cimport Id, Ids, Node
 from .tokens cimport unescape
 from .layout cimport CALL, ELEMENT_IDS, EMBEDDED, NOWHERE, PROCESS_IDS, TRIGGER
 from .memory cimport more
-from .slicer cimport Found, ProcessSpec, Slice, Slices, TaskSpec
+from .scan cimport Slice
+from .slicer cimport Found, ProcessSpec, Slices, TaskSpec
 
-from ..errors import InvalidWorkflowSpec
-
-
-cdef str describe(unsigned char first):
-    """The kind of a JSON value that starts with a byte."""
-    if first == c'"':
-        return "a string"
-    if first == c"{":
-        return "an object"
-    if first == c"[":
-        return "an array"
-    if first == c"n":
-        return "null"
-    return "a boolean" if first == c"t" or first == c"f" else "a number"
+from .fault import Fault
 
 
 cdef inline bint is_text(Id id, const char* text, size_t length) noexcept:
@@ -180,32 +168,30 @@ cdef class _Reader:
 
     # What must be there
 
-    cdef str where(self):
-        if self.process == self.model.processes:
-            return "spec"
-        return f'subprocess_specs["{self.slices.string(self.spec.key)}"]'
+    cdef object fault(self, str kind, dict values):
+        """What is wrong with the process, or with a task spec of it."""
+        root = self.process == self.model.processes
+        return Fault(kind, process=None if root else self.slices.string(self.spec.key), **values)
 
-    cdef str where_task(self, TaskSpec* task):
-        return f'{self.where()}.task_specs["{self.slices.string(task.key)}"]'
-
-    cdef object wrong(self, str where, str field, Slice value, str expected):
-        if value.length:
-            return InvalidWorkflowSpec(
-                f"{where}.{field} must be {expected}, not {describe(self.first(value))}")
-        return InvalidWorkflowSpec(f'{where} has no "{field}" ({expected}); '
-                                   "serialize the workflow with SpiffWorkflow again")
+    cdef object wrong_field(self, TaskSpec* task, str field, Slice value):
+        cdef dict values = {"field": field}
+        if task != NULL:
+            values["task"] = self.slices.string(task.key)
+        if not value.length:
+            return self.fault("no field", values)
+        values["found"] = self.first(value)
+        return self.fault("field", values)
 
     cdef int require_fields(self) except -1:
         cdef ProcessSpec* spec = self.spec
         if self.first(spec.value) != c"{":
-            raise InvalidWorkflowSpec(
-                f"{self.where()} must be an object, not {describe(self.first(spec.value))}")
+            raise self.fault("spec", {"found": self.first(spec.value)})
         if self.first(spec.name) != c'"':
-            raise self.wrong(self.where(), "name", spec.name, "a string")
+            raise self.wrong_field(NULL, "name", spec.name)
         if self.first(spec.typename) != c'"':
-            raise self.wrong(self.where(), "typename", spec.typename, "a string")
+            raise self.wrong_field(NULL, "typename", spec.typename)
         if self.first(spec.task_specs) != c"{":
-            raise self.wrong(self.where(), "task_specs", spec.task_specs, "an object")
+            raise self.wrong_field(NULL, "task_specs", spec.task_specs)
         return 0
 
     # References
@@ -227,10 +213,10 @@ cdef class _Reader:
         cdef TaskSpec* task = self.task(number)
         cdef Id typename
         if task.first != c"{":
-            raise InvalidWorkflowSpec(
-                f"{self.where_task(task)} must be an object, not {describe(task.first)}")
+            raise self.fault(
+                "spec", {"task": self.slices.string(task.key), "found": task.first})
         if self.first(task.typename) != c'"':
-            raise self.wrong(self.where_task(task), "typename", task.typename, "a string")
+            raise self.wrong_field(task, "typename", task.typename)
         typename = self.string(task.typename)
         refers = self.first(task.spec) == c'"'
         if refers:
@@ -238,7 +224,7 @@ cdef class _Reader:
             self.add_link(CALL if is_text(typename, b"CallActivity", 12) else EMBEDDED,
                           self.string(task.spec), number)
         elif is_reference(typename):
-            raise self.wrong(self.where_task(task), "spec", task.spec, "a string")
+            raise self.wrong_field(task, "spec", task.spec)
         if task.trigger_specs.length and self.first(task.trigger_specs) != c"n":
             self.read_triggers(task, number)
         return refers
@@ -247,12 +233,11 @@ cdef class _Reader:
         cdef bytes name
         cdef Id id
         if self.first(task.trigger_specs) != c"[":
-            raise self.wrong(
-                self.where_task(task), "trigger_specs", task.trigger_specs, "an array of strings")
+            raise self.wrong_field(task, "trigger_specs", task.trigger_specs)
         for trigger in orjson.loads(self.slices.bytes_of(task.trigger_specs)):
             if not isinstance(trigger, str):
-                raise InvalidWorkflowSpec(f"{self.where_task(task)}.trigger_specs must hold "
-                                          f"strings, not {describe(orjson.dumps(trigger)[0])}")
+                raise self.fault("trigger", {"task": self.slices.string(task.key),
+                                             "found": orjson.dumps(trigger)[0]})
             name = (<str>trigger).encode()
             self.model.decoded.append(name)
             id.data = <const unsigned char*>PyBytes_AS_STRING(name)
@@ -318,7 +303,7 @@ cdef class _Reader:
         if self.first(alias) == 0 or self.first(alias) == c"n":
             return 0
         if self.first(alias) != c'"':
-            raise self.wrong(self.where_task(task), field, alias, "a string")
+            raise self.wrong_field(task, field, alias)
         if alias.length == task.key.length and memcmp(
                 self.slices.data + alias.at, self.slices.data + task.key.at, alias.length) == 0:
             return 0
@@ -404,13 +389,9 @@ cdef int require_specs(Slices slices) except -1:
     if not missing and not specs.length:
         missing = "subprocess_specs"
     if missing:
-        raise InvalidWorkflowSpec(
-            f'the workflow has no "{missing}"; expected {{"spec": {{..}}, '
-            '"subprocess_specs": {..}}, as SpiffWorkflow\'s serializer writes it')
+        raise Fault("no specs", field=missing)
     if slices.data[specs.at] != c"{":
-        raise InvalidWorkflowSpec(
-            "subprocess_specs must be an object, not "
-            f"{describe(slices.data[specs.at])}; {{}} where there are no subprocesses")
+        raise Fault("subprocess_specs", found=slices.data[specs.at])
     return 0
 
 

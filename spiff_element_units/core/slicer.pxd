@@ -2,18 +2,8 @@
 
 from libc.stdint cimport uint32_t
 
-
-cdef class Text:
-    cdef object owner
-    cdef const unsigned char* data
-    cdef Py_ssize_t length
-    cdef bint ascii
-
-
-cdef struct Slice:
-    # A piece of the compact text, in bytes. A value's first byte tells its type.
-    uint32_t at
-    uint32_t length     # 0: there is no such member
+from .scan cimport Slice
+from .text cimport Text
 
 
 cdef struct Member:

@@ -1,8 +1,4 @@
-from typing import Union
-
-class Text:
-    def __new__(cls, text: Union[str, bytes]) -> Text: ...
-    def __buffer__(self, flags: int, /) -> memoryview: ...
+from .text import Text
 
 class Slices: ...
 

@@ -5,61 +5,30 @@ orjson accepts; of the members of the workflow, of its process specs and of thei
 are noted that say what a process is, has and leads to. What they say is for `model` to read.
 
 On the way the text is copied without the whitespace between its tokens, and the slices are of that
-copy: the caller's own bytes, ready to be stored. Tokens that whitespace parts are checked before it
-is left out, so that taking it away makes no bad text good.
+copy: the caller's own bytes, ready to be stored.
 
-Nothing here recurses deeper than a workflow's own levels: other nesting is counted, and refused
-where orjson refuses it. Work and memory are proportional to the text.
+Nothing here recurses deeper than a workflow's own levels. Work and memory are proportional to the
+text.
 """
 
-from cpython.buffer cimport PyBuffer_FillInfo
-from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
 from libc.stdint cimport uint32_t
 from libc.stdlib cimport free
 from libc.string cimport memcmp, memcpy, memset
 
-from .tokens cimport (
-    MAX_DEPTH, after_escape, after_plain, after_scalar, after_string, is_space, is_utf8, unescape,
-)
 from .memory cimport room
+from .scan cimport (
+    Key, Scan, Slice, after_key, after_value, first_member, next_member, place, skip,
+)
+from .text cimport Text
+from .tokens cimport after_string, is_space, is_utf8, unescape
 
 import orjson
 
-from ..errors import InvalidWorkflowSpec
-
-cdef extern from "Python.h":
-    const char* PyUnicode_AsUTF8AndSize(object text, Py_ssize_t* size) except NULL
+from .fault import Fault
 
 cdef Py_ssize_t LIMIT = 0xFFFFFFFF  # a slice's numbers are 32 bits wide
 cdef uint32_t LONGEST_KEY = 16      # of the keys that are known
-
-
-cdef class Text:
-    """JSON text as a buffer of UTF-8, without a copy where it is `bytes` or ASCII.
-
-    Raises TypeError for anything but `str` and `bytes`, UnicodeEncodeError for a lone surrogate.
-    """
-
-    def __cinit__(self, text):
-        cdef const char* data
-        if isinstance(text, str) and (<str>text).isascii():
-            self.ascii = True
-            data = PyUnicode_AsUTF8AndSize(text, &self.length)
-        else:
-            if isinstance(text, str):
-                text = (<str>text).encode()
-            elif not isinstance(text, bytes):
-                raise TypeError(
-                    f"workflow_spec_json must be str or bytes, not {type(text).__name__}")
-            else:
-                self.ascii = (<bytes>text).isascii()
-            data = PyBytes_AS_STRING(text)
-            self.length = PyBytes_GET_SIZE(text)
-        self.owner = text
-        self.data = <const unsigned char*>data
-
-    def __getbuffer__(self, Py_buffer* buffer, int flags):
-        PyBuffer_FillInfo(buffer, self, <void*>self.data, self.length, 1, flags)
 
 
 cdef class Slices:
@@ -96,142 +65,26 @@ cdef enum Field:
     TRIGGER_SPECS
 
 
-cdef struct Scan:
-    const unsigned char* end        # of the text
-    const unsigned char* run        # what is not copied yet starts here
-    unsigned char* start            # of the copy
-    unsigned char* out              # where the run goes
+cdef struct Slicing:
+    Scan scan
     const unsigned char* field      # the key of the top-level member that is read, or NULL
     const unsigned char* process    # the key of the subprocess spec that is read, or NULL
     bint no_memory
     Found found
 
 
-cdef inline const unsigned char* skip(Scan* s, const unsigned char* at) noexcept nogil:
-    """Leave whitespace out of the copy; the place behind it."""
-    cdef const unsigned char* next = at
-    cdef Py_ssize_t length = at - s.run
-    if at[0] > c" ":
-        return at
-    while is_space(next[0]):
-        next += 1
-    if next == at:
-        return at
-    if length <= 32 and s.end - s.run >= 32:
-        memcpy(s.out, s.run, 32)  # a fixed length is an instruction or two
-    else:
-        memcpy(s.out, s.run, length)
-    s.out += length
-    s.run = next
-    return next
+cdef inline Field field_of(Key* key) noexcept nogil:
+    """Which of the keys that are known it is."""
+    cdef unsigned char[6 * 16] plain
+    cdef uint32_t length = key.slice.length - 2
+    if not key.escaped:
+        return known(key.text, length)
+    if length > 6 * LONGEST_KEY:
+        return OTHER
+    return known(plain, unescape(key.text, length, plain))
 
 
-cdef inline uint32_t place(Scan* s, const unsigned char* at) noexcept nogil:
-    """Where a byte of the text is, or will be, in the copy."""
-    return <uint32_t>((s.out - s.start) + (at - s.run))
-
-
-cdef const unsigned char* after_container(
-    Scan* s, const unsigned char* at, int depth
-) noexcept nogil:
-    """An object or array, with `depth` of them open around it."""
-    cdef unsigned char[MAX_DEPTH] closing
-    cdef int top = -1, most = MAX_DEPTH - depth - 1
-    while True:
-        if at[0] | 0x20 == c"{":        # or a bracket
-            if top == most:
-                return NULL
-            top += 1
-            closing[top] = at[0] + 2    # ASCII has what closes them two places further
-            at = skip(s, at + 1)
-            if at[0] != closing[top]:
-                if closing[top] == c"}":
-                    at = after_key(s, at, NULL, NULL)
-                    if at == NULL:
-                        return NULL
-                continue
-        else:
-            at = after_scalar(at, s.end)
-            if at == NULL:
-                return NULL
-            at = skip(s, at)
-        while at[0] == closing[top]:
-            top -= 1
-            if top < 0:
-                return at + 1
-            at = skip(s, at + 1)
-        if at[0] != c",":
-            return NULL
-        at = skip(s, at + 1)
-        if closing[top] == c"}":
-            at = after_key(s, at, NULL, NULL)
-            if at == NULL:
-                return NULL
-
-
-cdef inline const unsigned char* after_value(
-    Scan* s, const unsigned char* at, int depth, Slice* value
-) noexcept nogil:
-    value.at = place(s, at)
-    at = after_container(s, at, depth) if at[0] | 0x20 == c"{" else after_scalar(at, s.end)
-    if at != NULL:
-        value.length = place(s, at) - value.at
-    return at
-
-
-# Objects that are read member by member: `more` tells whether `at` is at a key
-
-
-cdef inline bint first_member(Scan* s, const unsigned char** at) noexcept nogil:
-    at[0] = skip(s, at[0] + 1)
-    if at[0][0] != c"}":
-        return True
-    at[0] += 1
-    return False
-
-
-cdef inline bint next_member(Scan* s, const unsigned char** at) noexcept nogil:
-    """After a value; NULL where that was none, or something else follows."""
-    if at[0] == NULL:
-        return False
-    at[0] = skip(s, at[0])
-    if at[0][0] == c",":
-        at[0] = skip(s, at[0] + 1)
-        return True
-    at[0] = at[0] + 1 if at[0][0] == c"}" else NULL
-    return False
-
-
-cdef inline const unsigned char* after_key(
-    Scan* s, const unsigned char* at, Slice* key, Field* field
-) noexcept nogil:
-    """A key and its colon; notes where it is, and which it is, if asked."""
-    cdef const unsigned char* start = at + 1
-    if at[0] != c'"':
-        return NULL
-    at = after_plain(start, s.end)
-    if at[0] == c'"':
-        if field != NULL:
-            field[0] = field_of(start, at - start)
-    else:
-        while at[0] == c"\\":
-            at = after_escape(at)
-            if at == NULL:
-                return NULL
-            at = after_plain(at, s.end)
-        if at[0] != c'"':
-            return NULL
-        if field != NULL:
-            field[0] = escaped_field(start, at - start)
-    at += 1
-    if key != NULL:
-        key.at = place(s, start - 1)
-        key.length = <uint32_t>(at - start + 1)
-    at = skip(s, at)
-    return skip(s, at + 1) if at[0] == c":" else NULL
-
-
-cdef inline Field field_of(const unsigned char* key, size_t length) noexcept nogil:
+cdef inline Field known(const unsigned char* key, size_t length) noexcept nogil:
     if length == 4:
         if memcmp(key, b"name", 4) == 0:
             return NAME
@@ -251,29 +104,24 @@ cdef inline Field field_of(const unsigned char* key, size_t length) noexcept nog
     return OTHER
 
 
-cdef Field escaped_field(const unsigned char* key, size_t length) noexcept nogil:
-    cdef unsigned char[6 * 16] plain
-    if length > 6 * LONGEST_KEY:
-        return OTHER
-    return field_of(plain, unescape(key, <uint32_t>length, plain))
-
-
 cdef const unsigned char* after_task(
-    Scan* s, const unsigned char* at, int depth, TaskSpec* task
+    Slicing* s, const unsigned char* at, int depth, TaskSpec* task
 ) noexcept nogil:
     """A task spec's value; only of an object the members are noted."""
     cdef Field field
-    cdef Slice key, value
+    cdef Key key
+    cdef Slice value
     cdef bint more
     task.first = at[0]
     if at[0] != c"{":
-        return after_value(s, at, depth, &value)
-    more = first_member(s, &at)
+        return after_value(&s.scan, at, depth, &value)
+    more = first_member(&s.scan, &at)
     while more:
-        at = after_key(s, at, &key, &field)
+        at = after_key(&s.scan, at, &key)
         if at == NULL:
             return NULL
-        at = after_value(s, at, depth + 1, &value)
+        field = field_of(&key)
+        at = after_value(&s.scan, at, depth + 1, &value)
         if field == NAME:
             task.name = value
         elif field == BPMN_ID:
@@ -286,22 +134,24 @@ cdef const unsigned char* after_task(
             task.task_spec = value
         elif field == TRIGGER_SPECS:
             task.trigger_specs = value
-        more = next_member(s, &at)
+        more = next_member(&s.scan, &at)
     return at
 
 
 cdef const unsigned char* after_tasks(
-    Scan* s, const unsigned char* at, int depth
+    Slicing* s, const unsigned char* at, int depth
 ) noexcept nogil:
     """The object of a process's task specs."""
     cdef TaskSpec task
+    cdef Key key
     cdef void* tasks
-    cdef bint more = first_member(s, &at)
+    cdef bint more = first_member(&s.scan, &at)
     while more:
         memset(&task, 0, sizeof(task))
-        at = after_key(s, at, &task.key, NULL)
+        at = after_key(&s.scan, at, &key)
         if at == NULL:
             return NULL
+        task.key = key.slice
         at = after_task(s, at, depth + 1, &task)
         tasks = room(s.found.tasks, s.found.task_count, &s.found.task_room, sizeof(task))
         if tasks == NULL:
@@ -310,41 +160,43 @@ cdef const unsigned char* after_tasks(
         s.found.tasks = <TaskSpec*>tasks
         s.found.tasks[s.found.task_count] = task
         s.found.task_count += 1
-        more = next_member(s, &at)
+        more = next_member(&s.scan, &at)
     return at
 
 
 cdef const unsigned char* after_members_of_process(
-    Scan* s, const unsigned char* at, int depth, ProcessSpec* process
+    Slicing* s, const unsigned char* at, int depth, ProcessSpec* process
 ) noexcept nogil:
     cdef Field field
-    cdef Slice key, value
-    cdef bint more = first_member(s, &at)
+    cdef Key key
+    cdef Slice value
+    cdef bint more = first_member(&s.scan, &at)
     while more:
-        at = after_key(s, at, &key, &field)
+        at = after_key(&s.scan, at, &key)
         if at == NULL:
             return NULL
+        field = field_of(&key)
         if field == TASK_SPECS and at[0] == c"{":
-            value.at = place(s, at)
+            value.at = place(&s.scan, at)
             process.first_task = s.found.task_count
             at = after_tasks(s, at, depth + 1)
             if at != NULL:
-                value.length = place(s, at) - value.at
+                value.length = place(&s.scan, at) - value.at
                 process.task_count = s.found.task_count - process.first_task
         else:
-            at = after_value(s, at, depth + 1, &value)
+            at = after_value(&s.scan, at, depth + 1, &value)
         if field == NAME:
             process.name = value
         elif field == TYPENAME:
             process.typename = value
         elif field == TASK_SPECS:
             process.task_specs = value
-        more = next_member(s, &at)
+        more = next_member(&s.scan, &at)
     return at
 
 
 cdef const unsigned char* after_process(
-    Scan* s, const unsigned char* at, int depth, Slice key
+    Slicing* s, const unsigned char* at, int depth, Slice key
 ) noexcept nogil:
     """A process spec, or what is in the place of one."""
     cdef ProcessSpec process
@@ -352,13 +204,13 @@ cdef const unsigned char* after_process(
     memset(&process, 0, sizeof(process))
     process.key = key
     if at[0] == c"{":
-        process.value.at = place(s, at)
+        process.value.at = place(&s.scan, at)
         at = after_members_of_process(s, at, depth, &process)
         if at == NULL:
             return NULL
-        process.value.length = place(s, at) - process.value.at
+        process.value.length = place(&s.scan, at) - process.value.at
     else:
-        at = after_value(s, at, depth, &process.value)
+        at = after_value(&s.scan, at, depth, &process.value)
     processes = room(
         s.found.processes, s.found.process_count, &s.found.process_room, sizeof(process))
     if processes == NULL:
@@ -370,37 +222,37 @@ cdef const unsigned char* after_process(
     return at
 
 
-cdef const unsigned char* after_subprocesses(Scan* s, const unsigned char* at) noexcept nogil:
+cdef const unsigned char* after_subprocesses(Slicing* s, const unsigned char* at) noexcept nogil:
     """The object of subprocess specs, or what is in its place."""
-    cdef Slice key
+    cdef Key key
     cdef bint more
     s.found.first = s.found.process_count
     s.found.count = 0
     if at[0] != c"{":
-        return after_value(s, at, 1, &s.found.subprocess_specs)
-    s.found.subprocess_specs.at = place(s, at)
-    more = first_member(s, &at)
+        return after_value(&s.scan, at, 1, &s.found.subprocess_specs)
+    s.found.subprocess_specs.at = place(&s.scan, at)
+    more = first_member(&s.scan, &at)
     while more:
         s.process = at
-        at = after_key(s, at, &key, NULL)
+        at = after_key(&s.scan, at, &key)
         if at == NULL:
             return NULL
-        at = after_process(s, at, 2, key)
-        more = next_member(s, &at)
+        at = after_process(s, at, 2, key.slice)
+        more = next_member(&s.scan, &at)
     if at != NULL:
         s.found.count = s.found.process_count - s.found.first
-        s.found.subprocess_specs.length = place(s, at) - s.found.subprocess_specs.at
+        s.found.subprocess_specs.length = place(&s.scan, at) - s.found.subprocess_specs.at
         s.process = NULL
     return at
 
 
 cdef const unsigned char* after_other(
-    Scan* s, const unsigned char* at, Slice key
+    Slicing* s, const unsigned char* at, Slice key
 ) noexcept nogil:
     cdef Member member
     cdef void* others
     member.key = key
-    at = after_value(s, at, 1, &member.value)
+    at = after_value(&s.scan, at, 1, &member.value)
     others = room(s.found.others, s.found.other_count, &s.found.other_room, sizeof(member))
     if others == NULL:
         s.no_memory = True
@@ -411,53 +263,46 @@ cdef const unsigned char* after_other(
     return at
 
 
-cdef const unsigned char* after_workflow(Scan* s, const unsigned char* at) noexcept nogil:
+cdef const unsigned char* after_workflow(Slicing* s, const unsigned char* at) noexcept nogil:
     cdef Field field
-    cdef Slice key
-    cdef bint more = first_member(s, &at)
+    cdef Key key
+    cdef bint more = first_member(&s.scan, &at)
     while more:
         s.field = at
-        at = after_key(s, at, &key, &field)
+        at = after_key(&s.scan, at, &key)
         if at == NULL:
             return NULL
+        field = field_of(&key)
         if field == SPEC:
-            at = after_process(s, at, 1, key)
+            at = after_process(s, at, 1, key.slice)
             s.found.root = s.found.process_count
         elif field == SUBPROCESS_SPECS:
             at = after_subprocesses(s, at)
         else:
-            at = after_other(s, at, key)
+            at = after_other(s, at, key.slice)
         if at == NULL:
             return NULL
         s.field = NULL
-        more = next_member(s, &at)
+        more = next_member(&s.scan, &at)
     return at
 
 
-cdef object refusal(Text text, Scan* s):
-    """The error for a text that is refused, in the parser's own words."""
+cdef object refusal(Text text, Slicing* s):
+    """What to raise for a text that is refused; the parser says what is wrong with it."""
     if s.no_memory:
         return MemoryError()
     try:
         orjson.loads(memoryview(text))
     except orjson.JSONDecodeError as error:
-        refused = InvalidWorkflowSpec(f"the workflow is not JSON: {where(s)}{error}")
+        refused = Fault(
+            "not JSON", field=key_at(s.field, s.scan.end), process=key_at(s.process, s.scan.end))
         refused.__cause__ = error
         return refused
-    return InvalidWorkflowSpec('the workflow must be an object, '
-                               '{"spec": {..}, "subprocess_specs": {..}}')
-
-
-cdef str where(Scan* s):
-    """What was read when the scan ended, as far as its keys are good."""
-    cdef str field = key_at(s.field, s.end)
-    cdef str process = key_at(s.process, s.end)
-    if field is None:
-        return ""
-    return f"in {field}, " if process is None else f'in {field}["{process}"], '
+    return Fault("no object")
 
 
 cdef str key_at(const unsigned char* at, const unsigned char* end):
+    """The key that is read there; None if there is none or it is not good."""
     cdef const unsigned char* after = NULL
     if at != NULL:
         after = after_string(at, end)
@@ -467,32 +312,32 @@ cdef str key_at(const unsigned char* at, const unsigned char* end):
 cpdef Slices slice_workflow(Text text):
     """Slice a workflow's JSON text.
 
-    Raises InvalidWorkflowSpec where it is not JSON or no object.
+    Raises Fault where it is not JSON or no object.
     """
     cdef Slices slices = Slices.__new__(Slices)
-    cdef Scan s
+    cdef Slicing s
     cdef const unsigned char* at = text.data
     if text.length > LIMIT:
-        raise InvalidWorkflowSpec("the workflow takes over 4 GiB")
+        raise Fault("long text")
     memset(&s, 0, sizeof(s))
     slices.text = text
     slices.compact = PyBytes_FromStringAndSize(NULL, text.length)
     slices.data = <const unsigned char*>PyBytes_AS_STRING(slices.compact)
-    s.end = text.data + text.length
-    s.start = s.out = <unsigned char*>slices.data
+    s.scan.end = text.data + text.length
+    s.scan.start = s.scan.out = <unsigned char*>slices.data
     with nogil:
         while is_space(at[0]):
             at += 1
-        s.run = at
-        if at[0] == c"{" and (text.ascii or is_utf8(text.data, s.end)):
+        s.scan.run = at
+        if at[0] == c"{" and (text.ascii or is_utf8(text.data, s.scan.end)):
             at = after_workflow(&s, at)
             if at != NULL:
-                at = skip(&s, at)
+                at = skip(&s.scan, at)
         else:
             at = NULL
-        if at == s.end:
-            memcpy(s.out, s.run, at - s.run)
+        if at == s.scan.end:
+            memcpy(s.scan.out, s.scan.run, at - s.scan.run)
     slices.found = s.found  # also to be freed
-    if at != s.end:
+    if at != s.scan.end:
         raise refusal(text, &s)
     return slices

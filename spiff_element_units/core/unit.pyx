@@ -13,17 +13,15 @@ from libc.string cimport memcpy
 from .graph cimport DEFER_ALL, IndexSet
 from .layout cimport ASCII, is_ascii
 from .memory cimport more
-from .pack cimport Pack, Record
+from .pack cimport Pack
+from .records cimport Record
 
+from .fault import Fault
 from .graph import DEFERS
-from .._version import __version__
 
 cdef extern from "Python.h":
     str PyUnicode_New(Py_ssize_t size, Py_UCS4 maxchar)
     void* PyUnicode_DATA(object text)
-
-cdef bytes VERSION = (
-    b',"serializer_version":"spiff-element-units-' + __version__.encode() + b'"')
 
 
 cdef struct Piece:
@@ -83,10 +81,7 @@ cdef bint refers_to(Pack pack, uint32_t index, bytes element, uint32_t target) e
 
 cdef IndexSet select(Pack pack, str process_id, tuple element_ids, int defer, bint specs,
                      uint32_t* root, bint* again):
-    """The processes of a unit, its own first; `again`: something in it refers to that too.
-
-    KeyError with the id where the process or an element is not to be found.
-    """
+    """The processes of a unit, its own first; `again`: something in it refers to that too."""
     cdef IndexSet members = IndexSet(pack.count), found
     cdef uint32_t position
     cdef bytes name
@@ -104,7 +99,7 @@ cdef IndexSet select(Pack pack, str process_id, tuple element_ids, int defer, bi
             continue
         found = pack.paths(root[0], name)
         if not found.size:
-            raise KeyError(element_id)
+            raise Fault("no element", element=element_id)
         again[0] = again[0] or pack.refers(found, root[0])
         for position in range(found.size):
             members.add(found.items[position])
@@ -131,9 +126,10 @@ cdef int add_spec(Pack pack, _Pieces pieces, uint32_t index, Record record) exce
 
 
 def unit(
-    Pack pack not None, str process_id not None, tuple element_ids not None, str defer not None
+    Pack pack not None, str process_id not None, tuple element_ids not None, str defer not None,
+    bytes version not None,
 ):
-    """The unit as JSON text; KeyError with the id that is not to be found."""
+    """The unit as JSON text; `version` is its "serializer_version", as JSON."""
     cdef uint32_t root
     cdef bint again
     cdef _Pieces pieces = _Pieces()
@@ -155,15 +151,16 @@ def unit(
         add_spec(pack, pieces, index, record)
         separator = ","
     pieces.add(<const char*>b"}", 1, True)
-    pieces.add(<const char*>VERSION, len(VERSION), True)
+    pieces.add(<const char*>b',"serializer_version":', 22, True)
+    pieces.add(<const char*>version, len(version), True)
     pieces.add(tail, pack.tail_length, is_ascii(tail, pack.tail_length))
     pieces.add(<const char*>b"}", 1, True)
     if pieces.length > 2 * pack.size + 1024:
-        raise pack.corrupt("parts of it overlap")
+        raise Fault("overlap", pack=pack.where)
     try:
         return pieces.join()
     except UnicodeDecodeError as error:
-        raise pack.corrupt("a spec in it is not UTF-8") from error
+        raise Fault("UTF-8", pack=pack.where) from error
 
 
 def needs(

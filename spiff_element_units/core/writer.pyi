@@ -1,4 +1,4 @@
-from .slicer import Text
+from .text import Text
 
 MAGIC: bytes
 

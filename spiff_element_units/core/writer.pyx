@@ -11,16 +11,18 @@ from libc.string cimport memcpy, memset
 
 from .ids cimport Id
 from .layout cimport (
-    ASCII, BUCKET, CHECKSUM, CHUNK, CHUNK_ENTRIES, ELEMENT, FORMAT, HEADER,
+    ASCII, BUCKET, CHECKSUM, CHUNK, CHUNK_ENTRIES, DIGEST, ELEMENT, FORMAT, HEADER,
     LINK_NAMES, LONG_NUMBERS, NOWHERE, PROCESS_IDS, RECORD, SLOT, SLOTS, checksum,
-    has_long_numbers, id_hash, is_ascii, load64, store32, store64,
+    has_long_numbers, id_hash, is_ascii, load64, start_of, store32, store64,
 )
 from .memory cimport more
 from .model cimport Element, Link, Model, Process
 from .order cimport Callers, Numbers, Order, numbers
-from .slicer cimport Member, Slice, Text, slice_workflow
+from .scan cimport Slice
+from .slicer cimport Member, slice_workflow
+from .text cimport Text
 
-from ..errors import InvalidWorkflowSpec
+from .fault import Fault
 
 cdef bytes MAGIC_BYTES = b"\x89SEU\r\n\x1a\n"
 MAGIC = MAGIC_BYTES
@@ -43,7 +45,7 @@ cdef class _Body:
         body.data = PyBytes_FromStringAndSize(NULL, header + length)
         body.start = <unsigned char*>PyBytes_AS_STRING(body.data) + header
         body.at = body.part = body.start
-        body.k0 = load64(<const unsigned char*>PyBytes_AS_STRING(digest))
+        body.k0 = load64(start_of(digest))
         return body
 
     cdef inline void u32(self, uint32_t value) noexcept:
@@ -177,17 +179,18 @@ cdef class _Directory:
 
 
 def pack_header(
-    str key, bytes digest, uint64_t body, uint32_t count, uint32_t root, uint32_t process_buckets,
-    uint32_t element_buckets, uint64_t tail, uint64_t roster, uint64_t lists,
+    str key not None, bytes digest not None, uint64_t body, uint32_t count, uint32_t root,
+    uint32_t process_buckets, uint32_t element_buckets, uint64_t tail, uint64_t roster,
+    uint64_t lists,
 ):
     """The header of a pack, checksum included."""
     cdef bytes name = key.encode("utf-8", "surrogatepass")
-    cdef _Body out = _Body.of(bytes(8), 0, HEADER + len(name) + CHECKSUM)
+    cdef _Body out = _Body.of(bytes(DIGEST), 0, HEADER + len(name) + CHECKSUM)
     out.raw(<const char*>MAGIC_BYTES, 8)
     out.u32(FORMAT)
     out.u32(<uint32_t>len(name))
     out.u64(body)
-    out.raw(<const char*>digest, 32)
+    out.raw(start_of(digest), DIGEST)
     out.u32(count)
     out.u32(root)
     out.u32(process_buckets)
@@ -222,7 +225,7 @@ cdef class _Builder:
     cdef int index(self) except -1:
         """Fill the directories."""
         cdef Model model = self.model
-        cdef const unsigned char* digest = <const unsigned char*>PyBytes_AS_STRING(self.digest)
+        cdef const unsigned char* digest = start_of(self.digest)
         cdef uint64_t k0 = load64(digest), k1 = load64(digest + 8)
         cdef Process* process
         cdef Element* element
@@ -312,8 +315,7 @@ cdef class _Builder:
             + 4 * <uint64_t>self.callers.count(rank) + process.elements * <uint64_t>ELEMENT
             + 4 * <uint64_t>process.targets + process.strings)
         if length > LIMIT:
-            name = self.model.slices.string(process.key)
-            raise InvalidWorkflowSpec(f"the ids of process {name!r} take over 4 GiB")
+            raise Fault("long ids", process=self.model.slices.string(process.key))
         return length
 
     cdef int write_table(self, _Body body, uint64_t at) except -1:
@@ -401,7 +403,7 @@ cdef class _Builder:
 def build_pack(Text text not None, bytes digest not None):
     """Decompose a workflow's JSON text into a pack under the empty key.
 
-    `digest` is the text's SHA-256. Raises InvalidWorkflowSpec. Time and memory are proportional to
+    `digest` is the text's SHA-256. Raises Fault. Time and memory are proportional to
     the text.
     """
     return _Builder(text, digest).pack()

@@ -2,42 +2,51 @@
 
 from __future__ import annotations
 
-import copy
-import threading
-from typing import Any, Optional, Union
+from collections.abc import Iterator
+from typing import Any, Callable, Optional, Union
 
 from SpiffWorkflow.bpmn.workflow import BpmnWorkflow
 from SpiffWorkflow.exceptions import SpiffWorkflowException
 
 from ..errors import ElementUnitsError
 from ..units import ElementUnits
-from .changes import apply, changes_in, changes_in_json
+from .changes import changes_in
 from .mapping import SpecMapping, untouched
-from .specs import Resolve, Serializer, Spec, SpecSources, SpecStore, label
-from .state import (
-    FORMAT,
-    HEADER,
-    ChangedWorkflow,
-    HiddenSpec,
-    StateError,
-    needed_specs,
-    parse,
-    take_header,
+from .opening import Opening
+from .origins import version
+from .pieces import Read, StatePieces
+from .saving import whole_text, workflow_pieces
+from .serializing import Serializing
+from .specs import (
+    Resolve,
+    Serializer,
+    Spec,
+    SpecSources,
+    SpecStore,
+    changes_while_running,
+    label,
+    plain,
 )
-
-# Since 3.2 SpiffWorkflow's serializer keeps on its registry that it is writing, and registries are
-# shared between serializers.
-_WRITING = threading.RLock()
+from .splitting import DamagedPiece, damaged_pieces, join_pieces, split_text
+from .state import FORMAT, StateError, parse, require_run, unzipped
 
 
 class SpecLoader:
     """Starts, saves and resumes the instances of one workflow.
 
     `units` is the workflow, `serializer` the application's own `BpmnWorkflowSerializer`, custom
-    classes and all. `resolve` brings the processes that are not in the workflow: called with a
-    process id, it returns an ElementUnits that has it, or None. It is called when the engine
-    first comes to the process; what it returns is kept. A name that two workflows use for
-    different embedded subprocesses is an error, because the engine knows them by name alone.
+    classes and all. Anything else than a BpmnWorkflowSerializer is a TypeError.
+
+    `resolve` brings the processes that are not in the workflow: called with a process id, it
+    returns an ElementUnits that has it, or None. It is called when the engine first comes to the
+    process, and what it returns is kept. If it returns None for a called process, that comes from
+    the workflow of the process that calls it. Embedded subprocesses always come from the workflow
+    of the process that they are embedded in. All this is decided once for each instance. A saved
+    state tells what was decided, and a resumed instance goes on with that.
+
+    The engine knows a process by its name alone. If two workflows need different processes of the
+    same name in one instance, and `resolve` has none of that name, ElementUnitsError is raised when
+    the engine comes to the second one.
 
     Shared: restored specs are kept, and are the same objects in all the workflows of a loader, as
     SpiffWorkflow allows. Do not change them, nor connect to their events what belongs to one
@@ -56,6 +65,7 @@ class SpecLoader:
             raise TypeError(f"units must be an ElementUnits, not {type(units).__name__}")
         self._units = units
         self._serializer = serializer
+        self._serializing = Serializing(serializer, resolve is not None)
         self._sources = SpecSources(units, serializer, resolve)
         self._templates: dict[str, dict[str, Any]] = {}
 
@@ -80,7 +90,7 @@ class SpecLoader:
         Raises UnitNotFound where the workflow lacks the process, InvalidWorkflowSpec where the
         serializer cannot restore it.
         """
-        return self._sources.own.root_spec(process_id, self._sources.resolves)
+        return self._sources.own.root_spec(plain(process_id), self._sources.resolves)
 
     def subprocess_specs(self, process_id: Optional[str] = None) -> SpecMapping:
         """A new mapping for `BpmnWorkflow(spec, mapping)`, loaded as the engine asks.
@@ -91,6 +101,8 @@ class SpecLoader:
 
         Raises UnitNotFound where the workflow lacks the process.
         """
+        if process_id is not None:
+            process_id = plain(process_id)
         if process_id is None or process_id == self._sources.own.root:
             return SpecMapping(self._sources, None, process_id)
         template = self._templates.get(process_id)
@@ -137,23 +149,8 @@ class SpecLoader:
         ElementUnitsError where it was started by the loader of another workflow. What the
         serializer raises passes through.
         """
-        header = self._header(workflow)
-        run = copy.copy(workflow)
-        run.spec = HiddenSpec(workflow.spec)
-        run.subprocess_specs = {}
-        to_dict = self._serializer.to_dict
-
-        def without_specs(obj: Any, **kwargs: Any) -> dict[str, Any]:
-            dct = {HEADER: header, **to_dict(obj, **kwargs)}
-            dct.pop("spec", None)
-            dct.pop("subprocess_specs", None)
-            return dct
-
-        writer: Any = copy.copy(self._serializer)
-        writer.to_dict = without_specs
-        with _WRITING:
-            text: str = writer.serialize_json(run)
-        return text
+        state: str = whole_text(self._serializing, workflow, self._header(workflow))
+        return state
 
     def resume(
         self,
@@ -182,22 +179,22 @@ class SpecLoader:
         MissingProcess where a process that it needs is nowhere, InvalidWorkflowSpec where the
         serializer cannot restore a spec. SpiffWorkflow's own exceptions pass through.
         """
-        run = parse(state, self._serializer.json_decoder_cls)
-        header = take_header(run)
-        if header is None:
-            process_id = run["spec"]["name"]
-        else:
-            process_id = header["process_id"]
-            if not accept_changed:
-                self._require_same(header, self._sources.own, process_id)
-        self._require_process(process_id)
+        text = _state(state)
+        opening = Opening(self, accept_changed)
+        return self._resumed(
+            opening,
+            lambda: self._serializing.read(text, opening.begin, opening.specs, opening.prepare),
+            script_engine,
+        )
+
+    def _resumed(self, opening: Opening, read: Callable[[], Any], script_engine: Any) -> Any:
         try:
-            workflow = self._restore(run, header, process_id, accept_changed)
+            workflow = read()
         except (ElementUnitsError, SpiffWorkflowException):
             raise
         except (LookupError, TypeError, ValueError, AttributeError) as error:
             raise StateError(
-                f"the state of process {process_id!r} cannot be restored "
+                f"the state of process {opening.process_id!r} cannot be restored "
                 f"({type(error).__name__}: {error}); was it altered, or written by another "
                 "serializer?"
             ) from error
@@ -205,11 +202,73 @@ class SpecLoader:
             workflow.script_engine = script_engine
         return workflow
 
+    # Pieces apart
+
+    def save_pieces(self, workflow: Any, since: Optional[StatePieces] = None) -> StatePieces:
+        """What of a workflow's state changed, as pieces to be stored apart.
+
+        Settled subprocesses are pieces of their own: those that are completed, with all that is
+        below them. A step writes the live piece, and each subprocess that has settled in it once.
+
+        `changed` and `removed` are in relation to what `resume_pieces` has read; without, all is
+        new. So saving again after a failed transaction gives the same. For a workflow that stays
+        in memory, `since` is what its last save gave: then they are in relation to that. What an
+        application changes by hand in the data of a task of a settled subprocess is not seen with
+        `since`.
+
+        Raises StateError where the serializer is not one whose states can be taken apart, and
+        what `save` raises.
+        """
+        return workflow_pieces(self._serializing, workflow, self._header(workflow), since)
+
+    def resume_pieces(
+        self, read: Read, script_engine: Any = None, *, accept_changed: bool = False
+    ) -> Any:
+        """The workflow whose pieces were saved by `save_pieces` or made by `split`.
+
+        `read(piece id)` returns the text of a piece, as `str` or UTF-8 `bytes`. It is called with
+        "live" first, and with another id when somebody looks into that subprocess, as long as the
+        workflow lives.
+
+        Raises StateError where a piece cannot be read or is damaged, now or when it is looked at,
+        and what `resume` raises.
+        """
+        if not callable(read):
+            raise TypeError(f"read must be callable, not {type(read).__name__}")
+        opening = Opening(self, accept_changed)
+        return self._resumed(
+            opening,
+            lambda: self._serializing.read_pieces(
+                read, opening.begin, opening.specs, opening.prepare
+            ),
+            script_engine,
+        )
+
+    def split(self, state: Union[str, bytes]) -> StatePieces:
+        """The pieces of a state that is one text: of `save` or of `serialize_json`.
+
+        Raises StateError where it is no state.
+        """
+        text = unzipped(_state(state))
+        require_run(parse(text, None))
+        return split_text(text if isinstance(text, str) else text.decode())
+
+    def join(self, read: Read) -> str:
+        """The state that pieces make, as one text. `read` is that of `resume_pieces`.
+
+        Raises StateError where a piece cannot be read or is damaged.
+        """
+        return join_pieces(read)
+
+    def verify_pieces(self, read: Read) -> list[DamagedPiece]:
+        """Read all pieces, and tell those that cannot be read or are damaged."""
+        return damaged_pieces(read)
+
     # Saving
 
     def _header(self, workflow: Any) -> dict[str, Any]:
         mapping = workflow.subprocess_specs
-        process_id = workflow.spec.name
+        process_id = plain(workflow.spec.name)
         own = self._sources.own
         if isinstance(mapping, SpecMapping):
             if mapping.sources.own.digest != own.digest:
@@ -219,11 +278,13 @@ class SpecLoader:
                 )
             process_id = mapping.process_id or process_id
         self._require_process(process_id)
-        header = {"state_format": FORMAT, "process_id": process_id, **_version(own)}
+        header = {"state_format": FORMAT, "process_id": process_id, **version(own)}
         if isinstance(mapping, SpecMapping):
-            externals = {name: _version(store) for name, store in mapping.from_elsewhere()}
+            externals = mapping.from_elsewhere()
             if externals:
                 header["externals"] = externals
+        elif self._sources.resolves:
+            header["externals_unknown"] = True
         changes = self._changes(workflow, process_id)
         if changes:
             header["spec_changes"] = changes
@@ -231,69 +292,41 @@ class SpecLoader:
 
     def _changes(self, workflow: Any, process_id: str) -> dict[str, Any]:
         """What the engine has added to the specs of a workflow."""
-        convert = self._serializer.to_dict
+        convert = self._serializer.registry.convert
         own = self._sources.own
         changes: dict[str, Any] = {}
         if not own.keeps(process_id, workflow.spec):
             change = changes_in(workflow.spec, own.links(process_id), convert)
             if change:
                 changes["spec"] = change
-        if isinstance(workflow.subprocess_specs, SpecMapping):
-            for name, store, spec in workflow.subprocess_specs.changeable():
-                change = changes_in(spec, store.links(name), convert)
-                if change:
-                    changes.setdefault("subprocess_specs", {})[name] = change
+        mapping = workflow.subprocess_specs
+        inner: dict[str, Any] = {}
+        if isinstance(mapping, SpecMapping):
+            inner.update(mapping.changes_to_make)
+            changeable = mapping.changeable()
+        else:
+            changeable = self._changeable(mapping, process_id)
+        for name, store, spec in changeable:
+            change = changes_in(spec, store.links(name), convert)
+            if change:
+                inner[name] = change
+        if inner:
+            changes["subprocess_specs"] = inner
         return changes
 
-    # Resuming
-
-    def _restore(
-        self, run: dict[str, Any], header: Any, process_id: str, accept_changed: bool
-    ) -> Any:
-        saved = self._migrate(run, header, process_id)
-        noted = {} if header is None else header.get("spec_changes", {})
+    def _changeable(
+        self, specs: dict[str, Spec], process_id: str
+    ) -> Iterator[tuple[str, SpecStore, Spec]]:
+        """As `SpecMapping.changeable`, of the specs in a dict."""
+        changing = {plain(name): one for name, one in specs.items() if changes_while_running(one)}
         mapping = self.subprocess_specs(process_id)
-        spec = self.spec(process_id)
-
-        def changed_again(spec: Spec, name: str, store: SpecStore, noted: Any, saved: Any) -> None:
-            if store.keeps(name, spec):  # shared, so that no run changes it
-                return
-            if header is None and saved:
-                noted = changes_in_json(saved, spec, store.links(name), run)
-            apply(noted or {}, spec, self._serializer.from_dict)
-
-        def spec_of(name: str) -> Spec:
-            found = mapping[name]
+        if any(mapping.owner(name) is None for name in changing):
+            for name in specs:  # those that are embedded come with those that are called
+                mapping.get(name)
+        for name, spec in changing.items():
             store = mapping.owner(name)
-            assert store is not None
-            if header is not None and not accept_changed:
-                self._require_same(header.get("externals", {}).get(name), store, name)
-            changes = noted.get("subprocess_specs", {}).get(name)
-            changed_again(found, name, store, changes, saved["subprocess_specs"].get(name))
-            return found
-
-        changed_again(spec, process_id, self._sources.own, noted.get("spec"), saved["spec"])
-        run["subprocess_specs"] = needed_specs(run, spec, process_id, spec_of)
-        run["spec"] = spec
-        workflow = self._serializer.from_dict(run)
-        workflow.subprocess_specs = mapping
-        return workflow
-
-    def _migrate(self, run: dict[str, Any], header: Any, process_id: str) -> dict[str, Any]:
-        """Brings a run to the serializer's version, and takes the specs out of it."""
-        serializer = self._serializer
-        own = self._sources.own
-        if header is not None and run.get(serializer.VERSION_KEY) != serializer.VERSION:
-            # What migrates a run reads its specs.
-            run["spec"] = own.decoded(process_id)
-            run["subprocess_specs"] = {
-                name: own.decoded(name) if has_spec else None
-                for name, has_spec in self._units._roster().items()
-            }
-        serializer.migrate(run)
-        specs = {"spec": run.pop("spec", None)}
-        specs["subprocess_specs"] = run.pop("subprocess_specs", None) or {}
-        return specs
+            if store is not None:
+                yield name, store, spec
 
     # What both check, and what a mapping is made of
 
@@ -301,27 +334,17 @@ class SpecLoader:
         if not self._sources.own.has(process_id):
             self._units.element_ids(process_id)  # raises, and knows what was meant
 
-    def _require_same(self, then: Any, now: SpecStore, process_id: str) -> None:
-        """`then` is what a state tells of the workflow with the process; None if nothing."""
-        if then is None or then["digest"] == now.digest:
-            return
-        cached = "" if then.get("cache_key") is None else f" cached as {then['cache_key']!r}"
-        raise ChangedWorkflow(
-            f"the state was saved with another version of the workflow that has process "
-            f"{process_id!r}: digest {then['digest']}{cached}, and {label(now)} has digest "
-            f"{now.digest}; cache that version again, or pass accept_changed=True to go on with "
-            "this one"
-        )
-
     def _template(self, process_id: str) -> dict[str, Any]:
         """What a mapping starts from for a process that is not the root: those it leads to."""
         root = self._units.root
         reached = self._units.needs(process_id, defer="nothing")
         named = {one.process_id for name in reached for one in self._units.references(name)}
+        named.update(name for name in reached if name != process_id)  # what events start
         roster = {root: True, **self._units._roster()}
         return untouched({name: held for name, held in roster.items() if name in named}, root)
 
 
-def _version(store: SpecStore) -> dict[str, Any]:
-    """What a state tells of a workflow, to be recognised by."""
-    return {"cache_key": store.units.cache_key, "digest": store.digest}
+def _state(state: object) -> Union[str, bytes]:
+    if not isinstance(state, (str, bytes)):
+        raise TypeError(f"state must be str or bytes, not {type(state).__name__}")
+    return state

@@ -6,9 +6,12 @@ from collections.abc import ItemsView, Iterator, Mapping, MutableMapping, Values
 from copy import deepcopy
 from typing import Any, Optional
 
+from SpiffWorkflow.bpmn.exceptions import WorkflowTaskException
 from SpiffWorkflow.exceptions import WorkflowException
 
-from ..errors import ElementUnitsError, UnitNotFound
+from ..errors import UnitNotFound
+from .changes import Change, apply
+from .origins import Origins
 from .specs import (
     ExternalName,
     Spec,
@@ -16,6 +19,7 @@ from .specs import (
     SpecStore,
     changes_while_running,
     label,
+    plain,
 )
 
 
@@ -39,16 +43,24 @@ def untouched(roster: dict[str, bool], root: str) -> dict[str, Any]:
     return {name: UNTOUCHED if held or name == root else NULL for name, held in roster.items()}
 
 
-class MissingProcess(UnitNotFound, WorkflowException):  # type: ignore[misc]
+class MissingProcess(UnitNotFound, WorkflowTaskException, KeyError):  # type: ignore[misc]
     """The engine has come to an element whose process nobody has.
 
-    It is a SpiffWorkflow `WorkflowException` too. The element's task is left as it was: to go on,
-    bring the process and resume the last saved state.
+    It is what SpiffWorkflow itself raises there: a `WorkflowTaskException` from 3.2 on, when the
+    task is put into the state `ERROR`, and a `KeyError` before. `task` is the task, and None before
+    3.2 and while a state is resumed; `task_spec` is the element's.
+
+    To go on, bring the process and resume the last saved state.
     """
 
-    def __init__(self, message: str, task_spec: Any = None) -> None:
-        # ValueError's own would leave SpiffWorkflow's attributes unset.
+    def __init__(self, message: str, task_spec: Any = None, task: Any = None) -> None:
+        if task is not None:
+            WorkflowTaskException.__init__(self, message, task)
+            return
         WorkflowException.__init__(self, message, task_spec)
+        self.task = self.line_number = self.offset = self.error_line = None
+        self.error_type = "unknown"
+        self.task_trace: list[str] = []
 
     def __str__(self) -> str:
         return ". ".join(map(str, [*self.args, *self.notes]))
@@ -61,9 +73,10 @@ class SpecMapping(MutableMapping[str, Spec]):
     restores a spec when it is first looked at; going through the keys, `len` and `in` restore
     none. Assigning and deleting change this mapping only.
 
-    Processes that the workflow lacks come from the loader's `resolve`. They are found by `in`,
-    `get` and `[]`, and are among the keys once they were. With a `resolve` the mapping is true
-    even if it is empty, because SpiffWorkflow puts a dict in the place of one that is not.
+    Processes that the workflow lacks come from the loader's `resolve`, as SpecLoader tells. They
+    are found by `in`, `get` and `[]`, and are among the keys once they were. With a `resolve` the
+    mapping is true even if it is empty, because SpiffWorkflow puts a dict in the place of one that
+    is not.
 
     Where the engine asks for a process that nobody has, MissingProcess names the element that
     refers to it. To all others such a process is as in a dict: None if its spec is null, and
@@ -72,7 +85,10 @@ class SpecMapping(MutableMapping[str, Spec]):
     Belongs to one workflow, and like that is for one thread at a time.
     """
 
-    __slots__ = ("_externals", "_held", "_overridden", "_process_id", "_sources", "_template")
+    __slots__ = (
+        *("_held", "_origins", "_overridden", "_process_id", "_sources", "_template"),
+        "changes_to_make",
+    )
 
     def __init__(
         self, sources: SpecSources, template: Optional[dict[str, Any]], process_id: Optional[str]
@@ -83,8 +99,9 @@ class SpecMapping(MutableMapping[str, Spec]):
         self._template = template
         self._process_id = process_id
         self._held = {} if template is None else dict(template)
-        self._externals: dict[str, SpecStore] = {}  # by digest, in the order they were resolved
+        self._origins = Origins(sources, self._is_own)
         self._overridden: set[str] = set()  # what the application has assigned or deleted
+        self.changes_to_make: dict[str, Change] = {}  # to specs that are not restored yet
 
     @property
     def sources(self) -> SpecSources:
@@ -106,8 +123,10 @@ class SpecMapping(MutableMapping[str, Spec]):
         """The template, made now if need be."""
         if self._template is None:
             own = self._sources.own
-            self._template = untouched(own.units._roster(), own.root)
-            self._held = {**self._template, **self._held}
+            template = untouched(own.units._roster(), own.root)
+            # In this order: who sees a template takes the keys from what is held.
+            self._held = {**template, **self._held}
+            self._template = template
         return self._template
 
     def _is_own(self, key: str) -> bool:
@@ -130,12 +149,14 @@ class SpecMapping(MutableMapping[str, Spec]):
         """The ids of the processes whose specs were looked at, in the order of the keys."""
         return tuple(key for key, spec in self._specs.items() if not isinstance(spec, _Marker))
 
-    def from_elsewhere(self) -> Iterator[tuple[str, SpecStore]]:
-        """The processes here that came from other workflows, and which."""
-        for key in self._brought() if self._externals else ():
-            store = self.owner(key)
-            if store is not None and store is not self._sources.own:
-                yield key, store
+    @property
+    def origins(self) -> Origins:
+        """Which other workflows the processes come from that this workflow lacks."""
+        return self._origins
+
+    def from_elsewhere(self) -> dict[str, dict[str, Any]]:
+        """What a state says of the processes here that came from other workflows."""
+        return self._origins.told(set(self._brought()))
 
     def changeable(self) -> Iterator[tuple[str, SpecStore, Spec]]:
         """The specs here that the engine changes, each with its process id and origin."""
@@ -154,7 +175,8 @@ class SpecMapping(MutableMapping[str, Spec]):
 
     def owner(self, process_id: str) -> Optional[SpecStore]:
         """Whose spec a process's is, of the workflow and the others that were resolved."""
-        return self._sources.own if self._is_own(process_id) else self._met(process_id)
+        name = plain(process_id)
+        return self._sources.own if self._is_own(name) else self._origins.store(name)
 
     # What a mapping is made of
 
@@ -162,7 +184,7 @@ class SpecMapping(MutableMapping[str, Spec]):
         spec = self._find(key)
         if isinstance(spec, _Marker):
             if isinstance(key, ExternalName):
-                raise self._missing(key)
+                raise self.missing(key)
             if spec is _ABSENT:
                 raise KeyError(key)
             return None
@@ -173,18 +195,14 @@ class SpecMapping(MutableMapping[str, Spec]):
         spec = self._find(key)
         if isinstance(spec, _Marker):
             if isinstance(key, ExternalName):
-                raise self._missing(key)
+                raise self.missing(key)
             return default if spec is _ABSENT else None
         return spec
 
     def __contains__(self, key: object) -> bool:
-        spec = self._state(key)
-        if spec is not _ABSENT and not isinstance(key, ExternalName):
-            return True
-        spec = self._find(key)
-        if isinstance(spec, _Marker) and isinstance(key, ExternalName):
-            raise self._missing(key)
-        return spec is not _ABSENT
+        if isinstance(key, ExternalName):
+            return not isinstance(self._find(key), _Marker)
+        return self._state(key) is not _ABSENT or self._find(key) is not _ABSENT
 
     def __setitem__(self, key: str, spec: Spec) -> None:
         self._held[key] = spec
@@ -281,7 +299,8 @@ class SpecMapping(MutableMapping[str, Spec]):
     def _with(self, specs: dict[str, Any]) -> SpecMapping:
         made = SpecMapping(self._sources, self._template, self._process_id)
         made._held = specs
-        made._externals = dict(self._externals)
+        made._origins.of_same(self._origins)
+        made.changes_to_make = dict(self.changes_to_make)
         made._overridden = set(self._overridden)
         return made
 
@@ -291,43 +310,27 @@ class SpecMapping(MutableMapping[str, Spec]):
         """The spec of `key`, restored now if need be, or the marker for why there is none."""
         spec = self._state(key)
         if spec is UNTOUCHED:
-            spec = self._held[key] = self._sources.own.spec(key)
-        elif isinstance(spec, _Marker) and isinstance(key, str) and key not in self._overridden:
-            origin = self._external_of(key)
-            if origin is not None:
-                self._require_same_embedded(key, origin)
-                spec = self._held[str(key)] = origin.spec(str(key))
+            return self._hold(plain(key), self._sources.own)
+        unknown = isinstance(spec, _Marker)
+        if not unknown and not isinstance(key, ExternalName):
+            return spec
+        if isinstance(key, str) and key not in self._overridden and not self._is_own(plain(key)):
+            origin = self._origins.decide(key)  # which checks that all mean the same by it
+            if unknown and origin is not None:
+                return self._hold(plain(key), origin)
         return spec
 
-    def _external_of(self, process_id: str) -> Optional[SpecStore]:
-        store = self._met(process_id)
-        if store is None:
-            store = self._sources.resolved(str(process_id))
-            if store is not None:
-                self._externals[store.digest] = store
-        return store
+    def _hold(self, name: str, store: SpecStore) -> Spec:
+        spec = self._held[name] = store.spec(name)
+        change = self.changes_to_make.pop(name, None)
+        if change is not None and not store.keeps(name, spec):
+            apply(change, spec, store.registry.restore)
+        return spec
 
-    def _met(self, process_id: str) -> Optional[SpecStore]:
-        """The first workflow with the process among those that were resolved for this one."""
-        for store in self._externals.values():
-            if store.has(process_id):
-                return store
-        return None
-
-    def _require_same_embedded(self, process_id: str, origin: SpecStore) -> None:
-        """The engine knows a process by its name alone: no name may stand for two subprocesses."""
-        for name in origin.units.needs(str(process_id)):
-            other = self.owner(name)
-            if other is None or other is origin:
-                continue
-            if other.units.spec_json(name) != origin.units.spec_json(name):
-                raise ElementUnitsError(
-                    f"process {name!r} is another in {label(origin)}, where {process_id!r} needs "
-                    f"it, than in {label(other)}; a workflow cannot run with both, give one of "
-                    "them another id"
-                )
-
-    def _missing(self, key: ExternalName) -> MissingProcess:
+    def missing(self, key: str, task: Any = None) -> MissingProcess:
+        """The error for a process that nobody has, and that an element refers to."""
+        if not isinstance(key, ExternalName):
+            return MissingProcess(f"process {key!r} is not there", task=task)
         told = (
             "resolve returned None for it"
             if self._sources.resolves
@@ -338,6 +341,7 @@ class SpecMapping(MutableMapping[str, Spec]):
             f"{key.process_id!r} refers to process {str(key)!r}, which is not in "
             f"{label(self._sources.own)}: {told}",
             key.task_spec,
+            task,
         )
 
 

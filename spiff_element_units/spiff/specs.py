@@ -17,7 +17,7 @@ is no change: a restored spec has the connection already.
 from __future__ import annotations
 
 import json
-import threading
+from types import MethodType
 from typing import Any, Callable, Optional, Protocol
 
 from SpiffWorkflow.bpmn.specs import bpmn_process_spec
@@ -28,6 +28,7 @@ from SpiffWorkflow.exceptions import SpiffWorkflowException
 
 from ..errors import InvalidWorkflowSpec, UnitNotFound
 from ..units import ElementUnits
+from .forks import Lock
 
 Spec = Any  # a BpmnProcessSpec
 Resolve = Callable[[str], Optional[ElementUnits]]
@@ -48,28 +49,38 @@ class Serializer(Protocol):
     @property
     def VERSION_KEY(self) -> str: ...
     def serialize_json(self, workflow: Any) -> Any: ...
+    def deserialize_json(self, serialization: Any) -> Any: ...
     def to_dict(self, obj: Any, **kwargs: Any) -> Any: ...
     def from_dict(self, dct: Any, **kwargs: Any) -> Any: ...
     def migrate(self, dct: Any) -> Any: ...
 
 
 class ExternalName(str):
-    """The name of a process that the workflow lacks, as it stands in a task spec that refers to it.
+    """The name of a process of another workflow, as it stands in a task spec that refers to it.
 
-    To everyone it is that name. The mapping of specs, which the engine asks with it, can say which
-    element asked for a process that nobody has.
+    To everyone it is that name. The mapping of specs, which the engine asks with it, learns from it
+    which process needs the other one, and can name the element where nobody has it.
     """
 
     task_spec: Any
     process_id: str
+    called: bool
 
     @classmethod
-    def of(cls, name: str, task_spec: Any, process_id: str) -> ExternalName:
-        """`name`, as `task_spec` of process `process_id` refers to it."""
+    def of(cls, name: str, task_spec: Any, process_id: str, called: bool) -> ExternalName:
+        """`name`, as `task_spec` of process `process_id` refers to it, by a call or not."""
         made = cls(name)
         made.task_spec = task_spec
         made.process_id = process_id
+        made.called = called
         return made
+
+
+def plain(name: str) -> str:
+    """A process id as plain `str`, where it is a kind of that. Raises TypeError where not."""
+    if not isinstance(name, str):
+        raise TypeError(f"process_id must be a str, not {type(name).__name__}")
+    return str.__str__(name)
 
 
 class SpecStore:
@@ -78,12 +89,14 @@ class SpecStore:
     Safe to use from several threads at once.
     """
 
-    def __init__(self, units: ElementUnits, serializer: Serializer) -> None:
+    def __init__(self, units: ElementUnits, serializer: Serializer, own: bool = True) -> None:
         self.units = units
+        self._own = own  # the workflow of the loader, and not one that it has resolved
         self.digest = units.digest
         self.root = units.root
-        self._serializer = serializer
-        self._lock = threading.RLock()
+        self.registry = serializer.registry
+        self._decoder = serializer.json_decoder_cls
+        self._lock = Lock()
         self._kept: dict[str, Spec] = {}
         self._changing: set[str] = set()  # ids of the processes whose specs the engine changes
         self._links: dict[str, Links] = {}
@@ -108,7 +121,7 @@ class SpecStore:
             return spec
         if process_id in self._changing:
             return self.restore(process_id)
-        with self._lock:
+        with self._lock.now:
             spec = self._kept.get(process_id)
             if spec is not None:
                 return spec
@@ -132,7 +145,7 @@ class SpecStore:
         """A new spec object."""
         decoded = self.decoded(process_id)
         try:
-            spec = self._serializer.from_dict(decoded)
+            spec = self.registry.restore(decoded)
             task_specs = spec.task_specs
         except SpiffWorkflowException:
             raise
@@ -154,29 +167,39 @@ class SpecStore:
 
     def decoded(self, process_id: str) -> Any:
         """One process spec as a dict of the caller's own, as the serializer's decoder reads it."""
-        decoder = self._serializer.json_decoder_cls
+        decoder = self._decoder
         if decoder is None or decoder is json.JSONDecoder:
             return self.units._decoded(process_id)
         return json.loads(self.units.spec_json(process_id), cls=decoder)
 
     def _name_externals(self, process_id: str, spec: Spec, task_specs: dict[str, Any]) -> None:
+        """Lets the references to processes of other workflows tell where they stand.
+
+        In a workflow that was resolved those are all references.
+        """
         references = self.units.references(process_id)
-        external = {one.process_id for one in references if one.external} - {self.root}
-        if not external:
+        called = {
+            one.process_id: one.kind == "call"
+            for one in references
+            if not self._own or (one.external and one.process_id != self.root)
+        }
+        if not called:
             return
         for task_spec in task_specs.values():
-            if isinstance(task_spec, SubWorkflowTask) and task_spec.spec in external:
-                task_spec.spec = ExternalName.of(task_spec.spec, task_spec, process_id)
+            if isinstance(task_spec, SubWorkflowTask) and task_spec.spec in called:
+                name = task_spec.spec
+                task_spec.spec = ExternalName.of(name, task_spec, process_id, called[name])
+                _explain_where_missing(task_spec)
         triggers = getattr(spec.start, "trigger_specs", None)
-        if triggers and not external.isdisjoint(triggers):
+        if triggers and not called.keys().isdisjoint(triggers):
             spec.start.trigger_specs = [
-                ExternalName.of(name, spec.start, process_id) if name in external else name
+                ExternalName.of(name, spec.start, process_id, False) if name in called else name
                 for name in triggers
             ]
 
     def _not_restored(self, process_id: str, error: Exception) -> InvalidWorkflowSpec:
         spec = self.units._decoded(process_id)
-        unknown = _unknown_typename(spec, self._serializer.registry.convert_from_dict)
+        unknown = _unknown_typename(spec, self.registry.convert_from_dict)
         if unknown is not None:
             place, typename = unknown
             return InvalidWorkflowSpec(
@@ -201,7 +224,7 @@ class SpecStore:
         # Nearly every process has only events of no kind. Counting saves parsing those.
         if text.count(b'"event_definition":') == text.count(b'"typename":"NoneEventDefinition"'):
             return False
-        classes = {name: cls for cls, name in self._serializer.registry.typenames.items()}
+        classes = {name: cls for cls, name in self.registry.typenames.items()}
         for task_spec in self.decoded(process_id)["task_specs"].values():
             made = classes.get(task_spec.get("typename"), StartEvent)
             definition = task_spec.get("event_definition") or {}
@@ -223,7 +246,7 @@ class SpecSources:
         self.own = SpecStore(units, serializer)
         self._serializer = serializer
         self._resolve = resolve
-        self._lock = threading.Lock()
+        self._lock = Lock()
         self._stores = {self.own.digest: self.own}
         self._resolved: dict[str, SpecStore] = {}
 
@@ -239,9 +262,31 @@ class SpecSources:
         returns lacks the process.
         """
         store = self._resolved.get(process_id)
-        if store is not None or self._resolve is None:
+        if store is not None:
             return store
-        units = self._resolve(process_id)
+        store = self._ask(process_id)
+        return store and self._resolved.setdefault(process_id, store)
+
+    def version(self, digest: str, process_ids: list[str]) -> Optional[tuple[SpecStore, str]]:
+        """A workflow with this digest, and the process id that it was resolved for.
+
+        It is one that is known, or one that `resolve` has for one of the process ids now.
+        """
+        store = self._stores.get(digest)
+        if store is not None:
+            known = (name for name in process_ids if self._resolved.get(name) is store)
+            return store, next(known, process_ids[0])
+        for name in process_ids:
+            kept = name in self._resolved
+            store = self.resolved(name)
+            if kept and store is not None and store.digest != digest:
+                store = self._ask(name)  # it may be a newer one than was kept
+            if store is not None and store.digest == digest:
+                return store, name
+        return None
+
+    def _ask(self, process_id: str) -> Optional[SpecStore]:
+        units = None if self._resolve is None else self._resolve(process_id)
         if units is None:
             return None
         if not isinstance(units, ElementUnits):
@@ -249,16 +294,35 @@ class SpecSources:
                 f"resolve({process_id!r}) returned {type(units).__name__}; return an ElementUnits, "
                 "or None for a process that there is not"
             )
-        with self._lock:
+        with self._lock.now:
             store = self._stores.get(units.digest)
             if store is None:
-                store = self._stores[units.digest] = SpecStore(units, self._serializer)
-            if not store.has(process_id):
-                raise UnitNotFound(
-                    f"resolve({process_id!r}) returned {label(store)}, which has no such process; "
-                    "return the ElementUnits of a workflow that has it, or None"
-                )
-            return self._resolved.setdefault(process_id, store)
+                store = SpecStore(units, self._serializer, own=False)
+                self._stores[units.digest] = store
+        if not store.has(process_id):
+            raise UnitNotFound(
+                f"resolve({process_id!r}) returned {label(store)}, which has no such process; "
+                "return the ElementUnits of a workflow that has it, or None"
+            )
+        return store
+
+
+def get_missing_subworkflow_error(self: Any, my_task: Any) -> Any:
+    """What SpiffWorkflow asks a task spec for, to raise it: here that is raised which tells more.
+
+    It bears the name of the method whose place it takes, so that specs can be pickled.
+    """
+    missing = getattr(my_task.workflow.top_workflow.subprocess_specs, "missing", None)
+    if missing is not None:
+        raise missing(self.spec, my_task)
+    return type(self).get_missing_subworkflow_error(self, my_task)
+
+
+def _explain_where_missing(task_spec: Any) -> None:
+    if hasattr(task_spec, "get_missing_subworkflow_error"):  # since SpiffWorkflow 3.2
+        task_spec.get_missing_subworkflow_error = MethodType(
+            get_missing_subworkflow_error, task_spec
+        )
 
 
 def label(store: SpecStore) -> str:

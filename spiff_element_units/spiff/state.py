@@ -9,6 +9,8 @@ key at its top, `spiff_element_units`:
     digest          SHA-256 of the workflow's JSON
     externals       of each other workflow that processes came from: its cache_key and digest, by
                     the id of a process; only if there is one
+    externals_unknown  true where processes may have come from other workflows and the workflow
+                    that was saved did not know from which; else absent
     spec_changes    what the run added to specs (see `changes`): `spec` for that of the
                     process started, `subprocess_specs` for others; only if there is something
 """
@@ -17,6 +19,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import zlib
 from typing import Any, Callable, Optional, Union
 
 from SpiffWorkflow.bpmn.specs.mixins.subworkflow_task import SubWorkflowTask
@@ -35,30 +38,34 @@ class ChangedWorkflow(StateError):
     """The state was saved with another version of the workflow."""
 
 
-class HiddenSpec(dict[str, Any]):
-    """Stands for a spec while a run is written: converts to nothing, and reads as the spec.
-
-    A converter of the application's own may look at the spec of the workflow that it converts.
-    """
-
-    def __init__(self, spec: Any) -> None:
-        super().__init__()
-        self._spec = spec
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._spec, name)
-
-
-def parse(state: Union[str, bytes], decoder: Any) -> dict[str, Any]:
+def parse(state: Union[str, bytes], decoder: Any) -> Any:
     """The saved run, with its header if it has one."""
-    if not isinstance(state, (str, bytes)):
-        raise TypeError(f"state must be str or bytes, not {type(state).__name__}")
+    text = unzipped(state)
     try:
-        if isinstance(state, bytes) and state[:2] == b"\x1f\x8b":
-            state = gzip.decompress(state)
-        run = json.loads(state, cls=decoder)
-    except (ValueError, EOFError, OSError, RecursionError) as error:
-        raise StateError(f"the state is not JSON: {error}; was it cut off or altered?") from error
+        return json.loads(text, cls=decoder)
+    except (ValueError, RecursionError) as error:
+        raise _not_json(error) from error
+
+
+def unzipped(state: Union[str, bytes]) -> Union[str, bytes]:
+    """The text of a state, which may be compressed."""
+    try:
+        return gzip.decompress(state) if isinstance(state, bytes) and is_zipped(state) else state
+    except (ValueError, EOFError, OSError, zlib.error) as error:
+        raise _not_json(error) from error
+
+
+def _not_json(error: Exception) -> StateError:
+    return StateError(f"the state is not JSON: {error}; was it cut off or altered?")
+
+
+def is_zipped(state: Union[str, bytes]) -> bool:
+    """Whether a state is compressed, as by `serialize_json(workflow, use_gzip=True)`."""
+    return isinstance(state, bytes) and state[:2] == b"\x1f\x8b"
+
+
+def require_run(run: Any) -> None:
+    """Raises StateError where this is not a saved run."""
     if not isinstance(run, dict):
         raise StateError(f"the state is a JSON {type(run).__name__}, not an object")
     for key, kind in (("tasks", dict), ("subprocesses", dict), ("root", str)):
@@ -67,7 +74,6 @@ def parse(state: Union[str, bytes], decoder: Any) -> dict[str, Any]:
                 f'the state has no "{key}", which is in every state of SpecLoader.save and '
                 "serialize_json; is it that of a workflow?"
             )
-    return run
 
 
 def take_header(run: dict[str, Any]) -> Optional[dict[str, Any]]:

@@ -15,7 +15,7 @@ from typing import Any, Callable
 
 import orjson
 import pytest
-from crowd import needs_links
+from crowd import needs_links, needs_open_files_removed
 
 from spiff_element_units import (
     CacheError,
@@ -23,10 +23,14 @@ from spiff_element_units import (
     ElementUnits,
     UnitNotFound,
     cache_element_units_for_workflow,
+    prune_cache,
     verify_cache,
     workflow_from_cached_element_unit,
 )
+from spiff_element_units.cache import directory as packs
+from spiff_element_units.cache import platform
 from spiff_element_units.cache.directory import PackFile, pack_path
+from spiff_element_units.core.pack import Pack
 
 KEY = "the key"
 needs_pread = pytest.mark.skipif(
@@ -249,7 +253,7 @@ def test_a_directory_in_a_packs_place_is_an_error(tmp_path: Path) -> None:
     path = cached(tmp_path)
     path.unlink()
     path.mkdir()
-    with pytest.raises(CacheError, match="remove it and cache again"):
+    with pytest.raises(CacheError, match="remove it and cache the workflow again"):
         units_of(tmp_path)
     with pytest.raises(CacheError, match="cannot write"):
         cache_element_units_for_workflow(tmp_path, KEY, TEXT)
@@ -263,7 +267,7 @@ def test_a_pipe_in_a_packs_place_is_an_error_and_is_healed(
     path = cached(tmp_path / "cache")
     path.unlink()
     os.mkfifo(path)
-    with pytest.raises(CacheError, match="remove it and cache again"):
+    with pytest.raises(CacheError, match="remove it and cache the workflow again"):
         units_of(tmp_path / "cache")
     assert_healed(tmp_path / "cache", right)
 
@@ -356,6 +360,46 @@ def test_the_same_text_again_writes_nothing(
     assert identity(path) == before
     monkeypatch.setattr(orjson, "loads", None)
     cache_element_units_for_workflow(tmp_path, KEY, TEXT)
+
+
+def lock(path: Path) -> None:
+    """As who drops a pack does, until the file is closed, which is never."""
+    assert platform.try_lock(os.open(path, os.O_RDONLY)) is not False
+
+
+MEANWHILE: dict[str, Callable[[Path], Any]] = {
+    "removed": os.unlink,
+    "dropped": lambda path: prune_cache(path.parents[2], max_bytes=0),
+    "replaced by another workflow": lambda path: ElementUnits.from_json(OTHER).save(
+        path.parents[2], KEY
+    ),
+    "about to be dropped": lock,
+}
+
+
+@needs_open_files_removed
+@pytest.mark.parametrize("what", MEANWHILE)
+@pytest.mark.parametrize("durable", [False, True])
+def test_a_pack_that_goes_while_it_is_recognised_is_written_again(
+    what: str, durable: bool, tmp_path: Path, right: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    directory = tmp_path / "cache"
+    path = cached(directory)
+    held = path.open("rb")  # so that no other file gets its number
+    really_check = packs.check
+
+    def check(pack: Pack) -> None:
+        monkeypatch.setattr(packs, "check", really_check)
+        really_check(pack)
+        MEANWHILE[what](path)
+
+    monkeypatch.setattr(platform, "PAUSE", 0)
+    monkeypatch.setattr(packs, "check", check)
+    cache_element_units_for_workflow(directory, KEY, TEXT, durable=durable)
+    assert packs.check is really_check
+    assert path.stat().st_ino != os.fstat(held.fileno()).st_ino
+    assert units_of(directory) == right
+    held.close()
 
 
 @pytest.mark.parametrize("text", [OTHER, TEXT + " ", TEXT.replace(" ", "", 1)])

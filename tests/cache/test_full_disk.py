@@ -89,11 +89,6 @@ def test_a_file_that_may_not_grow_is_told_wherever_it_stops(
         assert_refused(directory, errno.EFBIG, lambda: put(directory, "new", durable=durable))
         units = ElementUnits.from_json(text("new"))
         assert_refused(directory, errno.EFBIG, lambda: units.save(directory, "key"))
-        make = lambda: text("new")  # noqa: E731
-        if not there_before:
-            assert_refused(
-                directory, errno.EFBIG, lambda: ElementUnits.get_or_cache(directory, "key", make)
-            )
 
     for limit in [0, 1, 95, 96, 97, *range(100, size, 200), size - 1]:
         limited(limit, refused)
@@ -248,6 +243,79 @@ def test_too_many_open_files_is_told(tmp_path: Path) -> None:
     assert len(files_in(tmp_path)) == 1
 
 
+# Serving from memory what cannot be stored
+
+
+def made(directory: Path, key: str = "key", **options: Any) -> str:
+    """The mark of what `get_or_cache` makes of a text."""
+    units = ElementUnits.get_or_cache(directory, key, lambda: text("new"), **options)
+    assert units.cache_key == key
+    assert units._decoded("A") == ElementUnits.from_json(text("new"))._decoded("A")
+    return mark_in(units.workflow("A", "call"))
+
+
+@needs_root
+@pytest.mark.parametrize("durable", [False, True])
+def test_what_does_not_fit_on_a_full_disk_is_served_from_memory(
+    durable: bool, disk: Callable
+) -> None:
+    place = disk("size=256k")
+    fill(place / "ballast")
+    with pytest.warns(RuntimeWarning, match="No space left on device.* from memory") as warned:
+        assert made(place / "cache", durable=durable) == "new"
+    assert [one.filename for one in warned] == [__file__]
+    assert verify_cache(place / "cache").good == ()
+    (place / "ballast").unlink()
+    assert made(place / "cache") == "new"
+    assert [one.cache_key for one in cache_keys(place / "cache")] == ["key"]
+
+
+@needs_fork
+@needs_root
+def test_what_may_not_be_written_is_served_from_memory(tmp_path: Path) -> None:
+    directory = tmp_path / "cache"
+    put(directory, "old")
+    for place in (directory, *directory.rglob("*")):
+        place.chmod(0o555 if place.is_dir() else 0o444)
+    before = snapshot(tmp_path)
+
+    def served() -> None:
+        with pytest.warns(RuntimeWarning, match="Permission denied"):
+            assert made(directory, "other") == "new"
+        assert got(directory) == "old"
+        assert ElementUnits.get_or_cache(directory, "key", lambda: "never").root == "A"
+
+    as_nobody(directory, served)
+    assert snapshot(tmp_path) == before
+
+
+def test_a_cache_that_cannot_be_written_is_told_once_a_directory(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    for name in ("one", "two"):
+        for key in ("key", "other"):
+            Path(pack_path(tmp_path / name, key)).mkdir(parents=True)
+    asked = (("one", "key"), ("one", "other"), ("one", "key"), ("two", "key"))
+    with pytest.warns(RuntimeWarning) as warned:
+        marks = [made(tmp_path / name, key) for name, key in asked]
+    assert marks == ["new"] * 4
+    told = [str(one.message) for one in warned]
+    assert [record.getMessage() for record in caplog.records] == told
+    assert {record.name for record in caplog.records} == {"spiff_element_units"}
+    for name, message in zip(("one", "two"), told):
+        assert message.startswith(f"cannot write the pack {pack_path(tmp_path / name, 'key')!r}: ")
+    assert len(told) == 2
+
+
+def test_what_may_be_cached_is_cached_without_a_warning(
+    tmp_path: Path, recwarn: pytest.WarningsRecorder, caplog: pytest.LogCaptureFixture
+) -> None:
+    assert made(tmp_path) == "new"
+    assert got(tmp_path) == "new"
+    assert not recwarn.list
+    assert not caplog.records
+
+
 # Not allowed, not there, not a directory
 
 
@@ -338,8 +406,6 @@ def test_a_link_that_leads_nowhere_or_in_a_circle_is_told(tmp_path: Path) -> Non
             put(directory, "new")
         with pytest.raises((CacheError, UnitNotFound)):
             got(directory)
-        with pytest.raises(CacheError, match="cannot write"):
-            ElementUnits.get_or_cache(nowhere, "key", lambda: text("new"))
 
 
 def test_a_link_to_a_directory_is_a_directory(tmp_path: Path) -> None:

@@ -39,7 +39,7 @@ from spiff_element_units import (
     verify_cache,
     workflow_from_cached_element_unit,
 )
-from spiff_element_units.cache.directory import pack_path
+from spiff_element_units.cache.directory import check, pack_path
 
 HOUR = 3600
 DAMAGED = "damaged"
@@ -129,7 +129,7 @@ class Cache(RuleBasedStateMachine):
         entry = self.model.get(key)
         if entry is None or entry.mark == DAMAGED:
             with pytest.raises((UnitNotFound, CorruptPack)):
-                ElementUnits.open(self.directory, key)._use().check()
+                check(ElementUnits.open(self.directory, key)._use())
             return None
         return ElementUnits.open(self.directory, key), entry.mark
 

@@ -66,7 +66,7 @@ def test_the_installed_script_is_the_same_command() -> None:
         (["ls"], "Missing argument 'CACHE_DIR'; see spiff-element-units ls --help"),
         (["ls", ".", "--sort", "colour"], "'colour' is not one of"),
         (["show", "."], "name a key of that cache"),
-        (["prune", ".", "--max-age", "soon"], "'soon' is not of the form 30d"),
+        (["prune", ".", "--max-age", "soon"], "'soon' does not have the form 30d"),
     ],
 )
 def test_a_wrong_command_line_is_one_line_and_exit_code_2(arguments: list, says: str) -> None:

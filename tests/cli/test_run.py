@@ -166,7 +166,7 @@ def test_answers_are_used_in_turn_or_by_element(cache: Path, tmp_path: Path) -> 
     by_id = written(tmp_path / "object.json", {"application_fill": [{"age": 3}]})
     done = command(*arguments, by_id, input="{}\n").json
     assert (done["status"], done["data"]["adult"]) == ("completed", False)
-    assert "no JSON object" in failing(*arguments, written(tmp_path / "bad.json", [3]))
+    assert "must be a JSON object" in failing(*arguments, written(tmp_path / "bad.json", [3]))
     assert "must be a JSON object or list" in failing(*arguments, written(tmp_path / "n.json", 3))
 
 
@@ -220,9 +220,9 @@ def test_a_run_goes_on_where_it_stopped(cache: Path, tmp_path: Path) -> None:
     assert done["data"] == at_once["data"]
     assert sorted(os.listdir(tmp_path)) == ["order.state"]
     says = failing(*arguments, "--data", "{}", code=2)
-    assert "has an instance already" in says
+    assert "is only for a new instance" in says
     says = failing("run", cache, "order", "payment", "--state", state)
-    assert "has an instance of process 'order', not 'payment'" in says
+    assert "contains an instance of process 'order', not 'payment'" in says
     state.write_text("{}", encoding="utf-8")
     failing(*arguments)
 

@@ -128,7 +128,7 @@ def test_show_takes_a_file_of_either_kind_and_standard_input(tmp_path: Path) -> 
         .lines[1]
         .startswith("Settle")
     )
-    assert "--process must say" in failing("show", BPMN / "collaboration.bpmn")
+    assert "use --process to choose" in failing("show", BPMN / "collaboration.bpmn")
 
 
 def test_a_large_workflow_is_folded_and_nothing_is_lost() -> None:
@@ -195,7 +195,7 @@ def test_unit_writes_the_units_text_to_stdout_or_a_file(cache: Path, tmp_path: P
 
 def test_explain_says_by_which_path_each_process_came_in(cache: Path) -> None:
     done = command("unit", cache, "Claim", "Claim", "order_transfer", "--explain")
-    assert done.lines[1].endswith("it is asked for")
+    assert done.lines[1].endswith("requested")
     assert done.lines[3].endswith("Claim > settle_large_claim calls Settle > pay_claim calls Pay")
     shape = command("unit", cache, "Claim", "Claim", "order_transfer", "--explain", "--json").json
     units = ElementUnits.open(cache, "Claim")

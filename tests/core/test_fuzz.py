@@ -5,12 +5,12 @@ code which no other does. `make fuzz` looks for more.
 from __future__ import annotations
 
 import pytest
-from fuzz import fuzz_pack, fuzz_text
+from fuzz import fuzz_pack, fuzz_state, fuzz_text
 from fuzz.seeds import kept, pack_of, seeds, text_of
 
 from spiff_element_units import ElementUnits
 
-INPUTS = {name: {**seeds(name), **kept(name)} for name in ("text", "pack")}
+INPUTS = {name: {**seeds(name), **kept(name)} for name in ("text", "pack", "state")}
 
 
 @pytest.mark.parametrize("name", INPUTS["text"])
@@ -23,16 +23,26 @@ def test_a_pack_of_any_bytes_does_no_harm(name: str) -> None:
     fuzz_pack.one_input(INPUTS["pack"][name])
 
 
+@pytest.mark.parametrize("name", INPUTS["state"])
+def test_a_state_is_cut_as_json_and_the_rules_say(name: str) -> None:
+    fuzz_state.one_input(INPUTS["state"][name])
+
+
 def test_the_kept_inputs_lead_somewhere() -> None:
     """Most packs would be refused at once if they were of an older format: `make fuzz KEEP=--keep`
     makes new ones."""
-    for fuzzer, name in ((fuzz_text, "text"), (fuzz_pack, "pack")):
+    for fuzzer, name in (
+        (fuzz_text, "text"),
+        (fuzz_pack, "pack"),
+        (fuzz_state, "state"),
+    ):
         assert all(map(fuzzer.one_input, seeds(name).values()))
         assert sum(map(fuzzer.one_input, kept(name).values())) > 20
 
 
 def test_what_the_fuzzers_demand_is_more_than_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    """They see a unit that lacks a process, and a pack that is answered with too much."""
+    """They see a unit that lacks a process, a pack that is answered with too much, and a state in
+    which something else is settled."""
     text = seeds("text")["calls"]
     monkeypatch.setattr(fuzz_text.naive, "process_ids", lambda workflow: ("A",))
     with pytest.raises(AssertionError):
@@ -40,6 +50,9 @@ def test_what_the_fuzzers_demand_is_more_than_nothing(monkeypatch: pytest.Monkey
     monkeypatch.setattr(ElementUnits, "workflow", lambda *_, **__: "x" * 100_000)
     with pytest.raises(AssertionError):
         fuzz_pack.one_input(pack_of(text))
+    monkeypatch.setattr(fuzz_state.naive_state, "FINISHED", (64,))
+    with pytest.raises(AssertionError):
+        fuzz_state.one_input(seeds("state")["settled"])
 
 
 def test_checksums_are_put_right() -> None:

@@ -30,6 +30,7 @@ from spiff_element_units import (
     CacheError,
     CorruptPack,
     ElementUnits,
+    ElementUnitsError,
     InvalidWorkflowSpec,
     UnitNotFound,
     cache_element_units_for_workflow,
@@ -39,7 +40,7 @@ from spiff_element_units import (
     verify_cache,
     workflow_from_cached_element_unit,
 )
-from spiff_element_units.cache.directory import pack_path
+from spiff_element_units.cache.directory import check, pack_path
 
 
 def put(directory: Path, mark: str = "m", key: str = "key") -> Path:
@@ -247,7 +248,7 @@ class Deceptive(str):
         return 0
 
 
-@pytest.mark.parametrize("wrong", WRONG, ids=repr)
+@pytest.mark.parametrize("wrong", WRONG, ids=lambda wrong: type(wrong).__name__)
 def test_an_argument_of_another_type_is_a_type_error(wrong: Any, tmp_path: Path) -> None:
     put(tmp_path)
     units = ElementUnits.open(tmp_path, "key")
@@ -558,7 +559,7 @@ def test_a_file_that_is_larger_than_memory_is_an_error_of_ours(tmp_path: Path) -
             path = as_pack(tmp_path, bytes(forged.data))
             os.truncate(path, size)
             with pytest.raises(CacheError):
-                ElementUnits.open(tmp_path, "key")._use().check()
+                check(ElementUnits.open(tmp_path, "key")._use())
             assert len(verify_cache(tmp_path).damaged) == 1
             for name in ("tail", "roster"):
                 forged.set_header(name, size - forged.body - 10**6)
@@ -662,6 +663,45 @@ def test_several_wrong_bytes_never_give_another_unit(tmp_path: Path) -> None:
     assert refused > 0
     put(tmp_path)
     assert got(tmp_path) == "m"
+
+
+def public_questions(directory: Path) -> Iterator[Callable[[], Any]]:
+    """All that may be asked of a cache with one pack in it, and of that."""
+    yield lambda: cache_keys(directory)
+    yield lambda: verify_cache(directory)
+    yield lambda: prune_cache(directory, max_bytes=0, dry_run=True)
+    yield lambda: workflow_from_cached_element_unit(directory, "key", "A", "call")
+    yield lambda: ElementUnits.open(directory, "key").save(directory / "other", "key")
+    for name in ("root", "process_ids", "subprocess_ids", "digest"):
+        yield lambda name=name: getattr(ElementUnits.open(directory, "key"), name)
+    yield lambda: repr(ElementUnits.open(directory, "key"))
+    for process_id, element_id in itertools.product(["A", "B", "C", "none"], [*ELEMENTS, "none"]):
+        for name in ("element_ids", "references", "spec_json", "_decoded", "_has"):
+            yield lambda n=name, p=process_id: getattr(ElementUnits.open(directory, "key"), n)(p)
+        for name in ("workflow", "needs"):
+            yield lambda n=name, p=process_id, e=element_id: getattr(
+                ElementUnits.open(directory, "key"), n
+            )(p, e)
+
+
+def test_only_our_errors_leave_the_library_whichever_part_of_a_pack_is_damaged(
+    tmp_path: Path,
+) -> None:
+    good = pack_of(text("m"), "key")
+    for part in Dissected(good).parts:
+        for forged in (False, True):
+            pack = Dissected(good)
+            pack.data[pack.body + part.offset + part.length // 2] ^= 0xFF
+            if forged:
+                pack.seal(part)
+            as_pack(tmp_path, bytes(pack.data))
+            refused = 0
+            for question in public_questions(tmp_path):
+                try:
+                    question()
+                except ElementUnitsError:
+                    refused += 1
+            assert refused > 0 or forged, part
 
 
 def test_random_files_in_a_packs_place_are_refused(tmp_path: Path) -> None:

@@ -39,7 +39,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from spiff_element_units import CorruptPack, ElementUnits
-from spiff_element_units.core.pack import Pack
+from spiff_element_units.cache.directory import check, read_pack
 from spiff_element_units.core.writer import MAGIC
 
 
@@ -218,7 +218,7 @@ def assert_right_or_refused(data: bytes) -> None:
 def assert_noticed(data: bytes) -> None:
     """Checking the whole finds it, and so no good pack is thought to be there."""
     with pytest.raises(CorruptPack):
-        opened(data)._use().check()
+        check(opened(data)._use())
 
 
 def test_a_flip_of_any_byte_is_noticed() -> None:
@@ -281,7 +281,9 @@ def test_a_part_in_the_place_of_another_is_refused() -> None:
 def test_a_file_that_grew_shorter_after_it_was_opened_is_refused() -> None:
     good = pack_of(small(), "k" * 5000)
     length = len(good)
-    pack = Pack(lambda offset, size: good[offset : min(offset + size, length)], length, "the pack")
+    pack = read_pack(
+        lambda offset, size: good[offset : min(offset + size, length)], length, "the pack"
+    )
     length = 5200
     units = ElementUnits._of(pack, None)
     assert {answer(units, question) for question in QUESTIONS} == {CorruptPack}

@@ -15,7 +15,7 @@ import strategies
 from hypothesis import given
 
 from spiff_element_units import ElementUnits, InvalidWorkflowSpec
-from spiff_element_units.core.slicer import Text
+from spiff_element_units.core.text import Text
 
 SMALL = (
     '{"spec": {"name": "A", "typename": "P", "task_specs": {"T": {"typename": "CallActivity", '

@@ -17,6 +17,7 @@ from typing import Any, Callable
 import xxhash
 
 from spiff_element_units import CorruptPack, ElementUnits, ElementUnitsError
+from spiff_element_units.cache.directory import check, content, read_pack
 from spiff_element_units.core.pack import Pack
 
 IDS = ["A", "B", "C", "x", "Start", "call", "embed", "in B", "none", "", "größe"]
@@ -84,7 +85,7 @@ def opened(data: bytes) -> ElementUnits:
         assert 0 <= offset <= offset + length <= len(data)
         return data[offset : offset + length]
 
-    return ElementUnits._of(Pack(read, len(data), "the pack"), None)
+    return ElementUnits._of(read_pack(read, len(data), "the pack"), None)
 
 
 def asked(question: Callable[[], Any]) -> Any:
@@ -107,8 +108,8 @@ def ask(data: bytes, units: ElementUnits) -> None:
         lambda: units.root,
         lambda: units.process_ids,
         lambda: units.subprocess_ids,
-        lambda: units._use().check(),
-        lambda: units._use().body_bytes(),
+        lambda: check(units._use()),
+        lambda: content(units._use(), ""),
     ):
         asked(question)
     chance = random.Random(zlib.crc32(data))

@@ -1,4 +1,4 @@
-"""Fuzzes caching and reading, with sanitizers, and shows how far into the compiled code it came.
+"""Fuzzes the compiled code, with sanitizers, and shows how far into it the fuzzers came.
 
     python tests/fuzz/run.py SECONDS            each fuzzer for so long
     python tests/fuzz/run.py SECONDS --keep     and put what reaches new code into the kept corpus
@@ -21,7 +21,7 @@ from seeds import CORPUS, seeds
 
 TESTS = Path(__file__).resolve().parents[1]
 BUILD = TESTS.parent / "build"
-FUZZERS = ("text", "pack")
+FUZZERS = ("text", "pack", "state")
 
 
 def fuzz_one(name: str) -> None:

@@ -1,4 +1,4 @@
-"""The fuzzers' first inputs: small workflows and their packs, one for each idea."""
+"""The fuzzers' first inputs: small workflows, their packs, and states, one for each idea."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 from spiff_element_units import ElementUnits
+from spiff_element_units.cache.directory import content
 
 CORPUS = Path(__file__).resolve().parent / "corpus"
 
@@ -42,16 +43,54 @@ WORKFLOWS = {
 }
 
 
+IDS = [f"0000000{n}-89ab-4cde-8f01-23456789abcd" for n in range(6)]
+
+
+def task(n: int, state: int = 64, **more: object) -> dict:
+    return {
+        "id": IDS[n],
+        "last_state_change": 1.5,
+        "state": state,
+        "task_spec": f"T{n}",
+        **more,
+    }
+
+
+def subprocess(n: int, *tasks: dict, **more: object) -> dict:
+    done = {"completed": True, "parent_task_id": IDS[n], "spec": "A", "typename": "S"}
+    return {**done, "tasks": {one["id"]: one for one in tasks}, **more}
+
+
+def state(root: list[dict], subprocesses: dict[int, dict], **more: object) -> dict:
+    inner = {IDS[n]: one for n, one in subprocesses.items()}
+    return {"tasks": {one["id"]: one for one in root}, "subprocesses": inner, **more}
+
+
+DONE = {1: subprocess(1, task(2)), 2: subprocess(2, task(3, 128))}
+STATES = {
+    "nothing": state([], {}),
+    "settled": state([task(1)], DONE, data={"größe": [float("nan"), "\ud800", -1e9]}),
+    "living": state([task(1)], {1: subprocess(1, task(2, 16)), 2: subprocess(2)}),
+    "unfinished": state([task(1)], {**DONE, 2: subprocess(2, task(3), completed=False)}),
+    "no completed": state([task(1)], {1: {k: v for k, v in DONE[1].items() if k != "completed"}}),
+    "cycle": state([task(0)], {1: subprocess(1, task(2)), 2: subprocess(2, task(1))}),
+    "odd": state([task(0), task(1)], {1: subprocess(1, task(2, last_state_change="x"), spec=None)}),
+    "piece": {"piece": {"children": [IDS[3]]}, "subprocesses": {IDS[1]: DONE[1]}},
+    "pieces": {"subprocesses": {IDS[n]: one for n, one in DONE.items()}},
+}
+
+
 def text_of(value: dict) -> bytes:
     return json.dumps(value, ensure_ascii=False).encode()
 
 
 def pack_of(text: bytes) -> bytes:
-    pack = ElementUnits.from_json(text)._use()
-    return pack.header("key") + bytes(pack.body_bytes())
+    return b"".join(content(ElementUnits.from_json(text)._use(), "key"))
 
 
 def seeds(fuzzer: str) -> dict[str, bytes]:
+    if fuzzer == "state":
+        return {name: json.dumps(value).encode() for name, value in STATES.items()}
     texts = {name: text_of(value) for name, value in WORKFLOWS.items()}
     return texts if fuzzer == "text" else {name: pack_of(text) for name, text in texts.items()}
 

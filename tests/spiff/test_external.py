@@ -11,8 +11,10 @@ import lockstep
 import models
 import pytest
 import spiff_bpmn
+from SpiffWorkflow.bpmn.exceptions import WorkflowTaskException
 from SpiffWorkflow.bpmn.workflow import BpmnWorkflow
 from SpiffWorkflow.exceptions import WorkflowException
+from SpiffWorkflow.util.task import TaskState
 
 from spiff_element_units import ElementUnits, ElementUnitsError, UnitNotFound
 from spiff_element_units.spiff import ChangedWorkflow, MissingProcess, SpecLoader
@@ -196,6 +198,53 @@ def test_a_process_that_nobody_has_is_named_with_its_call_activity(resolve, null
     assert ("resolve returned None" if resolve else "resolve=") in told
     assert raised.value.task_spec.name == call.name
     assert isinstance(raised.value, (UnitNotFound, WorkflowException))
+
+
+def without(name, *removed):
+    """A workflow on plain SpiffWorkflow, and one on units, that lack a process."""
+    loader = loader_of(name, absent=removed, null=())
+    units = loader.start(script_engine=models.script_engine())
+    specs = json.loads(spiff_bpmn.spec_json(FILES, name, absent=removed))
+    restore = models.serializer().registry.restore
+    inner = {key: restore(spec) for key, spec in specs["subprocess_specs"].items()}
+    return BpmnWorkflow(restore(specs["spec"]), inner, models.script_engine()), units
+
+
+@pytest.mark.parametrize("removed", ["inner", "innermost"])
+def test_where_nobody_has_a_process_the_same_is_raised_and_left_behind_as_by_spiffworkflow(removed):
+    """The application catches what it catches without units, and finds the task in its state."""
+    raised = []
+    plain, units = without("middle", removed)
+    for workflow in (plain, units):
+        with pytest.raises(Exception) as error:  # noqa: PT011 - which, is what this compares
+            to_the_end(workflow)
+        raised.append(error.value)
+    lockstep.same_point(plain, units)
+    by_plain, by_units = raised
+    assert isinstance(by_units, type(by_plain))
+    assert isinstance(by_units, MissingProcess)
+    if models.SPIFF_VERSION >= (3, 2):
+        assert isinstance(by_plain, WorkflowTaskException)
+        assert by_plain.task.state == by_units.task.state == TaskState.ERROR
+        assert by_plain.task.task_spec.name == by_units.task.task_spec.name
+        assert by_plain.task_trace == by_units.task_trace
+        assert by_units.task is units.get_task_from_id(by_units.task.id)
+    else:
+        assert by_units.task is None
+    assert "resolve=" in str(by_units)
+
+
+def test_a_copied_workflow_tells_what_it_lacks_and_an_unpickled_one_as_spiffworkflow_does():
+    workflow = loader_of(null=()).start(script_engine=models.script_engine())
+    copied = copy.deepcopy(workflow)
+    workflow.script_engine = None
+    unpickled = pickle.loads(pickle.dumps(workflow))
+    unpickled.script_engine = models.script_engine()
+    with pytest.raises(MissingProcess, match="'middle'"):
+        to_the_end(copied)
+    with pytest.raises((WorkflowTaskException, KeyError), match="middle") as raised:
+        to_the_end(unpickled)
+    assert not isinstance(raised.value, MissingProcess)
 
 
 def test_resuming_where_a_process_is_gone_names_it_and_its_call_activity():

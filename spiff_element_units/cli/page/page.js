@@ -281,7 +281,7 @@
 
   const text = cell => document.createTextNode(blank(cell.getValue()));
   const table = new Tabulator("#table", {
-    data: processes, index: "number", layout: "fitColumns", height: "100%", placeholder: "Nothing like it",
+    data: processes, index: "number", layout: "fitColumns", height: "100%", placeholder: "No process matches",
     initialSort: [{ column: "bytes", dir: "desc" }], columnDefaults: { headerSortStartingDir: "desc" },
     columns: [
       { title: "process", field: "id", sorter: "string", formatter: text, widthGrow: 4, minWidth: 140, headerSortStartingDir: "asc" },
@@ -367,7 +367,7 @@
   function describeExternal(number) {
     details.replaceChildren(
       make("h2", { textContent: blank(nameOf(number)) }),
-      make("p", { textContent: "External: the workflow names this process and lacks it. The application brings it." }),
+      make("p", { textContent: "External: the workflow refers to this process but does not contain it. The application provides it." }),
       make("h3", { textContent: "Referred to by" }),
       listOf(processes.flatMap(one => one.references.filter(([, to]) => to === number)
         .map(([kind, , element]) => [link(one.number), aside(`${VERBS[kind]} it, by ${short(element)}`)]))),

@@ -1,0 +1,154 @@
+"""JSON values as Python's `json` reads them: more leniently than `tokens`.
+
+Beyond RFC 8259 there are NaN, Infinity, -Infinity and escaped surrogates that stand alone, and a
+number may be too large for a double. How many digits of a whole number `json` reads is a setting of
+the interpreter: a number is refused that is longer than the lowest that can be set.
+
+As in `tokens`, the text is valid UTF-8 and followed by a NUL, and a function gives the place behind
+what it is named after, NULL where there is none.
+"""
+
+from libc.string cimport memcmp
+
+from .layout cimport is_digit
+from .tokens cimport MAX_DEPTH, after_digits, after_plain, hex4, is_space
+
+cdef enum:
+    LONGEST_NUMBER = 640    # characters, sign and all; `sys.int_info.str_digits_check_threshold`
+
+
+cdef inline const unsigned char* skip(const unsigned char* at) noexcept nogil:
+    while is_space(at[0]):
+        at += 1
+    return at
+
+
+cdef inline const unsigned char* after_string(
+    const unsigned char* at, const unsigned char* end
+) noexcept nogil:
+    if at[0] != c'"':
+        return NULL
+    at = after_plain(at + 1, end)
+    while at[0] == c"\\":
+        if at[1] == c"u":
+            if hex4(at + 2) < 0:
+                return NULL
+            at += 6
+        elif (at[1] == c"n" or at[1] == c'"' or at[1] == c"\\" or at[1] == c"t" or at[1] == c"/"
+                or at[1] == c"r" or at[1] == c"b" or at[1] == c"f"):
+            at += 2
+        else:
+            return NULL
+        at = after_plain(at, end)
+    return at + 1 if at[0] == c'"' else NULL
+
+
+cdef inline const unsigned char* after_number(
+    const unsigned char* start, const unsigned char* end
+) noexcept nogil:
+    cdef const unsigned char* at = start + 1 if start[0] == c"-" else start
+    if at[0] == c"I":
+        return at + 8 if end - at >= 8 and memcmp(at, b"Infinity", 8) == 0 else NULL
+    at = at + 1 if at[0] == c"0" else after_digits(at)
+    if at != NULL and at[0] == c".":
+        at = after_digits(at + 1)
+    if at != NULL and at[0] | 0x20 == c"e":
+        at = after_digits(at + 2 if at[1] == c"+" or at[1] == c"-" else at + 1)
+    return at if at != NULL and at - start <= LONGEST_NUMBER else NULL
+
+
+cdef inline const unsigned char* after_scalar(
+    const unsigned char* at, const unsigned char* end
+) noexcept nogil:
+    if at[0] == c'"':
+        return after_string(at, end)
+    if is_digit(at[0]) or at[0] == c"-" or at[0] == c"I":
+        return after_number(at, end)
+    if end - at >= 4:
+        if memcmp(at, b"null", 4) == 0 or memcmp(at, b"true", 4) == 0:
+            return at + 4
+        if memcmp(at, b"fals", 4) == 0 and at[4] == c"e":
+            return at + 5
+        if memcmp(at, b"NaN", 3) == 0:
+            return at + 3
+    return NULL
+
+
+cdef inline const unsigned char* after_colon(
+    const unsigned char* at, const unsigned char* end
+) noexcept nogil:
+    """A key and what parts it from its value."""
+    at = after_string(at, end)
+    if at == NULL:
+        return NULL
+    at = skip(at)
+    return skip(at + 1) if at[0] == c":" else NULL
+
+
+cdef inline const unsigned char* after_container(
+    const unsigned char* at, const unsigned char* end, int depth
+) noexcept nogil:
+    """An object or array, with `depth` of them open around it."""
+    cdef unsigned char[MAX_DEPTH] closing
+    cdef int top = -1, most = MAX_DEPTH - depth - 1
+    while True:
+        if at[0] | 0x20 == c"{":        # or a bracket
+            if top == most:
+                return NULL
+            top += 1
+            closing[top] = at[0] + 2    # ASCII has what closes them two places further
+            at = skip(at + 1)
+            if at[0] != closing[top]:
+                if closing[top] == c"}":
+                    at = after_colon(at, end)
+                    if at == NULL:
+                        return NULL
+                continue
+        else:
+            at = after_scalar(at, end)
+            if at == NULL:
+                return NULL
+            at = skip(at)
+        while at[0] == closing[top]:
+            top -= 1
+            if top < 0:
+                return at + 1
+            at = skip(at + 1)
+        if at[0] != c",":
+            return NULL
+        at = skip(at + 1)
+        if closing[top] == c"}":
+            at = after_colon(at, end)
+            if at == NULL:
+                return NULL
+
+
+cdef inline const unsigned char* after_value(
+    const unsigned char* at, const unsigned char* end, int depth
+) noexcept nogil:
+    if at[0] | 0x20 == c"{":
+        return after_container(at, end, depth)
+    return after_scalar(at, end)
+
+
+# Objects that are read member by member: `more` tells whether `at` is at a key
+
+
+cdef inline bint first_member(const unsigned char** at) noexcept nogil:
+    at[0] = skip(at[0] + 1)
+    if at[0][0] != c"}":
+        return True
+    at[0] += 1
+    return False
+
+
+cdef inline bint next_member(const unsigned char** at) noexcept nogil:
+    """After a value; NULL where that was none, or something else follows."""
+    if at[0] == NULL:
+        return False
+    at[0] = skip(at[0])
+    if at[0][0] == c",":
+        at[0] = skip(at[0] + 1)
+        return True
+    at[0] = at[0] + 1 if at[0][0] == c"}" else NULL
+    return False

@@ -1,0 +1,3 @@
+from .records import Records
+
+class Lookup(Records): ...

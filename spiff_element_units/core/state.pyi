@@ -1,0 +1,6 @@
+from typing import Union
+
+class Uncut(ValueError): ...
+
+class State:
+    def __new__(cls, text: Union[str, bytes], of_piece: bool, writes_completed: bool) -> State: ...

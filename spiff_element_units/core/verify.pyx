@@ -1,0 +1,74 @@
+"""The whole of a pack, every part of it checked. Reading checks no more than what it reads."""
+
+from libc.stdint cimport uint32_t, uint64_t
+
+from .layout cimport BUCKET, CHECKSUM, CHUNK, CHUNK_ENTRIES, SLOT, SLOTS, checksum, load32, load64
+from .pack cimport Pack
+from .records cimport Entry
+
+from .fault import Fault
+
+
+def check(Pack pack not None):
+    """Check every part; a Fault names the first that is damaged."""
+    checked(pack)
+
+
+def body_bytes(Pack pack not None):
+    """The body, every part of it known to be good."""
+    cdef Pack good = pack if pack.whole else checked(pack)
+    return memoryview(good.head)[good.body:]
+
+
+cdef Pack checked(Pack pack):
+    """The whole of the pack in memory, every part of it checked."""
+    cdef Pack whole = pack
+    cdef Entry entry
+    cdef list lists = []
+    cdef uint64_t at
+    cdef uint32_t index
+    if not pack.whole:
+        whole = Pack.in_memory(pack.read(0, pack.size))
+        whole.where = pack.where
+    at = verify(whole, 0, pack.tail_length)
+    for _ in range(pack.process_buckets):
+        at = verify_bucket(whole, at, lists)
+    for _ in range((pack.count + CHUNK_ENTRIES - 1) // CHUNK_ENTRIES):
+        at = verify(whole, at, CHUNK)
+    for _ in range(pack.element_buckets):
+        at = verify_bucket(whole, at, lists)
+    at = verify(whole, at, pack.roster_length)
+    for start, length in sorted(lists):
+        if start != at:
+            raise Fault("lists", pack=pack.where)
+        at = verify(whole, at, length)
+    for index in range(pack.count):
+        whole.entry(index, &entry)
+        if entry.offset != at:
+            raise Fault("place", pack=pack.where, index=index)
+        at = verify(whole, at, entry.record_length)
+        at = verify(whole, at, entry.spec_length)
+    if at != pack.size - pack.body:
+        raise Fault("end", pack=pack.where)
+    return whole
+
+
+cdef uint64_t verify(Pack pack, uint64_t offset, uint64_t length) except 0:
+    """Check the part of a whole pack at an offset; where the next one starts."""
+    cdef const unsigned char* start = pack.part(offset, length)
+    if checksum(pack.k0, offset, start, length) != load64(start + length):
+        raise Fault("checksum", pack=pack.where, byte=pack.body + offset)
+    return offset + length + CHECKSUM
+
+
+cdef uint64_t verify_bucket(Pack pack, uint64_t offset, list lists) except 0:
+    """The same of a bucket; `lists` gets the places of the lists that its slots name."""
+    cdef uint64_t end = verify(pack, offset, BUCKET)
+    cdef const unsigned char* at = pack.part(offset, BUCKET)
+    cdef uint32_t count
+    for _ in range(SLOTS):
+        count = load32(at + 16)
+        if count > 1:
+            lists.append((load64(at + 8), 4 * <uint64_t>count))
+        at += SLOT
+    return end

@@ -1,0 +1,39 @@
+"""Locks that are free in a forked child.
+
+A child has one thread, the one that forked. A lock that another thread held at that moment would
+stay locked in the child for ever.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from typing import Callable
+from weakref import WeakSet
+
+
+class Lock:
+    """A reentrant lock: `with lock.now: ..`. In a forked child it is a new one."""
+
+    __slots__ = ("__weakref__", "now")
+
+    def __init__(self) -> None:
+        self.now = threading.RLock()
+        _LOCKS.add(self)
+
+
+_LOCKS: WeakSet[Lock] = WeakSet()
+
+
+def in_child(action: Callable[[], None]) -> None:
+    """Does this in each forked child, before anything else goes on there."""
+    if hasattr(os, "register_at_fork"):  # not on Windows
+        os.register_at_fork(after_in_child=action)
+
+
+def _renew() -> None:
+    for lock in tuple(_LOCKS):
+        lock.now = threading.RLock()
+
+
+in_child(_renew)

@@ -1,0 +1,130 @@
+"""Which other workflow each process of an instance comes from.
+
+The engine knows a process by its name alone, and several workflows may hold a process of the same
+name. What decides, in this order, once an instance:
+
+1. The loader's own workflow, for the processes that it has. They never come here.
+2. What the state says that the instance was resumed from.
+3. For embedded subprocesses, and for processes that events start: the workflow of the process that
+   needs them.
+4. For called processes: what the loader's `resolve` returns for the name. If that is None, the
+   workflow of the process that calls, if it has the called one.
+
+It never depends on the order in which the instance came to its processes. If a second process then
+needs another version than the one that was decided on, that is an error, except where `resolve` has
+decided.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Callable, NamedTuple, Optional
+
+from ..errors import ElementUnitsError
+from .specs import ExternalName, SpecSources, SpecStore, label, plain
+
+
+class Origin(NamedTuple):
+    """The workflow that a process comes from, and the process id that `resolve` gave it for."""
+
+    store: SpecStore
+    resolved_as: str
+
+
+class Origins:
+    """The origins of the processes of one instance. For one thread at a time."""
+
+    def __init__(self, sources: SpecSources, is_own: Callable[[str], bool]) -> None:
+        self._sources = sources
+        self._is_own = is_own
+        self._decided: dict[str, Origin] = {}
+        self._recorded: dict[str, dict[str, Any]] = {}
+
+    def of_same(self, other: Origins) -> None:
+        """Takes over what another has decided."""
+        self._decided = dict(other._decided)
+        self._recorded = dict(other._recorded)
+
+    def record(self, externals: dict[str, dict[str, Any]]) -> None:
+        """Takes over what a state says, as `told` has written it."""
+        self._recorded = dict(externals)
+
+    def told(self, process_ids: set[str]) -> dict[str, dict[str, Any]]:
+        """What a state says of these processes, and what it said of others before."""
+        told = dict(self._recorded)
+        for name in process_ids.intersection(self._decided):
+            store, resolved_as = self._decided[name]
+            told[name] = version(store)
+            if resolved_as != name:
+                told[name]["resolved_as"] = resolved_as
+        return told
+
+    def store(self, name: str) -> Optional[SpecStore]:
+        """The workflow that was decided on for a process."""
+        origin = self._decided.get(name)
+        return None if origin is None else origin.store
+
+    def decide(self, key: str) -> Optional[SpecStore]:
+        """The workflow that a process comes from; None where nobody has it.
+
+        `key` is its name, as it stands in the task spec that refers to it or by itself. Raises
+        ElementUnitsError where that needs another version than was decided on.
+        """
+        name = plain(key)
+        caller = self._decided.get(key.process_id) if isinstance(key, ExternalName) else None
+        origin = self._decided.get(name)
+        if origin is None:
+            origin = self._from_state(name) or self._newly(key, name, caller)
+            if origin is None:
+                return None
+            self._bring(name, origin)
+        if caller is not None and origin.resolved_as != name:
+            self._require_same(name, caller.store, origin.store, caller.resolved_as)
+        return origin.store
+
+    def _from_state(self, name: str) -> Optional[Origin]:
+        told = self._recorded.get(name)
+        if told is None:
+            return None
+        digest, names = told["digest"], [told.get("resolved_as", name)]
+        if "resolved_as" not in told:  # in a state of 0.4.0 it may be the name of another
+            names += [one for one, its in self._recorded.items() if its["digest"] == digest]
+        found = self._sources.version(digest, names)
+        return Origin(*found) if found is not None and found[0].has(name) else None
+
+    def _newly(self, key: str, name: str, caller: Optional[Origin]) -> Optional[Origin]:
+        if caller is not None and isinstance(key, ExternalName) and not key.called:
+            return caller
+        store = self._sources.resolved(name)
+        if store is not None:
+            return Origin(store, name)
+        return caller if caller is not None and caller.store.has(name) else None
+
+    def _bring(self, name: str, origin: Origin) -> None:
+        """Decides on a process and on what is embedded in it."""
+        embedded = [one for one in origin.store.units.needs(name) if one != name]
+        for one in embedded:
+            store = self._sources.own if self._is_own(one) else self.store(one)
+            if store is not None:
+                self._require_same(one, origin.store, store, name)
+        self._decided[name] = origin
+        for one in embedded:
+            if not self._is_own(one):
+                self._decided.setdefault(one, origin)
+
+    def _require_same(
+        self, name: str, wanted: SpecStore, decided: SpecStore, needed_by: str
+    ) -> None:
+        """The engine knows a process by its name alone: no name may stand for two processes."""
+        if wanted is decided or not wanted.has(name):
+            return
+        if wanted.units.spec_json(name) != decided.units.spec_json(name):
+            raise ElementUnitsError(
+                f"process {name!r} is another in {label(wanted)}, where {needed_by!r} needs it, "
+                f"than in {label(decided)}; a workflow cannot run with both, give one of them "
+                "another id, or let resolve bring the one that both are to call"
+            )
+
+
+def version(store: SpecStore) -> dict[str, Any]:
+    """What a state tells of a workflow, to be recognised by."""
+    return {"cache_key": store.units.cache_key, "digest": store.digest}

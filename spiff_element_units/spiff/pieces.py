@@ -1,0 +1,406 @@
+"""The pieces of a state: the live one, and one for each settled subprocess.
+
+A state is one text, or pieces that are stored apart. Each piece is a JSON text with a checksum:
+
+    {"checksum": "<16 hex>", "piece": {"id": "live", "pieces": <list>}, "state": {..}}
+    {"checksum": "<16 hex>", "piece": {"id": "<task id>", "pieces": <list>}, "subprocess": {..}}
+
+The live piece has the state less its settled subprocesses. Each of the others has one settled
+subprocess, as the serializer writes it. A piece lists the settled subprocesses of its own tasks,
+and not what is below those:
+
+    <list>  {"names": [[element name ..] ..], "settled": {"<task id>": [names, states, newest,
+            flags] ..}}: which of the lists of names, the states that tasks have (one bit each),
+            when the newest of them changed its state (seconds since 1970), and 1 if the piece
+            lists others, plus 2 if going through it changes an iterator's depth. All of that is
+            of the piece and everything below it.
+
+The checksum is XXH64 with the seed 0 of the text behind it, as UTF-8. It finds what accident does
+to a piece; it is no signature.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Callable, NamedTuple, Optional, Union
+from uuid import UUID
+
+from ..core.cut import Cut, checksum
+from .state import StateError
+
+LIVE = "live"
+Read = Callable[[str], Union[str, bytes]]
+
+Member = Union[int, str, tuple[str, str]]
+
+_START = '{"checksum":"'
+_DIGITS = 16
+_CHECKED = len(_START) + _DIGITS  # where what the checksum is of starts
+_DECODER = json.JSONDecoder()
+
+
+class Facts(NamedTuple):
+    """What is known of a settled subprocess and all below it without reading it."""
+
+    names: frozenset[str]
+    states: int
+    newest: float
+    has_children: bool
+    drifts: bool
+
+
+class Written(NamedTuple):
+    """What is known of a settled subprocess that was written as a piece."""
+
+    facts: Facts
+    checksum: str  # "" where it is that of a piece that was not read
+    caller: Optional[str]  # the id of the subprocess that has its task; None: the root, or unknown
+    size: tuple[int, float]  # how many tasks it has itself, and the newest change of one
+
+
+@dataclass(frozen=True)
+class StatePieces:
+    """What `SpecLoader.save_pieces` and `SpecLoader.split` give: what to write, and to delete.
+
+    `changed` has the text of each piece to be written, by its id: "live", which is always there,
+    and the id of its task for a settled subprocess. `removed` has the ids of the pieces to be
+    deleted. Write and delete in one transaction.
+    """
+
+    changed: Mapping[str, str]
+    removed: tuple[str, ...] = ()
+    settled: Mapping[str, Written] = field(default_factory=dict, repr=False)
+
+
+class CutPiece:
+    """A settled subprocess in the text of a state."""
+
+    __slots__ = ("_children", "number", "parent", "source", "task_id")
+
+    def __init__(self, source: CutPieces, number: int, parent: Optional[CutPiece]) -> None:
+        self.source = source
+        self.number = number
+        self.parent = parent
+        self.task_id = UUID(source.cut.id(number))
+        self._children: Optional[list[CutPiece]] = None
+
+    @property
+    def children(self) -> Sequence[CutPiece]:
+        if self._children is None:
+            numbers = self.source.cut.children(self.number)
+            self._children = [CutPiece(self.source, number, self) for number in numbers]
+        return self._children
+
+    @property
+    def has_children(self) -> bool:
+        return bool(self.source.cut.children(self.number))
+
+    @property
+    def drifts(self) -> bool:
+        return self.source.cut.drifts(self.number)
+
+    @property
+    def typename(self) -> Optional[str]:
+        return self.source.cut.typename(self.number)
+
+    @property
+    def text(self) -> str:
+        """The subprocess as JSON text."""
+        return self.source.cut.text(self.number)
+
+    @property
+    def member(self) -> Member:
+        """Where its text is, for `core.cut.splice`."""
+        return self.number
+
+    def members(self) -> Iterator[Member]:
+        """The same of it and all below it, in their order."""
+        return self._numbers()
+
+    def _numbers(self) -> Iterator[int]:
+        children = self.source.cut.children
+        waiting = [self.number]
+        while waiting:
+            number = waiting.pop()
+            yield number
+            waiting.extend(reversed(children(number)))
+
+    def ids(self) -> list[str]:
+        """The ids of it and all below it."""
+        return [self.source.cut.id(number) for number in self._numbers()]
+
+    def may_match(self, state: int, updated_ts: float, spec_name: Optional[str]) -> bool:
+        return self.number in self.source.matching(state, updated_ts, spec_name)
+
+    def has_task(self, task_id: UUID) -> bool:
+        return self.source.cut.holder(str(task_id)) == self.number
+
+    def decoded(self) -> dict[str, Any]:
+        return self.source.decode(self.text)
+
+
+class CutPieces:
+    """The settled subprocesses in the text of one state."""
+
+    def __init__(self, cut: Cut, decode: Callable[[str], dict[str, Any]]) -> None:
+        self.cut = cut
+        self.decode = decode
+        self._matching: dict[Any, set[int]] = {}
+
+    def of_task(self, task_id: UUID) -> Optional[CutPiece]:
+        """The settled subprocess of a task of a living process."""
+        number = self.cut.find(str(task_id))
+        return (
+            None
+            if number is None or not self.cut.is_settled(number)
+            else CutPiece(self, number, None)
+        )
+
+    def matching(self, state: int, updated_ts: float, spec_name: Optional[str]) -> set[int]:
+        """Those in which, or below which, a task may match."""
+        key = state, updated_ts, spec_name
+        found = self._matching.get(key)
+        if found is None:
+            found = self._matching[key] = set()
+            for number in self.cut.matching(state, spec_name, updated_ts):
+                above: Optional[int] = number
+                while above is not None and above >= 0 and above not in found:
+                    found.add(above)
+                    above = self.cut.parent(above)
+        return found
+
+    def find(self, pieces: Sequence[CutPiece], task_id: UUID) -> Optional[CutPiece]:
+        """The piece that has a task: one of these, or one below them."""
+        path: list[int] = []
+        number = self.cut.holder(str(task_id))
+        while number is not None and number >= 0:
+            path.append(number)
+            number = self.cut.parent(number)
+        found: Optional[CutPiece] = None
+        for one in reversed(path):
+            below = pieces if found is None else found.children
+            found = next((piece for piece in below if piece.number == one), found)
+        return found if found is not None and found.number == path[0] else None
+
+    def may_have(self, task_id: Any) -> bool:
+        return self.cut.find(str(task_id)) is not None
+
+
+class StoredPiece:
+    """A settled subprocess that is stored apart, and read when somebody looks into it."""
+
+    __slots__ = ("_children", "_source", "_text", "facts", "id", "parent", "task_id")
+
+    def __init__(
+        self, source: StoredPieces, piece_id: str, facts: Facts, parent: Optional[StoredPiece]
+    ) -> None:
+        self._source = source
+        self.id = piece_id
+        self.facts = facts
+        self.parent = parent
+        self.task_id = UUID(piece_id)
+        self._text: Optional[str] = None
+        self._children: Optional[list[StoredPiece]] = None
+
+    @property
+    def children(self) -> Sequence[StoredPiece]:
+        if not self.facts.has_children:
+            return ()
+        if self._children is None:
+            listed = read_list(content(self.text)[0], self.id)
+            self._children = [self._source.made(one, facts, self) for one, facts in listed]
+        return self._children
+
+    @property
+    def has_children(self) -> bool:
+        return self.facts.has_children
+
+    @property
+    def drifts(self) -> bool:
+        return self.facts.drifts
+
+    @property
+    def typename(self) -> Optional[str]:
+        return self.decoded().get("typename")
+
+    @property
+    def text(self) -> str:
+        """The whole piece as it is stored; checked."""
+        if self._text is None:
+            self._text = checked(self._source.read, self.id)
+        return self._text
+
+    @property
+    def member(self) -> Member:
+        """Its id and text, for `core.cut.splice`."""
+        return self.id, content(self.text)[1]
+
+    def members(self) -> Iterator[Member]:
+        """The same of it and all below it, in their order."""
+        waiting = [self]
+        while waiting:
+            piece = waiting.pop()
+            yield piece.member
+            waiting.extend(reversed(piece.children))
+
+    @property
+    def checksum(self) -> str:
+        """Its checksum; "" where it was not read."""
+        return "" if self._text is None else checksum_of(self._text)
+
+    def written(self) -> dict[str, Written]:
+        """What is known of it and of those below it that were met."""
+        met = [self]
+        for piece in met:
+            met.extend(piece._children or ())
+        return {
+            piece.id: Written(
+                piece.facts, piece.checksum, piece.parent.id if piece.parent else None, (0, 0.0)
+            )
+            for piece in met
+        }
+
+    def may_match(self, state: int, updated_ts: float, spec_name: Optional[str]) -> bool:
+        facts = self.facts
+        return bool(
+            facts.states & state
+            and facts.newest >= updated_ts
+            and (spec_name is None or spec_name in facts.names)
+        )
+
+    def has_task(self, task_id: UUID) -> bool:
+        return str(task_id) in self.decoded()["tasks"]
+
+    def decoded(self) -> dict[str, Any]:
+        return self._source.decode(content(self.text)[1])
+
+
+class StoredPieces:
+    """The settled subprocesses of one instance that are stored apart."""
+
+    def __init__(self, read: Read, decode: Callable[[str], dict[str, Any]]) -> None:
+        self.read = read
+        self.decode = decode
+        self.known: dict[str, StoredPiece] = {}  # those that were met
+
+    def of_task(self, task_id: UUID) -> Optional[StoredPiece]:
+        """The settled subprocess of a task of a living process."""
+        piece = self.known.get(str(task_id))
+        return piece if piece is not None and piece.parent is None else None
+
+    def find(self, pieces: Sequence[StoredPiece], task_id: UUID) -> Optional[StoredPiece]:
+        """The piece that has a task: one of these, or one below them; reads them in turn."""
+        waiting = list(reversed(pieces))
+        while waiting:
+            piece = waiting.pop()
+            if piece.has_task(task_id):
+                return piece
+            waiting.extend(reversed(piece.children))
+        return None
+
+    def may_have(self, task_id: Any) -> bool:
+        """Whether there may be a piece of that task."""
+        return True
+
+    def made(self, piece_id: str, facts: Facts, parent: Optional[StoredPiece]) -> StoredPiece:
+        piece = self.known[piece_id] = StoredPiece(self, piece_id, facts, parent)
+        return piece
+
+
+# Texts
+
+
+def piece_text(piece_id: str, settled: Mapping[str, Facts], inner: str) -> str:
+    """A piece: what it lists, and the text of the state or subprocess."""
+    piece = {"id": piece_id, "pieces": write_list(settled)} if settled else {"id": piece_id}
+    key = "state" if piece_id == LIVE else "subprocess"
+    rest = f'","piece":{json.dumps(piece)},"{key}":{inner}}}'
+    return f"{_START}{checksum(rest):0{_DIGITS}x}{rest}"
+
+
+def checksum_of(piece: str) -> str:
+    """The checksum that stands in a piece."""
+    return piece[len(_START) : _CHECKED]
+
+
+def content(piece: str) -> tuple[Any, str]:
+    """What a good piece lists, and the text of the state or subprocess in it."""
+    about, end = _DECODER.raw_decode(piece, _CHECKED + len('","piece":'))
+    return about.get("pieces"), piece[piece.index(":", end) + 1 : -1]
+
+
+def checked(read: Read, piece_id: str) -> str:
+    """Read a piece and check it. Raises StateError where it cannot be read or is damaged."""
+    try:
+        text = read(piece_id)
+        if isinstance(text, (bytes, bytearray, memoryview)):
+            text = bytes(text).decode()
+    except UnicodeDecodeError as error:
+        raise StateError(f"piece {piece_id!r} is damaged: it is not UTF-8") from error
+    except Exception as error:
+        raise StateError(
+            f"piece {piece_id!r} of the state cannot be read ({type(error).__name__}: {error}); "
+            "restore it from a backup of where pieces are kept"
+        ) from error
+    if not isinstance(text, str):
+        raise StateError(
+            f"piece {piece_id!r} of the state is missing: reading it gave {type(text).__name__}, "
+            "not str or bytes"
+        )
+    if text[: len(_START)] != _START or checksum_of(text) != (
+        f"{checksum(text, _CHECKED):0{_DIGITS}x}"
+    ):
+        raise StateError(
+            f"piece {piece_id!r} of the state is damaged: its checksum is wrong; pieces must be "
+            "kept as the text that they are"
+        )
+    try:
+        about = _DECODER.raw_decode(text, _CHECKED + len('","piece":'))[0]
+        found = about["id"]
+    except (ValueError, LookupError, TypeError) as error:
+        raise StateError(f"piece {piece_id!r} of the state is not a piece") from error
+    if found != piece_id:
+        raise StateError(
+            f"piece {piece_id!r} of the state holds piece {found!r}; were they mixed up?"
+        )
+    return text
+
+
+def write_list(settled: Mapping[str, Facts]) -> dict[str, Any]:
+    """What a piece says of the settled subprocesses of its tasks."""
+    kinds: dict[frozenset[str], int] = {}
+    rows = {
+        piece_id: [
+            kinds.setdefault(facts.names, len(kinds)),
+            facts.states,
+            facts.newest,
+            facts.has_children + 2 * facts.drifts,
+        ]
+        for piece_id, facts in settled.items()
+    }
+    return {"names": [sorted(names) for names in kinds], "settled": rows}
+
+
+def read_list(listed: Any, piece_id: str) -> Iterator[tuple[str, Facts]]:
+    """The settled subprocesses that a piece lists."""
+    if listed is None:
+        return
+    try:
+        names = [frozenset(some) for some in listed["names"]]
+        for one, (kind, states, newest, flags) in listed["settled"].items():
+            yield one, Facts(names[kind], states, newest, bool(flags & 1), bool(flags & 2))
+    except (LookupError, TypeError, ValueError, AttributeError) as error:
+        raise StateError(f"piece {piece_id!r} does not list others as a piece does") from error
+
+
+def together(own: Facts, children: Iterable[Facts]) -> Facts:
+    """The facts of a subprocess and all below it, given its own and those of its children."""
+    names, states, newest, has_children, drifts = own
+    for child in children:
+        names = names | child.names
+        states |= child.states
+        newest = max(newest, child.newest)
+        drifts = drifts or child.drifts
+    return Facts(names, states, newest, has_children, drifts)

@@ -1,0 +1,196 @@
+"""Writes workflows: as one text, or as pieces of which those that are settled stay as they are."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from functools import cached_property
+from typing import Any, Optional
+from uuid import UUID
+
+from ..core.cut import Cut, cut_state, splice
+from .pieces import (
+    LIVE,
+    CutPieces,
+    Facts,
+    Member,
+    StatePieces,
+    StoredPiece,
+    StoredPieces,
+    Written,
+    checksum_of,
+    piece_text,
+)
+from .serializing import Serializing
+from .splitting import ROOT, WRITES_COMPLETED, Split, split_cut
+from .standin import FINISHED, is_unopened
+from .state import StateError
+from .subprocesses import Subprocesses
+
+
+def whole_text(serializing: Serializing, workflow: Any, header: dict[str, Any]) -> Any:
+    """The state of a workflow as one text; unopened pieces are put in as they were."""
+    subprocesses = workflow.subprocesses
+    if isinstance(subprocesses, Subprocesses) and serializing.leaves_out:
+        head = serializing.write(workflow, header, subprocesses.living)
+        pieces = subprocesses.restorer.pieces
+        cut = pieces.cut if isinstance(pieces, CutPieces) else None
+        text = splice(head, _members(subprocesses), cut)
+        if text is not None:
+            return text
+    return serializing.write(workflow, header)
+
+
+def _members(subprocesses: Subprocesses) -> list[Member]:
+    """Where the text of each subprocess is, in their order."""
+    members: list[Member] = []
+    for key, piece, alone in subprocesses.in_order():
+        if piece is None:
+            members.append(str(key))
+        elif alone:
+            members.extend(piece.members())
+        else:
+            members.append(piece.member)
+    return members
+
+
+def workflow_pieces(
+    serializing: Serializing, workflow: Any, header: dict[str, Any], since: Optional[StatePieces]
+) -> StatePieces:
+    """The pieces of a workflow: what changed since it was resumed, or since `since`.
+
+    Raises StateError where the serializer writes what cannot be taken apart.
+    """
+    kept = _Kept(workflow, {} if since is None else since.settled)
+    head = serializing.write(workflow, header, kept.others)
+    cut = cut_state(head, WRITES_COMPLETED) if serializing.leaves_out else None
+    if cut is None:
+        raise StateError(
+            "the state cannot be taken apart, because the application's serializer or one of its "
+            "converters writes workflows otherwise than SpiffWorkflow does; save it as one text"
+        )
+
+    def number(caller: Optional[UUID]) -> Any:
+        return ROOT if caller is None else cut.find(str(caller))
+
+    below = {number(caller): listed for caller, listed in kept.listed.items()}
+    split = split_cut(cut, below, {number(caller) for caller in kept.drifting})
+    before = kept.baseline
+    if since is not None:
+        before = {
+            one: written.checksum or before.get(one, "") for one, written in since.settled.items()
+        }
+    after = {**kept.written, **split.written}
+    changed = {LIVE: piece_text(LIVE, split.listed, cut.head())}
+    for piece_id, text in (*kept.texts.items(), *split.texts.items()):
+        if before.get(piece_id) != checksum_of(text):
+            changed[piece_id] = text
+    return StatePieces(changed, tuple(one for one in before if one not in after), after)
+
+
+class _Kept:
+    """The settled subprocesses of a workflow that are kept as the pieces that they are.
+
+    These are the unopened ones, and of the others those that were written before (`since`) and
+    have neither more tasks nor newer ones now.
+    """
+
+    def __init__(self, workflow: Any, since: Mapping[str, Written]) -> None:
+        self.written: dict[str, Written] = {}
+        self.texts: dict[str, str] = {}  # of those that are in no piece yet
+        self.listed: dict[Optional[UUID], dict[str, Facts]] = {}  # by the task of the caller
+        self.drifting: set[Optional[UUID]] = set()
+        self._since = since
+        self._subprocesses: dict[UUID, Any] = workflow.subprocesses
+        self._callers: dict[UUID, Any] = {}  # the process that has a task
+        self._kept: set[UUID] = set()
+        self._text: Optional[Split] = None
+        self._find_callers(workflow)
+        for key in reversed(list(self._callers)):
+            self._keep(key)
+        for key in self._callers:
+            if key in self._kept:
+                self._list(key, self._callers[key])
+
+    def others(self) -> Iterator[tuple[UUID, Any]]:
+        """The subprocesses that are to be converted, in their order."""
+        subprocesses: Any = self._subprocesses
+        listed = (
+            subprocesses.living()
+            if isinstance(subprocesses, Subprocesses)
+            else subprocesses.items()
+        )
+        return (pair for pair in listed if pair[0] not in self._kept)
+
+    @property
+    def baseline(self) -> dict[str, str]:
+        """The checksums of the pieces that the workflow was resumed with; "" if not read yet."""
+        pieces = getattr(getattr(self._subprocesses, "restorer", None), "pieces", None)
+        if not isinstance(pieces, StoredPieces):
+            return {}
+        return {one: piece.checksum for one, piece in pieces.known.items()}
+
+    def _find_callers(self, workflow: Any) -> None:
+        waiting = [workflow]
+        while waiting:
+            process = waiting.pop()
+            for task_id in process.tasks:
+                subprocess = dict.get(self._subprocesses, task_id)
+                if subprocess is not None:
+                    self._callers[task_id] = process
+                    if not is_unopened(subprocess):
+                        waiting.append(subprocess)
+
+    def _keep(self, key: UUID) -> None:
+        subprocess = dict.__getitem__(self._subprocesses, key)
+        if is_unopened(subprocess):
+            self._kept.add(key)
+            self._keep_piece(subprocess._piece)
+        elif str(key) in self._since and self._is_as_then(subprocess, self._since[str(key)]):
+            self._kept.add(key)
+            self.written[str(key)] = self._since[str(key)]
+
+    def _is_as_then(self, subprocess: Any, then: Written) -> bool:
+        tasks = subprocess.tasks
+        return (
+            len(tasks) == then.size[0]
+            and getattr(subprocess, "completed", True)
+            and all(task._state & FINISHED for task in tasks.values())
+            and max(task.last_state_change for task in tasks.values()) == then.size[1]
+            and all(one in self._kept for one in tasks if one in self._callers)
+        )
+
+    def _keep_piece(self, piece: Any) -> None:
+        below = [str(piece.task_id)]
+        for one in below:
+            if one in self._since:
+                self.written[one] = self._since[one]
+                below.extend(self._callees.get(one, ()))
+        if below[0] in self.written:
+            return
+        if isinstance(piece, StoredPiece):
+            self.written.update(piece.written())
+            return
+        split = self._split(piece.source.cut)
+        for one in piece.ids():
+            self.written[one] = split.written[one]
+            self.texts[one] = split.texts[one]
+
+    def _split(self, cut: Cut) -> Split:
+        if self._text is None:  # all unopened pieces of a workflow are of one text
+            self._text = split_cut(cut, {})
+        return self._text
+
+    @cached_property
+    def _callees(self) -> dict[str, list[str]]:
+        found: dict[str, list[str]] = {}
+        for one, written in self._since.items():
+            if written.caller is not None:
+                found.setdefault(written.caller, []).append(one)
+        return found
+
+    def _list(self, key: UUID, caller: Any) -> None:
+        caller_key = caller.parent_task_id
+        if caller_key not in self._kept:
+            self.listed.setdefault(caller_key, {})[str(key)] = self.written[str(key)].facts
+            if not caller.tasks[key]._children:
+                self.drifting.add(caller_key)

@@ -1,0 +1,138 @@
+"""Takes states apart into pieces, and joins and checks pieces."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Container, Mapping
+from typing import Any, NamedTuple
+
+from SpiffWorkflow.workflow import Workflow
+
+from ..core.cut import Cut, cut_state, splice
+from .pieces import (
+    LIVE,
+    Facts,
+    Member,
+    Read,
+    StatePieces,
+    StoredPieces,
+    Written,
+    checked,
+    checksum_of,
+    content,
+    piece_text,
+    read_list,
+    together,
+)
+from .state import StateError, require_run
+
+ROOT = -1  # the number of the root in a cut
+
+# SpiffWorkflow 3.0 does not save whether a subprocess is completed: it is when its tasks are.
+WRITES_COMPLETED = hasattr(Workflow, "_mark_complete")
+
+
+class DamagedPiece(NamedTuple):
+    """A piece that cannot be read or is damaged, and why."""
+
+    piece_id: str
+    reason: str
+
+
+class Split(NamedTuple):
+    """A text taken apart: its settled subprocesses, and what the living processes list."""
+
+    texts: dict[str, str]
+    written: dict[str, Written]
+    listed: dict[str, Facts]
+
+
+def split_cut(
+    cut: Cut, below: Mapping[Any, Mapping[str, Facts]], drifting: Container[Any] = ()
+) -> Split:
+    """Take a text apart.
+
+    `below` has those settled subprocesses that the text lacks, by the numbers of their callers, and
+    `drifting` the callers that have such a one at a task without children.
+    """
+    split = Split({}, {}, dict(below.get(ROOT, {})))
+    facts: dict[int, Facts] = {}
+    names: dict[tuple[str, ...], frozenset[str]] = {}
+    for number in reversed(cut.order()):
+        if not cut.is_settled(number):
+            split.listed.update(below.get(number, {}))
+            continue
+        ids = cut.task_ids(number)
+        children = {cut.id(child): facts[child] for child in cut.children(number)}
+        if number in below:
+            children.update(below[number])
+            children = {one: children[one] for one in ids if one in children}
+        own = tuple(cut.names(number))
+        newest = cut.newest(number)
+        facts[number] = together(
+            Facts(
+                names.setdefault(own, frozenset(own)),
+                cut.states(number),
+                newest,
+                bool(children),
+                cut.drifts(number) or number in drifting,
+            ),
+            children.values(),
+        )
+        parent = cut.parent(number)
+        caller = None if parent is None or parent == ROOT else cut.id(parent)
+        piece_id = cut.id(number)
+        text = split.texts[piece_id] = piece_text(piece_id, children, cut.text(number))
+        split.written[piece_id] = Written(
+            facts[number], checksum_of(text), caller, (len(ids), newest)
+        )
+        if parent is None or caller is None or not cut.is_settled(parent):
+            split.listed[piece_id] = facts[number]
+    return split
+
+
+def split_text(text: str) -> StatePieces:
+    """The pieces of a state that is one text."""
+    cut = cut_state(text, WRITES_COMPLETED)
+    if cut is None:
+        return StatePieces({LIVE: piece_text(LIVE, {}, text)})
+    split = split_cut(cut, {})
+    live = piece_text(LIVE, split.listed, cut.head())
+    return StatePieces({LIVE: live, **split.texts}, (), split.written)
+
+
+def join_pieces(read: Read) -> str:
+    """The state that pieces make, as one text; errors are those of `pieces.checked`."""
+    listed, head = content(checked(read, LIVE))
+    source = StoredPieces(read, json.loads)
+    pieces = {one: source.made(one, facts, None) for one, facts in read_list(listed, LIVE)}
+    run = json.loads(head)
+    require_run(run)
+    members: list[Member] = []
+    waiting = list(reversed(run["tasks"]))
+    while waiting:
+        task_id = waiting.pop()
+        if task_id in pieces:
+            members.extend(pieces[task_id].members())
+        elif task_id in run["subprocesses"]:
+            members.append(task_id)
+            waiting.extend(reversed(run["subprocesses"].pop(task_id)["tasks"]))
+    members.extend(run["subprocesses"])  # of tasks that were removed from the tree
+    text = splice(head, members)
+    if text is None:
+        raise StateError("the live piece is not that of a state; was it altered?")
+    return text
+
+
+def damaged_pieces(read: Read) -> list[DamagedPiece]:
+    """Which pieces cannot be read or are damaged; those below such a one are not looked for."""
+    damaged: list[DamagedPiece] = []
+    waiting = [LIVE]
+    while waiting:
+        piece_id = waiting.pop()
+        try:
+            listed, _ = content(checked(read, piece_id))
+            waiting.extend(one for one, _facts in read_list(listed, piece_id))
+        except StateError as error:
+            damaged.append(DamagedPiece(piece_id, str(error)))
+    return damaged

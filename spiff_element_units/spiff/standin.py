@@ -1,0 +1,184 @@
+"""Stand-ins for settled subprocesses, which are restored when somebody looks into them.
+
+A subprocess is settled when it is completed, all of its tasks are finished, and all subprocesses
+below it are settled. A stand-in takes its place: an instance of the subprocess's class. It answers
+without being opened that it is completed, which task it belongs to, which workflow has that task,
+how deep it lies, and that no task in it matches a filter. At any other look it opens: it is
+restored as SpiffWorkflow restores it, and is that subprocess from then on, the same object.
+
+Copies and pickles open what they copy.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from functools import cache
+from typing import Any, Callable, Optional, Protocol
+from uuid import UUID
+
+from SpiffWorkflow.bpmn.util.subworkflow import BpmnSubWorkflow
+from SpiffWorkflow.bpmn.util.task import BpmnTaskFilter
+from SpiffWorkflow.util.task import TaskFilter, TaskState
+from SpiffWorkflow.workflow import Workflow
+
+FINISHED = TaskState.FINISHED_MASK
+_MISSING: Any = object()
+
+
+class Piece(Protocol):
+    """A settled subprocess that is not opened, and what is known of it and all below it."""
+
+    task_id: UUID  # of the task that it belongs to
+    parent: Any  # the piece that has that task; None: it is one of a living process
+
+    @property
+    def typename(self) -> Optional[str]:
+        """What the serializer calls its class."""
+
+    @property
+    def member(self) -> Any:
+        """Where its text is, for `core.cut.splice`."""
+
+    def members(self) -> Iterator[Any]:
+        """The same of it and of all below it, in their order."""
+
+    @property
+    def children(self) -> Sequence[Piece]:
+        """The settled subprocesses of its tasks, in the order of the tasks."""
+
+    @property
+    def has_children(self) -> bool:
+        """Whether there are any."""
+
+    @property
+    def drifts(self) -> bool:
+        """Whether going through it changes what an iterator takes for its depth."""
+
+    def may_match(self, state: int, updated_ts: float, spec_name: Optional[str]) -> bool:
+        """Whether a task in it or below it may have a state, be as new and have that name."""
+
+    def has_task(self, task_id: UUID) -> bool:
+        """Whether the task is in it (not below it)."""
+
+    def decoded(self) -> dict[str, Any]:
+        """The subprocess as the serializer's decoder reads it."""
+
+
+class Holder(Protocol):
+    """What has the stand-ins and opens them."""
+
+    def open(self, stand_in: Any) -> Any:
+        """Make a stand-in the subprocess that it stands for; the same object."""
+
+    def spec(self, stand_in: Any) -> Any:
+        """The spec of the subprocess that is stood for."""
+
+
+# What a stand-in answers unopened. A class that answers one of them itself gets no stand-ins.
+_ANSWERED = (
+    *("completed", "parent_task_id", "top_workflow", "spec", "depth", "parent_workflow"),
+    *("is_completed", "get_task_from_id", "get_tasks", "get_next_task", "get_tasks_iterator"),
+    *("__getattr__", "__getattribute__", "__setattr__", "__delattr__", "__reduce_ex__"),
+)
+raw_dict: Callable[[Any], dict[str, Any]] = Workflow.__dict__["__dict__"].__get__
+set_class: Callable[[Any, type[Any]], None] = object.__dict__["__class__"].__set__
+
+
+def can_stand_in(native: type[Any]) -> bool:
+    """Whether stand-ins can take the place of instances of a class."""
+    return issubclass(native, BpmnSubWorkflow) and all(
+        getattr(native, name, _MISSING) is getattr(BpmnSubWorkflow, name, _MISSING)
+        for name in _ANSWERED
+    )
+
+
+class _StandIn:
+    """What all stand-ins have; before the class that they stand in for in the order of methods."""
+
+    _native: type[Any]
+    _piece: Piece
+    _parent: Any  # the workflow that has the task, which may be a stand-in too
+    _subprocesses: Holder
+    top_workflow: Any
+    parent_task_id: UUID
+
+    @property  # type: ignore[misc]
+    def __class__(self) -> type[Any]:
+        return type(self)._native
+
+    @property
+    def __dict__(self) -> dict[str, Any]:  # type: ignore[override]
+        return raw_dict(self._open())
+
+    @property
+    def parent_workflow(self) -> Any:
+        return self._parent
+
+    @property
+    def depth(self) -> int:
+        depth: int = self._parent.depth + 1
+        return depth
+
+    @property
+    def spec(self) -> Any:
+        return self._subprocesses.spec(self)
+
+    def is_completed(self) -> bool:
+        return True
+
+    def get_task_from_id(self, task_id: Any) -> Any:
+        return self._open().tasks[task_id] if self._piece.has_task(task_id) else None
+
+    def get_tasks_iterator(self, first_task: Any = None, **kwargs: Any) -> Iterator[Any]:
+        if first_task is None and not may_match(self._piece, task_filter_of(kwargs)):
+            return iter(())
+        iterator: Iterator[Any] = self._open().get_tasks_iterator(first_task, **kwargs)
+        return iterator
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__"):
+            raise AttributeError(name)
+        return getattr(self._open(), name)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        setattr(self._open(), name, value)
+
+    def __delattr__(self, name: str) -> None:
+        delattr(self._open(), name)
+
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        return self._open().__reduce_ex__(protocol)
+
+    def _open(self) -> Any:
+        return self._subprocesses.open(self)
+
+
+def is_unopened(subprocess: Any) -> bool:
+    """Whether it is a stand-in, not opened yet."""
+    return issubclass(type(subprocess), _StandIn)
+
+
+@cache
+def stand_in_class(native: Any) -> type[Any]:
+    named = {"__module__": native.__module__, "__qualname__": native.__qualname__}
+    return type(native.__name__, (_StandIn, native), {"_native": native, **named})
+
+
+def task_filter_of(kwargs: dict[str, Any]) -> Any:
+    """The filter that an iterator makes of its arguments."""
+    given = kwargs.get("task_filter")
+    if given is not None:
+        return given
+    return BpmnTaskFilter(**{k: v for k, v in kwargs.items() if k not in _OF_ITERATORS})
+
+
+_OF_ITERATORS = {"end_at_spec", "max_depth", "depth_first", "skip_subprocesses", "task_filter"}
+
+
+def may_match(piece: Piece, task_filter: Any) -> bool:
+    """Whether a filter may match a task in a piece or below it."""
+    if type(task_filter) not in (BpmnTaskFilter, TaskFilter):
+        return True
+    if not task_filter.state & FINISHED:
+        return False
+    return piece.may_match(task_filter.state, task_filter.updated_ts, task_filter.spec_name)

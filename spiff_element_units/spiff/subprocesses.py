@@ -1,0 +1,318 @@
+"""The `subprocesses` of a workflow, of which the settled ones are stand-ins."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, Callable, Optional, Protocol
+from uuid import UUID
+
+from .standin import Piece, is_unopened, raw_dict, set_class, stand_in_class
+
+_MISSING: Any = object()
+
+
+class Restorer(Protocol):
+    """What opens a piece; the loader's side of this module."""
+
+    pieces: Any  # where they come from: `CutPieces` or `StoredPieces`
+
+    def native_class(self, piece: Piece) -> type[Any]:
+        """The class of the subprocess."""
+
+    def spec(self, task: Any, top_workflow: Any) -> Any:
+        """The spec of the subprocess of a task."""
+
+    def restore(self, piece: Piece, task: Any, top_workflow: Any) -> Any:
+        """The subprocess of `task`, restored as the serializer does it."""
+
+    def find(self, pieces: Sequence[Piece], task_id: UUID) -> Optional[Piece]:
+        """Which of the pieces, or of those below them, has a task."""
+
+    def may_have(self, task_id: Any) -> bool:
+        """Whether there may be a piece of that task."""
+
+
+class Subprocesses(dict[UUID, Any]):
+    """The `subprocesses` of a workflow, of which the settled ones are stand-ins.
+
+    It is the dict that a workflow restored whole has, order of keys included. Pieces below an
+    unopened one are put into it when somebody looks for them: goes through it, or asks for a key
+    that may be theirs.
+    """
+
+    def __init__(
+        self, workflow: Any, restorer: Restorer, adopt: Callable[[Any, Subprocesses], None]
+    ) -> None:
+        super().__init__()
+        self.restorer = restorer
+        self.unlogged = False  # whether nobody gets what is collected for the log
+        self.listing_for_nobody = False
+        self._workflow = workflow
+        self._adopt = adopt
+        self._living: dict[UUID, Any] = {}  # those that are no stand-ins
+        self._pieces: dict[UUID, Piece] = {}  # of each key that is a piece, or was before it opened
+        self._unlisted: dict[UUID, Piece] = {}  # those whose children are not in here
+        self._known_only = 0
+        self._ordered = True
+
+    # What is there
+
+    @property
+    def unopened(self) -> Iterator[Piece]:
+        """The pieces in here that are not opened; those below them may not be in here."""
+        return (sp._piece for sp in dict.values(self) if is_unopened(sp))
+
+    def add_piece(self, piece: Piece, parent: Any) -> None:
+        """Put a stand-in for a piece in; `parent` is the workflow that has its task."""
+        native: Any = self.restorer.native_class(piece)
+        stand_in = object.__new__(stand_in_class(native))
+        raw_dict(stand_in).update(
+            completed=True,
+            parent_task_id=piece.task_id,
+            top_workflow=self._workflow,
+            _piece=piece,
+            _parent=parent,
+            _subprocesses=self,
+        )
+        dict.__setitem__(self, piece.task_id, stand_in)
+        self._pieces[piece.task_id] = piece
+        if piece.has_children:
+            self._unlisted[piece.task_id] = piece
+
+    def spec(self, stand_in: Any) -> Any:
+        """The spec of the subprocess that is stood for; opens those above it."""
+        task = stand_in._parent.tasks[stand_in.parent_task_id]
+        return self.restorer.spec(task, self._workflow)
+
+    def open(self, stand_in: Any) -> Any:
+        """Make a stand-in the subprocess that it stands for; the same object."""
+        if not is_unopened(stand_in):
+            return stand_in
+        piece: Piece = stand_in._piece
+        self._list_children(piece)
+        task = stand_in._parent.tasks[piece.task_id]
+        restored = self.restorer.restore(piece, task, self._workflow)
+        if not is_unopened(stand_in):  # what restores it has looked into it
+            return stand_in
+        attributes = raw_dict(stand_in)
+        attributes.clear()
+        attributes.update(vars(restored))
+        set_class(stand_in, type(restored))
+        self._living[piece.task_id] = stand_in
+        for own in stand_in.tasks.values():
+            own.workflow = stand_in
+        stand_in.completed_event.connect(task.task_spec._on_subworkflow_completed, task)
+        self._adopt(stand_in, self)
+        return stand_in
+
+    def list_all(self) -> None:
+        """Put the pieces below unopened ones in, and everything into its order."""
+        while self._unlisted:
+            self._list_children(next(iter(self._unlisted.values())))
+        self._put_in_order()
+
+    def _list_children(self, piece: Piece) -> None:
+        if self._unlisted.pop(piece.task_id, None) is None:
+            return
+        parent = dict.get(self, piece.task_id)
+        for child in piece.children:
+            self.add_piece(child, parent)
+        self._ordered = False
+
+    def _order(self) -> None:
+        """Put each piece behind the one that has its task, as restoring does."""
+        content = dict(dict.items(self))
+        dict.clear(self)
+        for key in content:
+            if not dict.__contains__(self, key):
+                self._put_with_children(key, content)
+
+    def _put_with_children(self, first: UUID, content: dict[UUID, Any]) -> None:
+        waiting = [first]
+        while waiting:
+            key = waiting.pop()
+            dict.__setitem__(self, key, content[key])
+            piece = self._pieces.get(key)
+            if piece is not None and piece.has_children and key not in self._unlisted:
+                below = [child.task_id for child in piece.children]
+                waiting.extend(one for one in reversed(below) if one in self._pieces)
+
+    def living(self) -> Iterator[tuple[UUID, Any]]:
+        """Each key and subprocess that is no stand-in, in their order."""
+        self._put_in_order()
+        return ((key, one) for key, one in dict.items(self) if key in self._living)
+
+    def in_order(self) -> Iterator[tuple[UUID, Optional[Piece], bool]]:
+        """Each key, its piece where that is unopened, and whether those below are not in here."""
+        self._put_in_order()
+        for key, one in dict.items(self):
+            piece = one._piece if is_unopened(one) else None
+            yield key, piece, key in self._unlisted
+
+    def _put_in_order(self) -> None:
+        if not self._ordered:
+            self._ordered = True
+            self._order()
+
+    # For the engine's own walks
+
+    @contextmanager
+    def known_only(self) -> Iterator[None]:
+        """Go through what is in here already: what the engine looks for cannot be below it."""
+        self._known_only += 1
+        try:
+            yield
+        finally:
+            self._known_only -= 1
+
+    def find(self, task_id: UUID) -> Any:
+        """The task of that id in one of the subprocesses, which is opened for it; None: nowhere."""
+        for subprocess in self._living.values():
+            task = subprocess.get_task_from_id(task_id)
+            if task is not None:
+                return task
+        piece = self.restorer.find(list(self.unopened), task_id)
+        if piece is None:
+            return None
+        return self._in_sight(piece).get_task_from_id(task_id)
+
+    def _in_sight(self, piece: Piece) -> Any:
+        """The stand-in of a piece, which is put in if need be."""
+        above = [piece]
+        while above[-1].task_id not in self._pieces and above[-1].parent is not None:
+            above.append(above[-1].parent)
+        for one in reversed(above):
+            self._list_children(one)
+        return dict.__getitem__(self, piece.task_id)
+
+    def _look_below(self) -> None:
+        if not self._known_only:
+            self.list_all()
+
+    def _may_be_below(self, key: Any) -> bool:
+        """Whether a key that is not in here may be that of a piece below an unopened one."""
+        if self._known_only or not self._unlisted or not self.restorer.may_have(key):
+            return False
+        living = (self._workflow, *self._living.values())
+        return not any(key in subprocess.tasks for subprocess in living)
+
+    # What a dict does
+
+    def __contains__(self, key: object) -> bool:
+        if dict.__contains__(self, key):
+            return True
+        if self._may_be_below(key):
+            self.list_all()
+        return dict.__contains__(self, key)
+
+    def __getitem__(self, key: UUID) -> Any:
+        if key not in self:
+            raise KeyError(key)
+        return dict.__getitem__(self, key)
+
+    def get(self, key: Any, default: Any = None) -> Any:
+        found = dict.get(self, key, _MISSING)
+        if found is not _MISSING:
+            return found
+        return dict.get(self, key, default) if key in self else default
+
+    def __setitem__(self, key: UUID, subprocess: Any) -> None:
+        if key not in self:
+            self._pieces.pop(key, None)
+        dict.__setitem__(self, key, subprocess)
+        if not is_unopened(subprocess):
+            self._living[key] = subprocess
+            self._adopt(subprocess, self)
+
+    def __delitem__(self, key: UUID) -> None:
+        self.pop(key)
+
+    def pop(self, key: UUID, *default: Any) -> Any:
+        if key not in self:
+            return dict.pop(self, key, *default)
+        piece = self._pieces.get(key)
+        if piece is not None:
+            self._list_children(piece)
+        self._living.pop(key, None)
+        return dict.pop(self, key)
+
+    def popitem(self) -> tuple[UUID, Any]:
+        self.list_all()
+        if not len(self):
+            raise KeyError("popitem(): dictionary is empty")
+        key = next(reversed(self))
+        return key, self.pop(key)
+
+    def clear(self) -> None:
+        for key in list(self):
+            self.pop(key)
+
+    def setdefault(self, key: UUID, default: Any = None) -> Any:
+        if key not in self:
+            self[key] = default
+        return dict.__getitem__(self, key)
+
+    def update(self, *args: Any, **kwargs: Any) -> None:
+        for key, subprocess in dict(*args, **kwargs).items():
+            self[key] = subprocess
+
+    def __ior__(self, other: Any) -> Subprocesses:  # type: ignore[override]
+        self.update(other)
+        return self
+
+    def __iter__(self) -> Iterator[UUID]:
+        self._look_below()
+        return dict.__iter__(self)
+
+    def __reversed__(self) -> Iterator[UUID]:
+        self._look_below()
+        return dict.__reversed__(self)
+
+    def __len__(self) -> int:
+        self._look_below()
+        return dict.__len__(self)
+
+    def __bool__(self) -> bool:
+        return dict.__len__(self) > 0
+
+    def keys(self) -> Any:
+        self._look_below()
+        return dict.keys(self)
+
+    def values(self) -> Any:
+        self._look_below()
+        return dict.values(self)
+
+    def items(self) -> Any:
+        self._look_below()
+        return dict.items(self)
+
+    def copy(self) -> dict[UUID, Any]:
+        self._look_below()
+        return dict(dict.items(self))
+
+    __copy__ = copy
+
+    def __or__(self, other: Any) -> Any:
+        return self.copy() | other
+
+    def __ror__(self, other: Any) -> Any:
+        return other | self.copy()
+
+    def __eq__(self, other: object) -> bool:
+        self._look_below()
+        return dict.__eq__(self, other)
+
+    def __ne__(self, other: object) -> bool:
+        return not self == other
+
+    __hash__ = None
+
+    def __repr__(self) -> str:
+        self._look_below()
+        return dict.__repr__(self)
+
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        self.list_all()
+        return dict, (), None, None, iter(dict.items(self))

@@ -1,0 +1,181 @@
+"""The engine's walks through a workflow, which pass over settled subprocesses.
+
+The engine goes through all subprocesses at many steps. `install` puts methods into a workflow that
+pass over stand-ins in which nothing can match, so that they are not opened for nothing. What the
+methods give, and in which order, is what SpiffWorkflow's give. A method that the application's
+class overrides stays as it is. In a copy or a pickle of the workflow they are the class's own.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from typing import Any, Callable
+from uuid import UUID
+
+from SpiffWorkflow.bpmn import workflow as bpmn_workflow
+from SpiffWorkflow.bpmn.util.subworkflow import BpmnSubWorkflow
+from SpiffWorkflow.bpmn.util.task import BpmnTaskIterator
+from SpiffWorkflow.bpmn.workflow import BpmnWorkflow
+from SpiffWorkflow.workflow import Workflow, logger
+
+from .standin import FINISHED, is_unopened, may_match
+from .subprocesses import Restorer, Subprocesses
+
+_EVENT_MANAGER: Any = getattr(bpmn_workflow, "EventManager", None)  # since 3.2
+
+
+class Walk(BpmnTaskIterator):  # type: ignore[misc]
+    """SpiffWorkflow's iterator, which passes over stand-ins in which nothing matches.
+
+    What it gives, and in which order, is the same. `_next` is written out because the engine's own
+    looks into the subprocess before anything can be said about it.
+    """
+
+    def __init__(self, subprocesses: Subprocesses, task: Any, **kwargs: Any) -> None:
+        super().__init__(task, **kwargs)
+        self._subprocess_of = subprocesses
+        self._skips = getattr(self, "skip_subprocesses", False)
+
+    task_list: list[Any]
+
+    def _next(self) -> Any:
+        if not self.task_list:
+            raise StopIteration
+        task = self.task_list.pop(0)
+        subprocess = dict.get(self._subprocess_of, task.id)
+        if (
+            (task._children or subprocess is not None)
+            and (task.state >= self.min_state or subprocess is not None)
+            and self.depth < self.max_depth
+            and task.task_spec.name != self.end_at_spec
+        ):
+            below = [] if subprocess is None else self._tasks_of(task, subprocess)
+            if self.depth_first:
+                self.task_list = below + task.children + self.task_list
+            else:
+                self.task_list.extend(task.children + below)
+            self._update_depth(task)
+        elif self.depth_first and self.task_list:
+            self._handle_leaf_depth(task)
+        return task
+
+    def _tasks_of(self, task: Any, subprocess: Any) -> list[Any]:
+        if self._skips or (task.state >= FINISHED and self.task_filter.state <= FINISHED):
+            return []
+        if is_unopened(subprocess) and self.depth_first:
+            piece = subprocess._piece
+            if not may_match(piece, self.task_filter) and not piece.drifts:
+                return []
+        return [subprocess.task_tree]
+
+
+class _Method:
+    """Stands in an object for a method of its class; in a copy or pickle it is that method."""
+
+    def __init__(
+        self, function: Callable[..., Any], owner: Any, subprocesses: Subprocesses
+    ) -> None:
+        self._function = function
+        self._owner = owner
+        self._subprocesses = subprocesses
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        return self._function(self._owner, self._subprocesses, *args, **kwargs)
+
+    def __reduce__(self) -> Any:
+        return getattr, (self._owner, self._function.__name__)
+
+
+def get_tasks_iterator(
+    workflow: Any, subprocesses: Subprocesses, first_task: Any = None, **kwargs: Any
+) -> Iterator[Any]:
+    if subprocesses.listing_for_nobody:
+        return iter(())
+    return Walk(subprocesses, first_task or workflow.task_tree, **kwargs)
+
+
+def get_task_from_id(workflow: Any, subprocesses: Subprocesses, task_id: UUID) -> Any:
+    if task_id not in workflow.tasks:
+        task = subprocesses.find(task_id)
+        if task is not None:
+            return task
+    return Workflow.get_task_from_id(workflow, task_id)
+
+
+def collect_log_extras(workflow: Any, subprocesses: Subprocesses, dct: Any = None) -> Any:
+    """The engine's own, which lists the ids of all tasks: of none if nobody gets them."""
+    subprocesses.listing_for_nobody = subprocesses.unlogged
+    try:
+        return type(workflow).collect_log_extras(workflow, dct)
+    finally:
+        subprocesses.listing_for_nobody = False
+
+
+def _among_known(name: str) -> Callable[..., Any]:
+    """A method of the engine that looks for what cannot be below an unopened piece, and logs."""
+
+    def method(owner: Any, subprocesses: Subprocesses, *args: Any, **kwargs: Any) -> Any:
+        with subprocesses.known_only():
+            return getattr(type(owner), name)(owner, *args, **kwargs)
+
+    method.__name__ = name
+    return method
+
+
+def _logged(name: str) -> Callable[..., Any]:
+    """A method of the engine that collects something for a record at the level INFO."""
+
+    def method(owner: Any, subprocesses: Subprocesses, *args: Any, **kwargs: Any) -> Any:
+        before = subprocesses.unlogged
+        subprocesses.unlogged = not logger.isEnabledFor(logging.INFO)
+        try:
+            with subprocesses.known_only():
+                return getattr(type(owner), name)(owner, *args, **kwargs)
+        finally:
+            subprocesses.unlogged = before
+
+    method.__name__ = name
+    return method
+
+
+_ITERATES = (get_tasks_iterator, collect_log_extras, _logged("_mark_complete"), _logged("cancel"))
+_OF_SUBPROCESS = {function.__name__: function for function in _ITERATES}
+_SEARCHES = map(
+    _among_known,
+    (
+        "get_active_subprocesses",
+        "delete_subprocess",
+        "reset_from_task_id",
+        "update_collaboration",  # until 3.1
+    ),
+)
+_OF_WORKFLOW = {
+    function.__name__: function for function in (*_ITERATES, get_task_from_id, *_SEARCHES)
+}
+_OF_EVENTS = {"update_collaboration": _among_known("update_collaboration")}
+
+
+def _put(methods: dict[str, Any], owner: Any, base: type[Any], helper: Subprocesses) -> None:
+    """Put methods into an object, where its class has them from SpiffWorkflow."""
+    for name, function in methods.items():
+        own = getattr(base, name, None)
+        if own is not None and getattr(type(owner), name) is own:
+            vars(owner)[name] = _Method(function, owner, helper)
+
+
+def adopt(subprocess: Any, subprocesses: Subprocesses) -> None:
+    """Have a subprocess pass over stand-ins."""
+    if isinstance(subprocess, BpmnSubWorkflow):
+        _put(_OF_SUBPROCESS, subprocess, BpmnSubWorkflow, subprocesses)
+
+
+def install(workflow: Any, restorer: Restorer) -> Subprocesses:
+    """Give a workflow that has no subprocesses yet the mapping and the methods."""
+    subprocesses = Subprocesses(workflow, restorer, adopt)
+    workflow.subprocesses = subprocesses
+    _put(_OF_WORKFLOW, workflow, BpmnWorkflow, subprocesses)
+    events = getattr(workflow, "event_manager", None)  # since 3.2
+    if events is not None:
+        _put(_OF_EVENTS, events, _EVENT_MANAGER, subprocesses)
+    return subprocesses
