@@ -7,14 +7,14 @@ export PYTHONPATH := $(CURDIR)
 
 .PHONY: help dev-env compile bindings tests run-integration-tests integration-tests fmt lint \
 	wheel wheels installed run-installed-tests docs demo corpus recordings bench bench-quick \
-	run-spiff-versions bench-instructions stress sanitize fuzz coverage soak drift clean
+	run-spiff-versions bench-instances bench-instructions stress sanitize fuzz coverage soak drift clean
 
 help:
 	@echo "make demo     cache a workflow, run it on units, and show what was loaded"
 	@echo "make tests    build the extension and run all tests"
 	@echo "others: dev-env compile bindings integration-tests run-integration-tests fmt lint"
-	@echo "        bench bench-quick bench-instructions wheel installed docs wheels recordings clean"
-	@echo "        corpus CORPUS=FOLDER"
+	@echo "        bench bench-quick bench-instances bench-instructions wheel installed docs wheels"
+	@echo "        recordings clean corpus CORPUS=FOLDER"
 	@echo "for long: stress sanitize coverage drift fuzz SECONDS=60 soak SECONDS=3600"
 
 $(VENV)/made: pyproject.toml
@@ -101,11 +101,27 @@ $(VENV)/rival: pyproject.toml
 	$(PYTHON) -m venv $(VENV)/rival
 	$(VENV)/rival/bin/python -m pip install --quiet spiff-element-units==0.3.1 pyperf
 
-bench: bindings $(VENV)/rival
+# 0.4.0 is measured too. No index has it, so that it is built from its commit.
+BEFORE = dd8f220
+$(VENV)/before: $(VENV)/rival
+	rm -rf build/before && mkdir -p build/before
+	git archive $(BEFORE) | tar -x -C build/before
+	$(PYTHON) -m venv $(VENV)/before
+	$(VENV)/before/bin/python -m pip install --quiet pyperf ./build/before \
+		"SpiffWorkflow==$$($(BIN)/python -c 'from importlib.metadata import version; \
+		print(version("SpiffWorkflow"))')"
+	touch $@
+
+bench: bindings bench-instances
 	$(BIN)/python benchmarks/run.py --rival $(VENV)/rival/bin/python
 
-bench-quick: bindings $(VENV)/rival
+bench-quick: bindings $(VENV)/rival $(VENV)/before
 	$(BIN)/python benchmarks/run.py --quick --rival $(VENV)/rival/bin/python $(SPECS)
+	$(BIN)/python benchmarks/run.py --quick --instances --before $(VENV)/before/bin/python
+
+# Instances with a history alone.
+bench-instances: bindings $(VENV)/before
+	$(BIN)/python benchmarks/run.py --instances --before $(VENV)/before/bin/python
 
 bench-instructions: bindings
 	$(BIN)/python benchmarks/instructions.py
