@@ -19,18 +19,23 @@ class Restorer(Protocol):
 
     def native_class(self, piece: Piece) -> type[Any]:
         """The class of the subprocess."""
+        ...
 
     def spec(self, task: Any, top_workflow: Any) -> Any:
         """The spec of the subprocess of a task."""
+        ...
 
     def restore(self, piece: Piece, task: Any, top_workflow: Any) -> Any:
         """The subprocess of `task`, restored as the serializer does it."""
+        ...
 
     def find(self, pieces: Sequence[Piece], task_id: UUID) -> Optional[Piece]:
         """Which of the pieces, or of those below them, has a task."""
+        ...
 
     def may_have(self, task_id: Any) -> bool:
         """Whether there may be a piece of that task."""
+        ...
 
 
 class Subprocesses(dict[UUID, Any]):
@@ -260,7 +265,8 @@ class Subprocesses(dict[UUID, Any]):
         return dict.__getitem__(self, key)
 
     def update(self, *args: Any, **kwargs: Any) -> None:
-        for key, subprocess in dict(*args, **kwargs).items():
+        given: dict[Any, Any] = dict(*args, **kwargs)
+        for key, subprocess in given.items():
             self[key] = subprocess
 
     def __ior__(self, other: Any) -> Subprocesses:  # type: ignore[override]
