@@ -29,7 +29,7 @@ from itertools import count
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from workflows import BPMN, SERIALIZER_VERSION, _element, go_on, serializer
+from workflows import BPMN, SERIALIZER_VERSION, element, go_on, serializer
 
 SCRIPTS = 8  # script tasks of each process of a tree
 HUMANS = 3  # human tasks at the end of a tree's root
@@ -74,17 +74,17 @@ def bpmn_text(history: History) -> str:
 
 def _process(name: str, steps: list[str]) -> str:
     """A process whose steps follow one another: a human or a script task, or a process to call."""
-    elements = [_element("startEvent", f"{name}_start", "Start")]
+    elements = [element("startEvent", f"{name}_start", "Start")]
     for number, step in enumerate(steps):
         element_id = f"{name}_{number:03}"
         if step == "human":
-            elements.append(_element("manualTask", element_id, "Look at it"))
+            elements.append(element("manualTask", element_id, "Look at it"))
         elif step == "script":
             inner = f"<script>x = {number}</script>"
-            elements.append(_element("scriptTask", element_id, "Prepare it", inner))
+            elements.append(element("scriptTask", element_id, "Prepare it", inner))
         else:
-            elements.append(_element("callActivity", element_id, step, calledElement=step))
-    elements.append(_element("endEvent", f"{name}_end", "End"))
+            elements.append(element("callActivity", element_id, step, calledElement=step))
+    elements.append(element("endEvent", f"{name}_end", "End"))
     ids = [element.split('"', 2)[1] for element in elements]
     return _closed(name, elements, list(zip(ids, ids[1:])))
 
@@ -99,11 +99,11 @@ def _looping(history: History) -> str:
             f"<loopCardinality>{times}</loopCardinality></multiInstanceLoopCharacteristics>"
         )
     elements = [
-        _element("startEvent", "start", "Start"),
-        _element("exclusiveGateway", "again", "Again"),
-        _element("callActivity", "call", "Round", inner, calledElement="Round"),
-        _element("exclusiveGateway", "choose", "Go on?", default="enough"),
-        _element("endEvent", "end", "End"),
+        element("startEvent", "start", "Start"),
+        element("exclusiveGateway", "again", "Again"),
+        element("callActivity", "call", "Round", inner, calledElement="Round"),
+        element("exclusiveGateway", "choose", "Go on?", default="enough"),
+        element("endEvent", "end", "End"),
     ]
     if sequential:
         return _closed(
