@@ -139,7 +139,13 @@ class ElementUnits:
         Raises CacheError where the directory cannot be made or written; what was there stays.
         """
         pack = self._use()
-        if not directory.holds(cache_dir, cache_key, pack.digest, durable=durable):
+        try:
+            says = pack.says_events()
+        except Fault as fault:
+            raise in_words(fault) from fault.__cause__
+        if not directory.holds(
+            cache_dir, cache_key, pack.digest, says_events=says, durable=durable
+        ):
             directory.publish(cache_dir, cache_key, pack, durable=durable)
 
     def close(self) -> None:

@@ -225,8 +225,17 @@ def _open(cache_dir: CacheDir, cache_key: str, *, follow: bool) -> tuple[PackFil
     return file, pack
 
 
-def holds(cache_dir: CacheDir, cache_key: str, digest: bytes, *, durable: bool = False) -> bool:
+def holds(
+    cache_dir: CacheDir,
+    cache_key: str,
+    digest: bytes,
+    *,
+    says_events: bool = True,
+    durable: bool = False,
+) -> bool:
     """Whether a good pack of the workflow with that digest is cached under the key already.
+
+    With `says_events` a pack is none that does not say which processes are started by events.
 
     If so it has the age of one just cached afterwards, where it can be changed; with `durable` it
     is on the disk too, or CacheError says why not.
@@ -236,7 +245,9 @@ def holds(cache_dir: CacheDir, cache_key: str, digest: bytes, *, durable: bool =
         if pack.digest != digest:
             return False
         check(pack)
-    except (CacheError, UnitNotFound):
+        if says_events and not pack.says_events():
+            return False
+    except (CacheError, UnitNotFound, Fault):
         return False
     if not file.refresh():
         return False
