@@ -146,7 +146,13 @@ class ElementUnits:
         before is then still there.
         """
         pack = self._use()
-        if not directory.holds(cache_dir, cache_key, pack.digest, durable=durable):
+        try:
+            says = pack.says_events()
+        except Fault as fault:
+            raise in_words(fault) from fault.__cause__
+        if not directory.holds(
+            cache_dir, cache_key, pack.digest, says_events=says, durable=durable
+        ):
             directory.publish(cache_dir, cache_key, pack, durable=durable)
 
     def close(self) -> None:

@@ -231,8 +231,17 @@ def _open(cache_dir: CacheDir, cache_key: str, *, follow: bool) -> tuple[PackFil
     return file, pack
 
 
-def holds(cache_dir: CacheDir, cache_key: str, digest: bytes, *, durable: bool = False) -> bool:
+def holds(
+    cache_dir: CacheDir,
+    cache_key: str,
+    digest: bytes,
+    *,
+    says_events: bool = True,
+    durable: bool = False,
+) -> bool:
     """Whether a good pack of the workflow with this digest is already cached under the key.
+
+    With `says_events`, a pack that does not say which processes events start does not count.
 
     If there is one, it becomes as new as one that was just cached, if its time can be changed. With
     `durable` it is also synced to disk, and CacheError says why if that fails.
@@ -242,7 +251,9 @@ def holds(cache_dir: CacheDir, cache_key: str, digest: bytes, *, durable: bool =
         if pack.digest != digest:
             return False
         check(pack)
-    except (CacheError, UnitNotFound):
+        if says_events and not pack.says_events():
+            return False
+    except (CacheError, UnitNotFound, Fault):
         return False
     if not file.refresh():
         return False

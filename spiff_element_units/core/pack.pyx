@@ -17,7 +17,9 @@ elements.
                                  is hash % number of buckets, or the next after a full one
              table               chunks of 16 entries: 8 offset, 8 spec length, 4 record length,
                                  4 run, 4 rank, 4 flags (1: the spec is ASCII, 2: it may have
-                                 whole numbers that 64 bits do not hold)
+                                 whole numbers that 64 bits do not hold, 4: events start the
+                                 process, 8: references lead from it to such a one, 16: always;
+                                 where it is missing, 0.4.0 wrote the pack, which had no 4 and 8)
              element directory   like the process directory; ids of elements and processes
              roster              each key of subprocess_specs: 4 index (all ones: null), 4 length,
                                  the key
@@ -53,9 +55,9 @@ from libc.stdint cimport uint32_t, uint64_t
 
 from .graph cimport Graph
 from .layout cimport (
-    ELEMENT, ELEMENT_IDS, LINK_NAMES, LONG_NUMBERS, NOWHERE, PROCESS_IDS, load32,
+    ELEMENT, ELEMENT_IDS, LINK_NAMES, LONG_NUMBERS, NOWHERE, PROCESS_IDS, SAYS_EVENTS, load32,
 )
-from .records cimport Record
+from .records cimport Entry, Record
 
 from .fault import Fault
 from .graph import KINDS
@@ -154,6 +156,12 @@ cdef class Pack(Graph):
                 return PyBytes_FromStringAndSize(
                     <const char*>self.spec(index, record), record.entry.spec_length)
         return None
+
+    def says_events(self):
+        """Whether it says which processes are started by events, as packs do since 0.5.0."""
+        cdef Entry entry
+        self.entry(self.root, &entry)
+        return bool(entry.flags & SAYS_EVENTS)
 
     def has_process(self, str process_id not None):
         return self.look_up(process_id) != NOWHERE
