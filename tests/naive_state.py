@@ -233,6 +233,17 @@ def same(found: Found, made: Any) -> None:
     same_matches(found, made)
 
 
+def comes_back(text: str, made: Any, splice: Any) -> None:
+    """`splice` makes of a Cut's head and settled subprocesses the state that was cut."""
+    members = [n if made.is_settled(n) else made.id(n) for n in range(len(made))]
+    whole = splice(made.head(), members, made)
+    ids = [made.id(number) for number in range(len(made))]
+    if len(set(ids)) < len(ids):  # of two that nothing leads to; which is which, an id cannot say
+        assert whole is None
+    else:
+        assert exact(whole) == exact(text)
+
+
 def same_process(process: dict[str, Any], made: Any, number: int) -> None:
     tasks = {id: dict(task) for id, task in process["tasks"]}
     states = 0

@@ -295,7 +295,7 @@ def splice(head, members, Cut pieces=None):
 
     `members` are all subprocesses in their order: an `int` is one of `pieces`, a `str` the id of
     one of the head, a tuple the id and the text of one. Returns None where the head is not cut, and
-    where the ids are not those of the head's subprocesses.
+    where the ids are not those of the head's subprocesses, each once.
     """
     cdef Cut outer = cut_state(head)
     cdef tuple all_members = tuple(members)

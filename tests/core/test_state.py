@@ -269,6 +269,16 @@ def test_a_text_in_which_a_key_is_repeated_is_not_cut() -> None:
     assert cut_state(twice) is None
 
 
+def test_two_that_nothing_leads_to_may_have_one_id() -> None:
+    inner = json.dumps(state([], {7: subprocess(7, task(2))})["subprocesses"])[1:-1]
+    other = inner.replace(id_of(2), id_of(3))
+    text = f'{{"tasks": {json.dumps(GOOD["tasks"])}, "subprocesses": {{{inner}, {other}}}}}'
+    cut = made(text)
+    assert cut.head() == text
+    assert cut.order() == []
+    assert splice(text, [id_of(7), id_of(7)]) is None
+
+
 def test_a_text_in_which_a_key_is_escaped_is_not_cut() -> None:
     for key in (*naive_state.KNOWN & {*GOOD, *subprocess(1), *task(1)}, id_of(1)):
         escaped = f"\\u{ord(key[0]):04x}{key[1:]}"
@@ -367,6 +377,7 @@ def test_a_state_is_put_together_again_in_any_order(text: str, chance: random.Ra
     cut = cut_state(text)
     if cut is None:
         return
+    naive_state.comes_back(text, cut, splice)
     whole = naive_state.exact(text)
     members: list[Any] = []
     for number in range(len(cut)):

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import naive_state
 
-from spiff_element_units.core.cut import Cut, cut_state, splice
+from spiff_element_units.core.cut import cut_state, splice
 
 
 def one_input(data: bytes) -> bool:
@@ -25,12 +25,5 @@ def compare(data: bytes, writes_completed: bool) -> bool:
     if cut is None:
         return False
     naive_state.same(expected, cut)
-    put_together(data.decode(), cut)
+    naive_state.comes_back(data.decode(), cut, splice)
     return True
-
-
-def put_together(text: str, cut: Cut) -> None:
-    members = [number if cut.is_settled(number) else cut.id(number) for number in range(len(cut))]
-    whole = splice(cut.head(), members, cut)
-    assert whole is not None
-    assert naive_state.exact(whole) == naive_state.exact(text)
