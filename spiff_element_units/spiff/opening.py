@@ -8,7 +8,7 @@ from .changes import apply, changes_in_json
 from .lazy import LazyDict
 from .mapping import SpecMapping
 from .specs import Spec, SpecStore, label, plain
-from .state import ChangedWorkflow, needed_specs, take_header
+from .state import ChangedWorkflow, needed_specs, require_run, take_header
 
 
 class Opening:
@@ -31,6 +31,7 @@ class Opening:
 
         Raises StateError, ChangedWorkflow, UnitNotFound.
         """
+        require_run(run)
         self._header = header = take_header(run)
         self.process_id = run["spec"]["name"] if header is None else header["process_id"]
         if header is None:
@@ -52,8 +53,10 @@ class Opening:
         if self._header is not None:
             changes = self._header.get("spec_changes", {})
             told = self._header.get("externals", {})
-            mapping.origins.record(told)
-            mapping.changes_to_make.update(changes.get("subprocess_specs", {}))
+            if told:
+                mapping.origins.record(told)
+            if changes:
+                mapping.changes_to_make.update(changes.get("subprocess_specs", {}))
 
         def spec_of(name: str) -> Spec:
             found = mapping[name]

@@ -189,7 +189,7 @@ def test_only_what_is_looked_at_is_restored():
     mapping["transport"] = "assigned"
     del mapping["transport"]
     assert loader.kept == ()
-    assert mapping["handover"] is loader.spec("handover")
+    assert mapping["handover"] is loader.subprocess_specs()["handover"]
     assert mapping.touched == loader.kept == ("handover",)
 
 
