@@ -110,9 +110,9 @@ $(VENV)/before/made: $(VENV)/for-bench
 	rm -rf build/before && mkdir -p build/before
 	git archive $(BEFORE) | tar -x -C build/before
 	$(PYTHON) -m venv $(VENV)/before
+	$(BIN)/python -m pip freeze | grep -i '^SpiffWorkflow==' > build/before/engine.txt
 	$(VENV)/before/bin/python -m pip install --quiet pyperf ./build/before \
-		"SpiffWorkflow==$$($(BIN)/python -c 'from importlib.metadata import version; \
-		print(version("SpiffWorkflow"))')"
+		--requirement build/before/engine.txt
 	touch $@
 
 bench: bindings $(VENV)/rival bench-instances
