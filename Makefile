@@ -95,32 +95,36 @@ installed: wheel
 run-installed-tests: dev-env
 	$(BIN)/nox --session tests-3.13 minimums-3.9 -- --ignore=tests/core/test_growth.py
 
-# Rivals run in an environment of their own: both packages import by the same name.
-$(VENV)/rival: pyproject.toml
+$(VENV)/for-bench: $(VENV)/made
 	$(BIN)/python -m pip install --quiet --group bench
+	touch $@
+
+# Rivals run in an environment of their own: both packages import by the same name.
+$(VENV)/rival: $(VENV)/for-bench
 	$(PYTHON) -m venv $(VENV)/rival
 	$(VENV)/rival/bin/python -m pip install --quiet spiff-element-units==0.3.1 pyperf
+	touch $@
 
 # 0.4.0 is measured too. No index has it, so that it is built from its commit.
 BEFORE = dd8f220
-$(VENV)/before: $(VENV)/rival
+$(VENV)/before/made: $(VENV)/for-bench
 	rm -rf build/before && mkdir -p build/before
 	git archive $(BEFORE) | tar -x -C build/before
 	$(PYTHON) -m venv $(VENV)/before
+	$(BIN)/python -m pip freeze | grep -i '^SpiffWorkflow==' > build/before/engine.txt
 	$(VENV)/before/bin/python -m pip install --quiet pyperf ./build/before \
-		"SpiffWorkflow==$$($(BIN)/python -c 'from importlib.metadata import version; \
-		print(version("SpiffWorkflow"))')"
+		--requirement build/before/engine.txt
 	touch $@
 
-bench: bindings bench-instances
+bench: bindings $(VENV)/rival bench-instances
 	$(BIN)/python benchmarks/run.py --rival $(VENV)/rival/bin/python
 
-bench-quick: bindings $(VENV)/rival $(VENV)/before
+bench-quick: bindings $(VENV)/rival $(VENV)/before/made
 	$(BIN)/python benchmarks/run.py --quick --rival $(VENV)/rival/bin/python $(SPECS)
 	$(BIN)/python benchmarks/run.py --quick --instances --before $(VENV)/before/bin/python
 
 # Instances with a history alone.
-bench-instances: bindings $(VENV)/before
+bench-instances: bindings $(VENV)/before/made
 	$(BIN)/python benchmarks/run.py --instances --before $(VENV)/before/bin/python
 
 bench-instructions: bindings

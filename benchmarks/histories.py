@@ -9,7 +9,7 @@ and what follows that is the same however long the history:
              each; all of it is finished, and the root waits at the first of three human tasks
     walk     the same before any of it, with a human task in each process on the third level
     first    the same as a tree with nothing below the first level
-    loop     a loop in the root calls a process with a human and a script task, round after round
+    loop     a loop in the root calls a process with a human and 3 script tasks, round after round
     multi    the same as a sequential multi-instance call
     resting  a parallel multi-instance call of it; nothing is finished, every call waits
 
@@ -32,6 +32,7 @@ from typing import Any, NamedTuple
 from workflows import BPMN, SERIALIZER_VERSION, element, go_on, serializer
 
 SCRIPTS = 8  # script tasks of each process of a tree
+ROUND_SCRIPTS = 3  # script tasks of the process that a loop calls
 HUMANS = 3  # human tasks at the end of a tree's root
 ROUNDS = 1_000_000  # no loop that is measured comes to its end
 ROOT = "Root"
@@ -59,7 +60,7 @@ class History(NamedTuple):
 def bpmn_text(history: History) -> str:
     """The processes of a history, all in one text."""
     if history.kind in LOOPS:
-        processes = [_process("Round", ["human", "script"]), _looping(history)]
+        processes = [_process("Round", ["human"] + ["script"] * ROUND_SCRIPTS), _looping(history)]
     else:
         below = [("Level_1", [])]
         if history.kind != "first":
@@ -100,18 +101,17 @@ def _looping(history: History) -> str:
         )
     elements = [
         element("startEvent", "start", "Start"),
-        element("exclusiveGateway", "again", "Again"),
         element("callActivity", "call", "Round", inner, calledElement="Round"),
         element("exclusiveGateway", "choose", "Go on?", default="enough"),
         element("endEvent", "end", "End"),
     ]
     if sequential:
         return _closed(
-            ROOT, [elements[0], elements[2], elements[4]], [("start", "call"), ("call", "end")]
+            ROOT, [elements[0], elements[1], elements[3]], [("start", "call"), ("call", "end")]
         )
-    flows = [("start", "again"), ("again", "call"), ("call", "choose")]
+    flows = [("start", "call"), ("call", "choose")]
     back = (
-        '<sequenceFlow id="back" sourceRef="choose" targetRef="again"><conditionExpression>True'
+        '<sequenceFlow id="back" sourceRef="choose" targetRef="call"><conditionExpression>True'
         '</conditionExpression></sequenceFlow><sequenceFlow id="enough" sourceRef="choose" '
         'targetRef="end"/>'
     )

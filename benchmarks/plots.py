@@ -48,12 +48,8 @@ PLOTS = {  # file name: title, case, subjects
     "save": ("Save an instance", "save", ("ours", "json", "orjson", "pickle")),
     "get": ("Get the start unit", "get start", ("ours", RIVAL, "read")),
     "cache": ("Cache a workflow", "cache", ("ours", RIVAL, "loads", "write")),
-    "tree": (
-        "A step after calls that call others",
-        "step, tree",
-        ("pieces", "text", BEFORE, "json"),
-    ),
-    "loop": ("A step after a loop of calls", "step, loop", ("pieces", "text", BEFORE, "json")),
+    "tree": ("A step after calls that call others", "step, tree", STEPS),
+    "loop": ("A step after a loop of calls", "step, loop", STEPS),
 }
 
 

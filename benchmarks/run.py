@@ -70,7 +70,7 @@ SUBJECTS["cut"] = ("text", "loads")
 UNSETTLED = [f"{what}, nothing settled" for what in history_rows.UNSETTLED]
 SUBJECTS.update(dict.fromkeys(UNSETTLED, ("text", BEFORE)))
 TREES = (14, 39, 155, 399, 1_110)  # finished calls
-LOOPS = (10, 30, 100, 200, 300)
+LOOPS = (10, 30, 100, 200)
 
 
 class Workflow(NamedTuple):
@@ -154,7 +154,7 @@ def instance_jobs(quick: bool) -> Iterator[Job]:
     yield from probe("moved", "first", 10, 1, "pieces")
     yield from probe("moved", "tree", 1_110, 1, *STEPS)
     yield from probe("resumed", "tree", 1_110, 3, "text")
-    yield from probe("walk", "walk", 1_110, 1 if quick else 3, "pieces")
+    yield from probe("walk", "walk", 1_110, 1, "pieces")
     if quick:
         yield from jobs("step, loop", "loop", 200)
         return

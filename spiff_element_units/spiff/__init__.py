@@ -24,6 +24,16 @@ except ImportError as error:
 
 from .loader import SpecLoader
 from .mapping import MissingProcess, SpecMapping
+from .pieces import StatePieces
+from .splitting import DamagedPiece
 from .state import ChangedWorkflow, StateError
 
-__all__ = ["ChangedWorkflow", "MissingProcess", "SpecLoader", "SpecMapping", "StateError"]
+__all__ = [
+    "ChangedWorkflow",
+    "DamagedPiece",
+    "MissingProcess",
+    "SpecLoader",
+    "SpecMapping",
+    "StateError",
+    "StatePieces",
+]
