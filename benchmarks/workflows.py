@@ -130,11 +130,11 @@ def _body(tree: Tree, i: int) -> str:
     half = (tree.tasks + 1) // 2
     own = [_task(tree, i, number) for number in range(tree.tasks)]
     elements = [
-        _element("startEvent", f"{process_id(i)}_start", "Start"),
+        element("startEvent", f"{process_id(i)}_start", "Start"),
         *own[:half],
         *(_reference(tree, child) for child in tree.children(i)),
         *own[half:],
-        _element("endEvent", f"{process_id(i)}_end", "End"),
+        element("endEvent", f"{process_id(i)}_end", "End"),
     ]
     ids = [element.split('"', 2)[1] for element in elements]
     flows = [
@@ -149,20 +149,20 @@ def _task(tree: Tree, i: int, number: int) -> str:
     step = max(1, tree.tasks // tree.humans) if tree.humans else 0
     turn, rest = divmod(number - min(1, tree.tasks - 1), step) if step else (0, 1)
     if rest == 0 and 0 <= turn < tree.humans:
-        return _element("manualTask", human_id(i, turn + 1), "Look at the request", HUMAN)
+        return element("manualTask", human_id(i, turn + 1), "Look at the request", HUMAN)
     name = f"{process_id(i)}_script_{number:02}"
     script = SCRIPT.format(place=process_id(i), number=number)
-    return _element("scriptTask", name, f"Prepare step {number:02}", f"<script>{script}</script>")
+    return element("scriptTask", name, f"Prepare step {number:02}", f"<script>{script}</script>")
 
 
 def _reference(tree: Tree, child: int) -> str:
     if tree.is_embedded(child):
-        return _element("subProcess", process_id(child), f"Part {child:05}", _body(tree, child))
+        return element("subProcess", process_id(child), f"Part {child:05}", _body(tree, child))
     name = f"call_{process_id(child)}"
-    return _element("callActivity", name, f"Call {child:05}", calledElement=process_id(child))
+    return element("callActivity", name, f"Call {child:05}", calledElement=process_id(child))
 
 
-def _element(tag: str, element_id: str, name: str, inner: str = "", **attributes: str) -> str:
+def element(tag: str, element_id: str, name: str, inner: str = "", **attributes: str) -> str:
     more = "".join(f' {key}="{value}"' for key, value in attributes.items())
     return f'<{tag} id="{element_id}" name="{name}"{more}>{inner}</{tag}>'
 

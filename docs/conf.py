@@ -43,7 +43,7 @@ nitpick_ignore = [
         "datetime.datetime",
         "datetime.timedelta",
         "os.PathLike",
-        "SpiffWorkflow.exceptions.WorkflowException",
+        "SpiffWorkflow.bpmn.exceptions.WorkflowTaskException",
         # What a serializer must have, which SpiffWorkflow's has.
         "spiff_element_units.spiff.specs.Serializer",
     )

@@ -323,21 +323,28 @@ def peaks(text: bytes) -> list[int]:
         return [*taken, peak(lambda: get(directory)), peak(lambda: not_found(directory))]
 
 
-def peaks_of(path: Path) -> None:
+def small() -> bytes:
+    return json.dumps(workflow({"last": PLAIN})).encode()
+
+
+def in_fresh_memory(work: Callable[[], Any]) -> None:
     """In a process of its own, whose memory is not full of holes yet."""
     if os.fork() == 0:
-        print(*peaks(path.read_bytes()), flush=True)
+        work()
         os._exit(0)
     os.wait()
 
 
-def main() -> None:
+def main(
+    run: Callable[[bytes, Callable[[], Any]], None],
+    peaks: Callable[[bytes], list[int]],
+    small: bytes,
+) -> None:
     paths = sorted(Path(sys.argv[2]).iterdir())
-    small = json.dumps(workflow({"last": PLAIN})).encode()
     if sys.argv[1] == "peaks":
         peaks(small)  # all is imported
         for path in paths:
-            peaks_of(path)
+            in_fresh_memory(lambda path=path: print(*peaks(path.read_bytes()), flush=True))
         return
     gc.disable()
     run(small, os.getpgrp)
@@ -346,4 +353,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    main(run, peaks, small())

@@ -15,7 +15,7 @@ from naive import Members
 
 KNOWN = {
     *("tasks", "subprocesses", "completed", "spec", "typename", "parent_task_id"),
-    *("id", "state", "task_spec", "last_state_change"),
+    *("id", "state", "task_spec", "last_state_change", "children"),
 }
 FINISHED = (64, 128, 256)
 FINISHED_MASK = sum(FINISHED)
@@ -32,10 +32,10 @@ class Subprocess(NamedTuple):
     id: str
     value: Members
     parent: Optional[int]
-    element: Optional[str]
     children: list[int]
     settled: bool
     reached: bool
+    drifts: bool
 
 
 class Found(NamedTuple):
@@ -154,22 +154,21 @@ def settled_by_itself(id: str, process: dict[str, Any], writes_completed: bool) 
     )
 
 
-def cut(text: str | bytes, *, of_piece: bool = False, writes_completed: bool = True):
+def cut(text: str | bytes, *, writes_completed: bool = True) -> Optional[Found]:
     """What is in a text; None where it must be decoded whole."""
     try:
         text = text if isinstance(text, str) else text.decode()
         text.encode()
         value = exact(text)
         need(levels(value) <= MOST_LEVELS and longest_number(value) <= MOST_DIGITS)
-        return find(exact(with_marked_escapes(text)), value, of_piece, writes_completed)
+        return find(exact(with_marked_escapes(text)), value, writes_completed)
     except (ValueError, RecursionError, NotCut):
         return None
 
 
-def find(marked: Any, value: Any, of_piece: bool, writes_completed: bool) -> Found:
+def find(marked: Any, value: Any, writes_completed: bool) -> Found:
     state = fields(marked)
-    need(("tasks" in state) != of_piece)
-    root = {} if of_piece else tasks_of(state)
+    root = tasks_of(state)
     need(isinstance(state.get("subprocesses"), Members))
     ids = [id for id, _ in state["subprocesses"]]
     need(all(map(is_uuid, ids)))
@@ -178,14 +177,10 @@ def find(marked: Any, value: Any, of_piece: bool, writes_completed: bool) -> Fou
     every = [id for some in (root, *tasks) for id in some]
     need(len(every) == len(set(every)))
     holder = {id: number for number, some in enumerate((root, *tasks), start=-1) for id in some}
-    tops = [number for number, id in enumerate(ids) if id not in holder]
     known = [id for id in ids if id in holder]
     need(len(known) == len(set(known)))
-    need(not of_piece or len(tops) == 1)
 
     def children(number: int) -> list[int]:
-        if number == -1 and of_piece:
-            return tops
         own = root if number == -1 else tasks[number]
         return [ids.index(id) for id in own if id in ids]
 
@@ -200,18 +195,18 @@ def find(marked: Any, value: Any, of_piece: bool, writes_completed: bool) -> Fou
     }
     for number in reversed(order):
         settled[number] = settled[number] and all(settled[kid] for kid in children(number))
+    drifting = set()
+    for number in reversed(order):
+        for kid in children(number):
+            if kid in drifting or tasks[number][ids[kid]].get("children") == []:
+                drifting.add(number)
     subprocesses = []
     values = value.last("subprocesses")
     for number, id in enumerate(ids):
-        parent = holder.get(id, -1 if of_piece else None)
-        element = None
-        if parent is not None and id in holder:
-            process = value if parent == -1 else values[parent][1]
-            element = process.last("tasks").last(id).last("task_spec")
         subprocesses.append(
             Subprocess(
-                id, values[number][1], parent, element, children(number),
-                settled.get(number, False), number in order,
+                id, values[number][1], holder.get(id), children(number),
+                settled.get(number, False), number in order, number in drifting,
             )
         )  # fmt: skip
     living = [member for member, one in zip(values, subprocesses) if not one.settled]
@@ -230,12 +225,23 @@ def same(found: Found, made: Any) -> None:
         assert exact(made.text(number)) == one.value
         assert made.is_settled(number) is one.settled
         assert made.parent(number) == one.parent
-        assert made.element(number) == one.element
+        assert made.drifts(number) is one.drifts
         assert made.children(number) == one.children
         assert made.find(one.id) == (number if one.reached else None)
         same_process(dict(one.value), made, number)
     assert all(made.holder(id) == number for id, number in found.tasks.items())
     same_matches(found, made)
+
+
+def comes_back(text: str, made: Any, splice: Any) -> None:
+    """`splice` makes of a Cut's head and settled subprocesses the state that was cut."""
+    members = [n if made.is_settled(n) else made.id(n) for n in range(len(made))]
+    whole = splice(made.head(), members, made)
+    ids = [made.id(number) for number in range(len(made))]
+    if len(set(ids)) < len(ids):  # of two that nothing leads to; which is which, an id cannot say
+        assert whole is None
+    else:
+        assert exact(whole) == exact(text)
 
 
 def same_process(process: dict[str, Any], made: Any, number: int) -> None:
@@ -248,9 +254,8 @@ def same_process(process: dict[str, Any], made: Any, number: int) -> None:
     assert made.names(number) == list(dict.fromkeys(t["task_spec"] for t in tasks.values()))
     assert made.states(number) == states
     assert made.newest(number) == max(times, default=float("-inf"))
-    for field in ("spec", "typename"):
-        value = process.get(field)
-        assert getattr(made, field)(number) == (value if type(value) is str else None)
+    typename = process.get("typename")
+    assert made.typename(number) == (typename if type(typename) is str else None)
 
 
 def same_matches(found: Found, made: Any) -> None:

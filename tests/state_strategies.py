@@ -50,7 +50,7 @@ def task(draw: Any, pick: Pick, id: str, finished: bool) -> dict:
     value = {
         "id": pick(id, id.upper(), None, 7, IDS[-1]),
         "parent": None,
-        "children": [IDS[0]],
+        "children": draw(st.sampled_from([[], [IDS[0]]])),
         "last_state_change": pick(*time),
         "state": pick(draw(st.sampled_from(states)), Raw("64.0"), -64, True, "64", 65, 1000, None),
         "task_spec": pick(draw(names), None, ["x"]),
@@ -88,12 +88,12 @@ def process(draw: Any, pick: Pick, id: str, own: list[str]) -> dict:
     return mangled(draw, pick, value)
 
 
-def state(draw: Any, pick: Pick, of_piece: bool) -> dict:
+def state(draw: Any, pick: Pick) -> dict:
     """Processes one below the other, in any order, some of them reached from nowhere."""
     free = iter(IDS)
-    count = draw(st.integers(0, 7)) if not of_piece else pick(draw(st.integers(1, 3)), 0, 4)
+    count = draw(st.integers(0, 7))
     root = [next(free) for _ in range(draw(st.integers(0, 3)))]
-    at = [] if of_piece else list(root)  # tasks that a subprocess can be at
+    at = list(root)  # tasks that a subprocess can be at
     processes: dict[str, Any] = {}
     for _ in range(count):
         id = at.pop(draw(st.integers(0, len(at) - 1))) if at else IDS[-1 - len(processes)]
@@ -112,8 +112,6 @@ def state(draw: Any, pick: Pick, of_piece: bool) -> dict:
         "typename": "BpmnWorkflow",
         "größe": draw(values),
     }
-    if of_piece:
-        del value["tasks"]
     return mangled(draw, pick, value)
 
 
@@ -137,8 +135,8 @@ class StateSpelling(Spelling):
 
 
 @st.composite
-def texts(draw: Any, of_piece: bool = False) -> str:
-    """JSON texts of states, or of pieces."""
+def texts(draw: Any) -> str:
+    """JSON texts of states."""
     pick = picker(draw)
     spelling = StateSpelling(
         random.Random(draw(st.integers(0, 2**32))),
@@ -147,4 +145,4 @@ def texts(draw: Any, of_piece: bool = False) -> str:
         twice=draw(st.sampled_from([0, 0.1, 0.4])),
     )
     spelling.odd_keys = pick(0, 0.01, 0.02)
-    return spelling.text(state(draw, pick, of_piece))
+    return spelling.text(state(draw, pick))

@@ -17,6 +17,7 @@ from libc.stdlib cimport free, malloc
 from libc.string cimport memcmp, memcpy
 
 from .layout cimport NOWHERE, xxh64
+from .layout cimport has_long_numbers as long_numbers
 from .lenient cimport after_string
 from .state cimport UUID, Process, State
 from .text cimport Text
@@ -78,7 +79,7 @@ cdef class Cut(State):
     """A state's text, cut. Subprocesses are numbered in the order of the text; -1 is the root.
 
     A number that is none is an IndexError. Ids are UUIDs as `str` writes them. The constructor
-    raises Uncut where `cut_state` and `cut_piece` return None.
+    raises Uncut where `cut_state` returns None.
     """
 
     def __len__(self):
@@ -200,11 +201,6 @@ cdef class Cut(State):
         cdef uint32_t parent = self.subprocess(number).parent
         return None if parent == NOWHERE else <Py_ssize_t>parent - 1
 
-    def element(self, Py_ssize_t number):
-        """The element of the parent task; None where the text does not have that task."""
-        cdef uint32_t task = self.subprocess(number).task
-        return None if task == NOWHERE else self.string(self.found.tasks[task].name_at)
-
     def children(self, Py_ssize_t number):
         """The subprocesses at the tasks of one, or of the root, in the order of the tasks."""
         cdef Process* one = self.process(number)
@@ -216,8 +212,6 @@ cdef class Cut(State):
         cdef uint32_t task = self.find_task(subprocess_id), low, high, middle, kid
         cdef Process* one
         if task == NOWHERE:
-            if self.of_piece and self.id(self.kids[0] - 1) == subprocess_id:
-                return self.kids[0] - 1
             return None
         one = &self.found.processes[self.process_of(task)]
         low, high = one.first_kid, one.first_kid + one.kid_count
@@ -239,15 +233,9 @@ cdef class Cut(State):
         cdef uint32_t task = self.find_task(task_id)
         return None if task == NOWHERE else <Py_ssize_t>self.process_of(task) - 1
 
-    def spec(self, Py_ssize_t number):
-        """The name of a subprocess's spec; None where it is no string."""
-        return self.string_if(self.subprocess(number).spec_at)
-
     def typename(self, Py_ssize_t number):
         """What the serializer calls a subprocess's class; None where it is no string."""
-        return self.string_if(self.subprocess(number).typename_at)
-
-    cdef str string_if(self, uint32_t at):
+        cdef uint32_t at = self.subprocess(number).typename_at
         return self.string(at) if at else None
 
     def task_ids(self, Py_ssize_t number):
@@ -290,29 +278,16 @@ cdef class Cut(State):
         return found
 
 
-cdef Cut cut(object text, bint of_piece, bint writes_completed):
-    try:
-        return Cut(text, of_piece, writes_completed)
-    except (Uncut, Fault):      # json takes the lone surrogates that are a Fault of a Text
-        return None
-
-
 def cut_state(text, bint writes_completed=True):
     """Cut the text of a state, `str` or `bytes`; None where it must be decoded whole.
 
     `writes_completed` says whether this SpiffWorkflow writes of a subprocess that it is completed,
     which 3.0 does not: there it is when its tasks are finished.
     """
-    return cut(text, False, writes_completed)
-
-
-def cut_piece(text, bint writes_completed=True):
-    """Cut the text of a piece: an object with `subprocesses` like a state's, and no `tasks`.
-
-    One of the subprocesses is at a task that is elsewhere, the others are below it; None where that
-    is not so, or the text must be decoded whole.
-    """
-    return cut(text, True, writes_completed)
+    try:
+        return Cut(text, writes_completed)
+    except (Uncut, Fault):      # json takes the lone surrogates that are a Fault of a Text
+        return None
 
 
 def splice(head, members, Cut pieces=None):
@@ -320,9 +295,9 @@ def splice(head, members, Cut pieces=None):
 
     `members` are all subprocesses in their order: an `int` is one of `pieces`, a `str` the id of
     one of the head, a tuple the id and the text of one. Returns None where the head is not cut, and
-    where the ids are not those of the head's subprocesses.
+    where the ids are not those of the head's subprocesses, each once.
     """
-    cdef Cut outer = cut(head, False, True)
+    cdef Cut outer = cut_state(head)
     cdef tuple all_members = tuple(members)
     cdef Chunks chunks
     cdef uint32_t number
@@ -365,3 +340,9 @@ def checksum(text, size_t start=0):
     cdef Text whole = Text(text)
     start = min(start, <size_t>whole.length)
     return xxh64(0, whole.data + start, whole.length - start)
+
+
+def has_long_numbers(text):
+    """Whether a text may have a whole number that 64 bits do not hold."""
+    cdef Text whole = Text(text)
+    return bool(long_numbers(whole.data, whole.length))

@@ -6,7 +6,6 @@ from .text cimport Text
 
 cdef enum:
     UUID = 36               # characters of an id
-    FINISHED = 448          # states of a task: completed 64, with an error 128, cancelled 256
 
 
 cdef struct Task:
@@ -18,16 +17,15 @@ cdef struct Task:
 
 
 cdef struct Process:
-    # The root, or a subprocess. Places are in the text; 0: there is no such string.
+    # The root, or a subprocess. Places are in the text.
     uint32_t id_at
     uint32_t at             # the value
     uint32_t length
-    uint32_t spec_at        # strings
-    uint32_t typename_at
+    uint32_t typename_at    # a string; 0: there is none
     uint32_t first          # of its tasks
     uint32_t count
-    uint32_t task           # the parent task, or NOWHERE
-    uint32_t parent         # the process that has it, or NOWHERE
+    uint32_t task           # the parent task; NOWHERE: there is none
+    uint32_t parent         # the process that has it; NOWHERE: there is none
     uint32_t first_kid      # of the subprocesses at its tasks, in `kids`
     uint32_t kid_count
     uint32_t states         # of its tasks
@@ -50,7 +48,6 @@ cdef struct Found:
 cdef class State:
     cdef Text source
     cdef const unsigned char* data
-    cdef bint of_piece
     cdef Found found
     cdef uint32_t* slots    # a table of tasks by id: their numbers plus 1
     cdef uint32_t mask

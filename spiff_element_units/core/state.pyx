@@ -230,8 +230,9 @@ cdef const unsigned char* after_process(
         if field == COMPLETED:
             if value[0] != c"t":
                 process.settled = False
-        elif field == SPEC and value[0] == c'"':
-            process.spec_at = <uint32_t>(value - s.start)
+        elif field == SPEC:
+            if value[0] != c'"':
+                process.settled = False
         elif field == TYPENAME and value[0] == c'"':
             process.typename_at = <uint32_t>(value - s.start)
         elif field == PARENT_TASK_ID:
@@ -240,7 +241,7 @@ cdef const unsigned char* after_process(
         more = next_member(&at)
     if at == NULL or not seen & TASKS:
         return NULL
-    if not (process.spec_at and process.typename_at and seen & PARENT_TASK_ID
+    if not (seen & SPEC and process.typename_at and seen & PARENT_TASK_ID
             and (seen & COMPLETED != 0) == s.writes_completed):
         process.settled = False
     process.at = <uint32_t>(start - s.start)
@@ -284,9 +285,7 @@ cdef const unsigned char* after_subprocesses(Scan* s, const unsigned char* at) n
     return at
 
 
-cdef const unsigned char* after_state(
-    Scan* s, const unsigned char* at, bint of_piece
-) noexcept nogil:
+cdef const unsigned char* after_state(Scan* s, const unsigned char* at) noexcept nogil:
     cdef uint32_t field, seen = 0
     cdef Process root
     cdef bint more
@@ -308,7 +307,7 @@ cdef const unsigned char* after_state(
         else:
             at = after_value(at, s.end, 1)
         more = next_member(&at)
-    if at == NULL or not seen & SUBPROCESSES or (seen & TASKS != 0) == of_piece:
+    if at == NULL or seen & (TASKS | SUBPROCESSES) != TASKS | SUBPROCESSES:
         return NULL
     s.found.processes[0] = root
     return skip(at)
@@ -331,9 +330,8 @@ cdef class State:
     Raises Uncut where the text is not as it must be.
     """
 
-    def __cinit__(self, text, bint of_piece, bint writes_completed):
+    def __cinit__(self, text, bint writes_completed):
         self.source = Text(text)
-        self.of_piece = of_piece
         if not (self.read(writes_completed) and self.number_tasks() and self.connect()):
             raise Uncut()
 
@@ -357,7 +355,7 @@ cdef class State:
         s.found = &self.found
         with nogil:
             if self.source.ascii or is_utf8(s.start, s.end):
-                at = after_state(&s, skip(s.start), self.of_piece)
+                at = after_state(&s, skip(s.start))
         if s.no_memory:
             raise MemoryError()
         shrink(<void**>&self.found.tasks, self.found.task_count * sizeof(Task))
@@ -413,12 +411,9 @@ cdef class State:
         return 1
 
     cdef int connect(self) except -1:
-        """Find out which subprocesses are where; 0 where two of them have one id.
-
-        A piece has one whose parent task is elsewhere, and is 0 where it has not.
-        """
+        """Find out which subprocesses are where; 0 where two of them have one id."""
         cdef Process* processes = self.found.processes
-        cdef uint32_t count = self.found.process_count, number, task, top = 0
+        cdef uint32_t count = self.found.process_count, number, task
         cdef uint32_t* at_task = <uint32_t*>calloc(self.found.task_count + 1, sizeof(uint32_t))
         self.kids = <uint32_t*>malloc(count * sizeof(uint32_t))
         self.reached = <uint32_t*>malloc(count * sizeof(uint32_t))
@@ -431,16 +426,6 @@ cdef class State:
                     if at_task[task]:
                         return 0
                     at_task[task] = number
-                elif self.of_piece:
-                    if top:
-                        return 0
-                    top = number
-            if self.of_piece:
-                if not top:
-                    return 0
-                processes[top].parent = 0
-                processes[0].kid_count = 1
-                self.kids[0] = top
             self.find_kids(at_task)
             self.walk()
             return 1
@@ -448,10 +433,10 @@ cdef class State:
             free(at_task)
 
     cdef void find_kids(self, uint32_t* at_task) noexcept nogil:
-        """Note the subprocesses at the tasks of each process; the root of a piece has none."""
+        """Note the subprocesses at the tasks of each process."""
         cdef Process* process
-        cdef uint32_t number, task, count = self.found.processes[0].kid_count
-        for number in range(self.of_piece, self.found.process_count):
+        cdef uint32_t number, task, count = 0
+        for number in range(self.found.process_count):
             process = &self.found.processes[number]
             process.first_kid = count
             for task in range(process.first, process.first + process.count):

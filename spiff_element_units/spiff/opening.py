@@ -119,6 +119,6 @@ def require_same(then: Any, now: SpecStore, process_id: str) -> None:
     raise ChangedWorkflow(
         f"the state was saved with another version of the workflow that has process "
         f"{process_id!r}: digest {then['digest']}{cached}, and {label(now)} has digest "
-        f"{now.digest}; cache that version again, or pass accept_changed=True to go on with "
+        f"{now.digest}; resume it with that version, or pass accept_changed=True to continue with "
         "this one"
     )

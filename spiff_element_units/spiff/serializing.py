@@ -35,7 +35,7 @@ from .lazy import LazyDict
 from .pieces import LIVE, CutPieces, Read, StoredPieces, checked, content, read_list
 from .restoring import PieceRestorer, can_leave_out
 from .splitting import WRITES_COMPLETED, join_pieces
-from .state import HEADER, StateError, is_zipped, parse, require_run, unzipped
+from .state import HEADER, StateError, decoded, is_zipped, parse, require_run, unzipped
 
 SPECS = ("spec", "subprocess_specs")
 Begin = Callable[[dict[str, Any]], None]
@@ -76,8 +76,8 @@ class Serializing:
                 f"serializer must be a BpmnWorkflowSerializer, not {type(serializer).__name__}"
             )
         self._serializer = serializer
-        self._aliases = Aliases(serializer)
         self._resolves = resolves
+        self._aliases = Aliases(serializer)
         self._reads = _overrides(serializer, "deserialize_json")
         # Methods that may lose what a resume needs. SpiffWorkflow's own do not.
         methods = ("serialize_json", "to_dict", "deserialize_json", "migrate", "from_dict")
@@ -140,7 +140,7 @@ class Serializing:
         if not self.leaves_out or run.get(self._serializer.VERSION_KEY) in MIGRATIONS:
             return self.read(join_pieces(read), begin, specs, prepare)
         resuming = Resuming(self._aliases, begin, specs, prepare)
-        pieces = resuming.pieces = StoredPieces(read, partial(json.loads, cls=decoder))
+        pieces = resuming.pieces = StoredPieces(read, partial(decoded, decoder=decoder))
         for piece_id, facts in read_list(listed, LIVE):
             pieces.made(piece_id, facts, None)
         return self._restored(run, resuming)
@@ -173,7 +173,7 @@ class Serializing:
             told = isinstance(header, dict) and "externals_unknown" not in header
             whole = self._resolves and not told
             if not whole and run.get(self._serializer.VERSION_KEY) not in MIGRATIONS:
-                resuming.pieces = CutPieces(cut, partial(json.loads, cls=decoder))
+                resuming.pieces = CutPieces(cut, partial(decoded, decoder=decoder))
                 return run
         return parse(state, decoder)
 

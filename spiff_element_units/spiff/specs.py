@@ -93,11 +93,11 @@ class SpecStore:
     def __init__(self, units: ElementUnits, serializer: Serializer, own: bool = True) -> None:
         self.units = units
         self._own = own  # the workflow of the loader, and not one that it has resolved
-        self.digest = units.digest
-        self.root = units.root
+        self.digest: str = units.digest
+        self.root: str = units.root
         self._serializer = serializer
         self._inner: Optional[SpecStore] = None
-        self.registry = serializer.registry
+        self.registry: Any = serializer.registry
         self._decoder = serializer.json_decoder_cls
         self._lock = Lock()
         self._kept: dict[str, Spec] = {}
@@ -215,13 +215,13 @@ class SpecStore:
             place, typename = unknown
             return InvalidWorkflowSpec(
                 f"the serializer cannot restore process {process_id!r}: {place} has the typename "
-                f"{typename!r}, which it does not know; register a converter for it, or write the "
-                "workflow's JSON again with this version of SpiffWorkflow"
+                f"{typename!r}, which it does not know; register a converter for it, or serialize "
+                "the workflow again with this version of SpiffWorkflow"
             )
         return InvalidWorkflowSpec(
             f"the serializer cannot restore process {process_id!r} ({type(error).__name__}: "
-            f"{error}); write the workflow's JSON again with this serializer and version of "
-            "SpiffWorkflow, and cache that"
+            f"{error}); serialize the workflow again with this serializer and version of "
+            "SpiffWorkflow, and cache it"
         )
 
 
@@ -244,7 +244,7 @@ class SpecSources:
     def __init__(
         self, units: ElementUnits, serializer: Serializer, resolve: Optional[Resolve]
     ) -> None:
-        self.own = SpecStore(units, serializer)
+        self.own: SpecStore = SpecStore(units, serializer)
         self._serializer = serializer
         self._resolve = resolve
         self._lock = Lock()
@@ -293,7 +293,7 @@ class SpecSources:
         if not isinstance(units, ElementUnits):
             raise TypeError(
                 f"resolve({process_id!r}) returned {type(units).__name__}; return an ElementUnits, "
-                "or None for a process that there is not"
+                "or None if no workflow contains the process"
             )
         with self._lock.now:
             store = self._stores.get(units.digest)
@@ -303,7 +303,7 @@ class SpecSources:
         if not store.has(process_id):
             raise UnitNotFound(
                 f"resolve({process_id!r}) returned {label(store)}, which has no such process; "
-                "return the ElementUnits of a workflow that has it, or None"
+                "return the ElementUnits of a workflow that contains it, or None"
             )
         return store
 

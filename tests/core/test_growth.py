@@ -1,31 +1,43 @@
 """Work and memory grow in proportion to the input, whatever shape somebody gives it.
 
 Counted are the machine's instructions, by valgrind's callgrind, and the memory that a fresh process
-takes; never seconds. Each shape of `growth.SHAPES` is tried in three sizes, each twice the one
-before. STRESS_GROWTH makes all sizes so many times larger, which finds what is quadratic but small.
+takes; never seconds. Each shape of `growth` and `state_growth` is tried in three sizes, each twice
+the one before. STRESS_GROWTH makes all sizes so many times larger, which finds what is quadratic
+but small.
 """
 
 from __future__ import annotations
 
+import functools
 import os
 import re
 import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any, Callable
 
 import growth
 import pytest
+import state_growth
 from crowd import amount
 
 SIZES = [times * amount("GROWTH", 1) for times in (1, 2, 4)]
 
-Counts = dict[str, dict[str, list[int]]]
-"""Of each shape and step, the instructions for each size."""
+PROGRAMS = {"workflow": growth, "state": state_growth}
+CASES = [
+    (name, shape, step)
+    for name, program in PROGRAMS.items()
+    for shape in program.SHAPES
+    for step in program.STEPS
+]
+
+Counts = dict[tuple[str, str], list[int]]
+"""Of each shape and step, what it takes for each size."""
 
 
-def interpreter(*arguments: str) -> list[str]:
-    return [sys.executable, growth.__file__, *arguments]
+def interpreter(program: Any, *arguments: str) -> list[str]:
+    return [sys.executable, program.__file__, *arguments]
 
 
 def environment(malloc: str) -> dict[str, str]:
@@ -37,13 +49,29 @@ def environment(malloc: str) -> dict[str, str]:
     }
 
 
-def callgrind(texts: Path, counts: Path) -> list[int]:
-    """The instructions between each two marks of `growth.py count`."""
+def write_texts(program: Any, folder: Path, larger: int = 1) -> None:
+    for number, shape in enumerate(program.SHAPES):
+        for times in SIZES:
+            text = program.text_of(shape, larger * times)
+            (folder / f"{number:03} {times:06}").write_bytes(text)
+
+
+def by_case(program: Any, rows: list[list[int]]) -> Counts:
+    """The rows of a program, one for each text, by shape and step."""
+    return {
+        (shape, step): [row[place] for row in rows[number * len(SIZES) :][: len(SIZES)]]
+        for number, shape in enumerate(program.SHAPES)
+        for place, step in enumerate(program.STEPS)
+    }
+
+
+def callgrind(program: Any, texts: Path, counts: Path) -> list[int]:
+    """The instructions between each two marks of a program."""
     tool = ["valgrind", "--tool=callgrind", "--dump-before=getpgrp", "--dump-line=no"]
     tool.append(f"--callgrind-out-file={counts / 'out'}")
     done = subprocess.run(
-        [*tool, *interpreter("count", str(texts))], env=environment("pymalloc"), check=False,
-        stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+        [*tool, *interpreter(program, "count", str(texts))], env=environment("pymalloc"),
+        check=False, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
     )  # fmt: skip
     assert done.returncode == 0, done.stdout.decode()[-3_000:]
     found = []
@@ -54,24 +82,22 @@ def callgrind(texts: Path, counts: Path) -> list[int]:
 
 
 @pytest.fixture(scope="module")
-def counts(tmp_path_factory: pytest.TempPathFactory) -> Counts:
+def counts(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Counts]:
     if not shutil.which("valgrind"):
         pytest.skip("needs valgrind to count instructions")
-    texts, dumps = tmp_path_factory.mktemp("texts"), tmp_path_factory.mktemp("dumps")
-    for number, shape in enumerate(growth.SHAPES):
-        for times in SIZES:
-            (texts / f"{number:03} {times:06}").write_bytes(growth.text_of(shape, times))
-    found = callgrind(texts, dumps)
-    marks = len(growth.STEPS) + 2  # before the first, after each, and where it is saved
-    assert len(found) == marks * (len(SIZES) * len(growth.SHAPES) + 1)
-    per_text = [found[at : at + marks] for at in range(marks, len(found), marks)]
-    return {
-        shape: {
-            step: [per_text[number * len(SIZES) + size][place] for size in range(len(SIZES))]
-            for step, place in zip(growth.STEPS, (1, 3, 4))
-        }
-        for number, shape in enumerate(growth.SHAPES)
-    }
+
+    @functools.cache
+    def count(name: str) -> Counts:
+        program = PROGRAMS[name]
+        texts, dumps = tmp_path_factory.mktemp("texts"), tmp_path_factory.mktemp("dumps")
+        write_texts(program, texts)
+        found = callgrind(program, texts, dumps)
+        marks = len(program.STEPS) + 2  # before the first, after each, and where it is saved
+        assert len(found) == marks * (len(SIZES) * len(program.SHAPES) + 1)
+        rows = [found[at : at + marks] for at in range(marks, len(found), marks)]
+        return by_case(program, [[row[1], row[3], row[4]] for row in rows])
+
+    return count
 
 
 def assert_proportional(costs: list[int], lengths: list[int], unevenness: int) -> None:
@@ -83,54 +109,55 @@ def assert_proportional(costs: list[int], lengths: list[int], unevenness: int) -
     assert second <= 1.35 * max(expected, 0) + 0.03 * costs[2] + unevenness
 
 
-def lengths(shape: str, larger: int = 1) -> list[int]:
-    return [len(growth.text_of(shape, larger * times)) for times in SIZES]
+def lengths(name: str, shape: str, larger: int = 1) -> list[int]:
+    return [len(PROGRAMS[name].text_of(shape, larger * times)) for times in SIZES]
 
 
-@pytest.mark.parametrize("step", growth.STEPS)
-@pytest.mark.parametrize("shape", growth.SHAPES)
-def test_work_grows_in_proportion_to_the_text(shape: str, step: str, counts: Counts) -> None:
-    print(f"{shape}, {step}: {counts[shape][step]} instructions")
-    assert_proportional(counts[shape][step], lengths(shape), 100_000)
+@pytest.mark.parametrize(("name", "shape", "step"), CASES)
+def test_work_grows_in_proportion_to_the_text(
+    name: str, shape: str, step: str, counts: Callable[[str], Counts]
+) -> None:
+    counted = counts(name)[shape, step]
+    print(f"{shape}, {step}: {counted} instructions")
+    assert_proportional(counted, lengths(name, shape), 100_000)
 
 
 LARGER = 8  # memory is not counted by the byte
 
 
-def measured_peaks(texts: Path) -> list[list[int]]:
+def measured_peaks(program: Any, texts: Path) -> list[list[int]]:
     done = subprocess.run(
-        interpreter("peaks", str(texts)), env=environment("malloc"), check=True,
+        interpreter(program, "peaks", str(texts)), env=environment("malloc"), check=True,
         stdout=subprocess.PIPE,
     )  # fmt: skip
-    lines = [[*map(int, line.split())] for line in done.stdout.splitlines()]
-    assert len(lines) == len(SIZES) * len(growth.SHAPES)
-    return lines
+    rows = [[*map(int, line.split())] for line in done.stdout.splitlines()]
+    assert len(rows) == len(SIZES) * len(program.SHAPES)
+    return rows
 
 
 @pytest.fixture(scope="module")
-def peaks(tmp_path_factory: pytest.TempPathFactory) -> Counts:
+def peaks(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Counts]:
     if not hasattr(os, "fork"):
         pytest.skip("needs fork")
-    texts = tmp_path_factory.mktemp("texts")
-    for number, shape in enumerate(growth.SHAPES):
-        for times in SIZES:
-            (texts / f"{number:03} {times:06}").write_bytes(growth.text_of(shape, LARGER * times))
-    # Where addresses happen to lie leaves a larger hole now and then, but not twice in one place.
-    runs = [measured_peaks(texts) for _ in range(2)]
-    lines = [[*map(min, *both)] for both in zip(*runs)]
-    return {
-        shape: {
-            step: [lines[number * len(SIZES) + size][place] for size in range(len(SIZES))]
-            for place, step in enumerate(growth.STEPS)
-        }
-        for number, shape in enumerate(growth.SHAPES)
-    }
+
+    @functools.cache
+    def measure(name: str) -> Counts:
+        program = PROGRAMS[name]
+        texts = tmp_path_factory.mktemp("texts")
+        write_texts(program, texts, LARGER)
+        # Where addresses happen to lie leaves a larger hole now and then, but not twice in one
+        # place.
+        runs = [measured_peaks(program, texts) for _ in range(2)]
+        return by_case(program, [[*map(min, *both)] for both in zip(*runs)])
+
+    return measure
 
 
-@pytest.mark.parametrize("step", growth.STEPS)
-@pytest.mark.parametrize("shape", growth.SHAPES)
-def test_memory_grows_in_proportion_to_the_text(shape: str, step: str, peaks: Counts) -> None:
-    taken, sizes = peaks[shape][step], lengths(shape, LARGER)
+@pytest.mark.parametrize(("name", "shape", "step"), CASES)
+def test_memory_grows_in_proportion_to_the_text(
+    name: str, shape: str, step: str, peaks: Callable[[str], Counts]
+) -> None:
+    taken, sizes = peaks(name)[shape, step], lengths(name, shape, LARGER)
     print(f"{shape}, {step}: {taken} bytes for texts of {sizes} bytes")
     assert_proportional(taken, sizes, 2 * 2**20)
     assert taken[-1] < 64 * sizes[-1] + 4 * 2**20

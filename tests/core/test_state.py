@@ -25,7 +25,7 @@ from hypothesis import strategies as st
 from naive import Members
 
 from spiff_element_units import ElementUnits
-from spiff_element_units.core.cut import Cut, checksum, cut_piece, cut_state, splice
+from spiff_element_units.core.cut import Cut, checksum, cut_state, splice
 from spiff_element_units.core.state import Uncut
 from spiff_element_units.spiff import SpecLoader
 
@@ -83,10 +83,10 @@ def settled(value: dict[str, Any], **options: Any) -> list[int]:
     return [UUID(cut.id(number)).int for number in range(len(cut)) if cut.is_settled(number)]
 
 
-def check(text: str | bytes, of_piece: bool = False, writes_completed: bool = True) -> bool:
+def check(text: str | bytes, writes_completed: bool = True) -> bool:
     """Whether a text is cut, as it must be."""
-    cut = (cut_piece if of_piece else cut_state)(text, writes_completed)
-    expected = naive_state.cut(text, of_piece=of_piece, writes_completed=writes_completed)
+    cut = cut_state(text, writes_completed)
+    expected = naive_state.cut(text, writes_completed=writes_completed)
     assert (cut is None) == (expected is None)
     if cut is not None:
         naive_state.same(expected, cut)
@@ -106,11 +106,9 @@ def saved() -> str:
 # What is found
 
 
-@given(st.data(), st.sampled_from([False, False, True]), st.sampled_from([True, True, False]))
-def test_a_text_is_cut_as_the_rules_say(data: Any, of_piece: bool, writes_completed: bool) -> None:
-    text = data.draw(state_strategies.texts(of_piece))
-    was_cut = check(text, of_piece, writes_completed)
-    assert check(text.encode(), of_piece, writes_completed) == was_cut
+@given(state_strategies.texts(), st.sampled_from([True, True, False]))
+def test_a_text_is_cut_as_the_rules_say(text: str, writes_completed: bool) -> None:
+    assert check(text.encode(), writes_completed) == check(text, writes_completed)
 
 
 @pytest.mark.parametrize("name", models.MODELS)
@@ -251,6 +249,17 @@ def test_a_text_that_is_not_like_a_state_is_not_cut(text: str) -> None:
     assert naive_state.cut(text) is None
 
 
+def test_a_subprocess_drifts_from_where_one_is_at_a_task_without_children() -> None:
+    below = {2: subprocess(2, task(3)), 3: subprocess(3, task(4)), 4: subprocess(4, task(5))}
+    for number in (2, 3, 4):
+        value = state([1], {1: subprocess(1, task(2)), **below})
+        for process in value["subprocesses"].values():
+            for id, one in process["tasks"].items():
+                one["children"] = [] if id == id_of(number) else [id_of(9)]
+        cut = made(json.dumps(value).replace("[]", "[ \n]"))
+        assert [cut.drifts(one) for one in range(4)] == [one < number - 1 for one in range(4)]
+
+
 def test_a_text_in_which_a_key_is_repeated_is_not_cut() -> None:
     for key in naive_state.KNOWN & {*GOOD, *subprocess(1), *task(1)}:
         before, after = GOOD_TEXT.split(f'"{key}": ', 1)
@@ -258,6 +267,16 @@ def test_a_text_in_which_a_key_is_repeated_is_not_cut() -> None:
     inner = json.dumps(GOOD["subprocesses"])[1:-1]
     twice = f'{{"tasks": {json.dumps(GOOD["tasks"])}, "subprocesses": {{{inner}, {inner}}}}}'
     assert cut_state(twice) is None
+
+
+def test_two_that_nothing_leads_to_may_have_one_id() -> None:
+    inner = json.dumps(state([], {7: subprocess(7, task(2))})["subprocesses"])[1:-1]
+    other = inner.replace(id_of(2), id_of(3))
+    text = f'{{"tasks": {json.dumps(GOOD["tasks"])}, "subprocesses": {{{inner}, {other}}}}}'
+    cut = made(text)
+    assert cut.head() == text
+    assert cut.order() == []
+    assert splice(text, [id_of(7), id_of(7)]) is None
 
 
 def test_a_text_in_which_a_key_is_escaped_is_not_cut() -> None:
@@ -284,8 +303,8 @@ def test_there_is_no_cut_of_nothing() -> None:
     with pytest.raises(TypeError):
         Cut.__new__(Cut)  # type: ignore[call-arg]
     with pytest.raises(Uncut):
-        Cut("{}", False, True)
-    assert len(Cut(GOOD_TEXT, False, True)) == 1
+        Cut("{}", True)
+    assert len(Cut(GOOD_TEXT, True)) == 1
 
 
 # What is asked
@@ -294,7 +313,7 @@ def test_there_is_no_cut_of_nothing() -> None:
 def test_a_number_that_is_none_is_an_index_error() -> None:
     cut = made(GOOD_TEXT)
     questions = (
-        cut.id, cut.text, cut.is_settled, cut.parent, cut.element, cut.children, cut.spec,
+        cut.id, cut.text, cut.is_settled, cut.parent, cut.drifts, cut.children,
         cut.typename, cut.task_ids, cut.names, cut.newest, cut.states,
     )  # fmt: skip
     for question in questions:
@@ -358,6 +377,7 @@ def test_a_state_is_put_together_again_in_any_order(text: str, chance: random.Ra
     cut = cut_state(text)
     if cut is None:
         return
+    naive_state.comes_back(text, cut, splice)
     whole = naive_state.exact(text)
     members: list[Any] = []
     for number in range(len(cut)):
@@ -423,26 +443,6 @@ def test_letters_outside_of_ascii_are_spliced_from_both_sides() -> None:
             assert json.loads(splice(head, [0], cut) or "") == value
             assert json.loads(splice(head, [(id_of(1), cut.text(0))]) or "") == value
             assert json.loads(made(text.encode()).text(0)) == value["subprocesses"][id_of(1)]
-
-
-# Pieces
-
-
-def test_a_piece_is_a_subprocess_and_what_is_below_it() -> None:
-    inner = {id_of(1): subprocess(1, task(2)), id_of(2): subprocess(2, task(3))}
-    cut = cut_piece(json.dumps({"more": {}, "subprocesses": inner}))
-    assert cut is not None
-    assert [cut.order(), cut.children(-1), cut.children(0)] == [[0, 1], [0], [1]]
-    assert [cut.parent(0), cut.element(0), cut.element(1)] == [-1, None, "element 2"]
-    assert [cut.find(id_of(1)), cut.find(id_of(2)), cut.find(id_of(3))] == [0, 1, None]
-    for wrong in (
-        {"subprocesses": {}},
-        {"subprocesses": {id_of(1): inner[id_of(1)], id_of(9): inner[id_of(2)]}},
-        {"subprocesses": {id_of(1): subprocess(1, task(1))}},
-        {"subprocesses": inner, "tasks": {}},
-        inner[id_of(1)],
-    ):
-        assert cut_piece(json.dumps(wrong)) is None
 
 
 def test_a_checksum_tells_each_single_byte_and_where_it_starts() -> None:

@@ -52,6 +52,7 @@ def task(n: int, state: int = 64, **more: object) -> dict:
         "last_state_change": 1.5,
         "state": state,
         "task_spec": f"T{n}",
+        "children": [],
         **more,
     }
 
@@ -75,8 +76,6 @@ STATES = {
     "no completed": state([task(1)], {1: {k: v for k, v in DONE[1].items() if k != "completed"}}),
     "cycle": state([task(0)], {1: subprocess(1, task(2)), 2: subprocess(2, task(1))}),
     "odd": state([task(0), task(1)], {1: subprocess(1, task(2, last_state_change="x"), spec=None)}),
-    "piece": {"piece": {"children": [IDS[3]]}, "subprocesses": {IDS[1]: DONE[1]}},
-    "pieces": {"subprocesses": {IDS[n]: one for n, one in DONE.items()}},
 }
 
 

@@ -382,7 +382,7 @@ def test_an_element_that_is_no_call_any_more_is_named():
 
 def test_a_workflow_of_another_loader_is_not_saved():
     mine, other = loader_of(NESTED), SpecLoader(another_version(NESTED), models.serializer())
-    with pytest.raises(ElementUnitsError, match="save it with its own"):
+    with pytest.raises(ElementUnitsError, match="save it with the loader that started it"):
         other.save(mine.start())
     assert SpecLoader(mine.units, models.serializer()).save(mine.start())
 
