@@ -578,6 +578,54 @@ def test_processes_that_a_signal_starts_go_on_after_a_save(saved):
     assert len(fresh.spec.task_specs) == len(loader._sources.own.restore("main").task_specs)
 
 
+STARTED_INSIDE = {
+    "main": [("human",), ("call", "middle")],
+    # `other` is called late, or not at all, and is started by the signal before.
+    "middle": [("human",), ("throw", "go"), ("call", "inner"), ("throw", "go"), ("human",)],
+    "inner": [("parallel", [("human",)], [("call", "other")])],
+    "other": [("human",), ("script", "other = True")],
+    "aside": [("human",)],
+}
+
+
+@pytest.mark.parametrize(
+    "carry", [lockstep.kept, lockstep.resumed, lockstep.resumed_by_another, lockstep.moved_over]
+)
+@pytest.mark.parametrize("process_id", ["main", "middle"])
+def test_processes_that_events_start_are_started_whichever_process_runs(process_id, carry):
+    """By itself a process starts those that it leads to, as with SpiffWorkflow's parser."""
+    text = spiff_bpmn.spec_json(STARTED_INSIDE, "main", starts={"other": "go", "aside": "go"})
+    dct = json.loads(text)
+    restore = models.serializer().registry.restore
+    known = {"main": dct["spec"], **dct["subprocess_specs"]}
+    names = set(known) - {"main"} if process_id == "main" else lockstep.reachable(known, process_id)
+    plain = BpmnWorkflow(
+        restore(copy.deepcopy(known[process_id])),
+        # In the order of the workflow, which is that in which the engine starts them.
+        {name: restore(copy.deepcopy(known[name])) for name in known if name in names},
+        script_engine=models.script_engine(),
+    )
+    loader = SpecLoader(ElementUnits.from_json(text), models.serializer())
+    units = loader.start(process_id, script_engine=models.script_engine())
+    started = set()
+    while True:
+        plain, units = driving.saved_and_restored(plain), carry(units, loader)
+        lockstep.same_point(plain, units)
+        for one in (plain, units):
+            one.do_engine_steps()
+        ready = [driving.ready_tasks(one) for one in (plain, units)]
+        if not ready[0]:
+            break
+        for tasks in ready:
+            tasks[0].run()
+        inner = [(one.spec.name, one.parent_workflow) for one in units.subprocesses.values()]
+        started.update(name for name, parent in inner if parent is units)
+    assert plain.is_completed()
+    before_3_2 = models.SPIFF_VERSION < (3, 2)
+    assert ("other" in started) == before_3_2
+    assert ("aside" in started) == (before_3_2 and process_id == "main")
+
+
 def links(spec):
     return {name: (one._inputs, one._outputs) for name, one in spec.task_specs.items()}
 
