@@ -278,7 +278,10 @@ class ElementUnits:
 
     def _inner_root(self) -> Optional[bytes]:
         """The spec under the root's id in `subprocess_specs`, if that is another one."""
-        inner = self._use().inner_root()
+        try:
+            inner = self._use().inner_root()
+        except Fault as fault:
+            raise in_words(fault) from fault.__cause__
         return None if inner == self.spec_json(self.root) else inner
 
     def _has_subprocesses(self) -> bool:
