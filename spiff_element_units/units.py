@@ -304,10 +304,14 @@ class ElementUnits:
             long_numbers = pack.has_long_numbers(process_id)
         except Fault as fault:
             self._fail(fault, process_id)
+        return self._parsed(text, process_id, long_numbers)
+
+    def _parsed(self, text: bytes, process_id: str, long_numbers: bool = True) -> Any:
         try:
             return json.loads(text) if long_numbers else orjson.loads(text)
         except ValueError as error:
-            raise in_words(Fault("spec JSON", pack=pack.where, process=process_id)) from error
+            damage = Fault("spec JSON", pack=self._use().where, process=process_id)
+            raise in_words(damage) from error
 
     def _use(self) -> Pack:
         pack = self._pack

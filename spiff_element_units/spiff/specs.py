@@ -229,7 +229,10 @@ class InnerRoot(SpecStore):
     """The spec under the id of a workflow's root in its `subprocess_specs`."""
 
     def decoded(self, process_id: str) -> Any:
-        return json.loads(self.units._inner_root() or b"null", cls=self._decoder)
+        text = self.units._inner_root() or b"null"
+        if self._decoder is None or self._decoder is json.JSONDecoder:
+            return self.units._parsed(text, process_id)
+        return json.loads(text, cls=self._decoder)
 
 
 class SpecSources:
