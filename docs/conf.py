@@ -44,6 +44,8 @@ nitpick_ignore = [
         "datetime.timedelta",
         "os.PathLike",
         "SpiffWorkflow.bpmn.exceptions.WorkflowTaskException",
+        "SpiffWorkflow.bpmn.workflow.BpmnWorkflow",
+        "spiff_element_units.spiff.loader._Workflow",
         # What a serializer must have, which SpiffWorkflow's has.
         "spiff_element_units.spiff.specs.Serializer",
     )

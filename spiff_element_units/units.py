@@ -281,7 +281,7 @@ class ElementUnits:
         try:
             inner = self._use().inner_root()
         except Fault as fault:
-            self._fail(fault, self.root)
+            raise in_words(fault) from fault.__cause__
         return None if inner == self.spec_json(self.root) else inner
 
     def _has_subprocesses(self) -> bool:

@@ -226,33 +226,34 @@ class SpecLoader:
     # Pieces apart
 
     def save_pieces(self, workflow: Any, since: Optional[StatePieces] = None) -> StatePieces:
-        """What of a workflow's state changed, as pieces to be stored apart.
+        """Return what changed in the state of a workflow, as pieces that are stored separately.
 
-        Settled subprocesses are pieces of their own: those that are completed, with all that is
-        below them. A step writes the live piece, and each subprocess that has settled in it once.
+        A settled subprocess is a piece of its own. It is settled if it is completed and everything
+        below it is completed too. The live piece contains the rest. A step changes the live piece,
+        and adds each subprocess that settled in this step once.
 
-        `changed` and `removed` are in relation to what `resume_pieces` has read; without, all is
-        new. So saving again after a failed transaction gives the same. For a workflow that stays
-        in memory, `since` is what its last save gave: then they are in relation to that. What an
-        application changes by hand in the data of a task of a settled subprocess is not seen with
-        `since`.
+        Without `since`, `changed` and `removed` describe the difference to the pieces that
+        `resume_pieces` read. For a workflow that was not resumed from pieces, everything is new.
+        If a transaction fails, save again: you get the same pieces. For a workflow that stays in
+        memory, pass the result of its last save as `since`. Then the call does not see data that
+        you change by hand in a task of a settled subprocess.
 
-        Raises StateError where the serializer is not one whose states can be taken apart, and
-        what `save` raises.
+        Raises StateError if the serializer does not write states as SpiffWorkflow does, and the
+        errors of `save`.
         """
         return workflow_pieces(self._serializing, workflow, self._header(workflow), since)
 
     def resume_pieces(
         self, read: Read, script_engine: Any = None, *, accept_changed: bool = False
     ) -> BpmnWorkflow:
-        """The workflow whose pieces were saved by `save_pieces` or made by `split`.
+        """Return the workflow of pieces that `save_pieces` or `split` made.
 
-        `read(piece id)` returns the text of a piece, as `str` or UTF-8 `bytes`. It is called with
-        "live" first, and with another id when somebody looks into that subprocess, as long as the
-        workflow lives.
+        `read(piece id)` returns the text of a piece, as `str` or UTF-8 `bytes`. The loader first
+        calls it with "live". It calls it with the id of a subprocess when somebody looks into that
+        subprocess, so `read` must work for as long as the workflow is used.
 
-        Raises StateError where a piece cannot be read or is damaged, now or when it is looked at,
-        and what `resume` raises.
+        Raises StateError if a piece cannot be read or is damaged, now or when it is needed, and the
+        errors of `resume`.
         """
         if not callable(read):
             raise TypeError(f"read must be callable, not {type(read).__name__}")
@@ -266,23 +267,23 @@ class SpecLoader:
         )
 
     def split(self, state: Union[str, bytes]) -> StatePieces:
-        """The pieces of a state that is one text: of `save` or of `serialize_json`.
+        """Return the pieces of a state that `save` or `serialize_json` wrote as one text.
 
-        Raises StateError where it is no state.
+        Raises StateError if the text is not a state.
         """
         text = unzipped(_state(state))
         require_run(parse(text, None))
         return split_text(text if isinstance(text, str) else text.decode())
 
     def join(self, read: Read) -> str:
-        """The state that pieces make, as one text. `read` is that of `resume_pieces`.
+        """Return the state as one text. `read` is the same function as for `resume_pieces`.
 
-        Raises StateError where a piece cannot be read or is damaged.
+        Raises StateError if a piece cannot be read or is damaged.
         """
         return join_pieces(read)
 
     def verify_pieces(self, read: Read) -> list[DamagedPiece]:
-        """Read all pieces, and tell those that cannot be read or are damaged."""
+        """Read all pieces, and return those that cannot be read or are damaged."""
         return damaged_pieces(read)
 
     # Saving

@@ -303,7 +303,7 @@ def test_damage_is_told_with_the_way_out() -> None:
 def test_a_newer_format_is_told() -> None:
     pack = Dissected(pack_of(small()))
     pack.set_header("format", 2)
-    with pytest.raises(CorruptPack, match="format 2 and this version reads format 1"):
+    with pytest.raises(CorruptPack, match="format 2, but this version reads format 1"):
         opened(pack.data)
 
 

@@ -334,6 +334,17 @@ def test_an_id_that_is_nowhere_is_not_found(id: str) -> None:
     assert cut.holder(id) is None
 
 
+def test_the_order_of_the_members_of_a_state_is_free() -> None:
+    value = state([1, 2, 6], {1: subprocess(1, task(3), task(4)), 2: subprocess(2, task(5))})
+    turned = {key: value[key] for key in ("subprocesses", "tasks")}
+    for text in (json.dumps(value), json.dumps(turned)):
+        cut = made(text)
+        held = {number: cut.holder(id_of(number)) for number in range(1, 7)}
+        assert held == {1: -1, 2: -1, 6: -1, 3: 0, 4: 0, 5: 1}
+        assert [cut.find(id_of(number)) for number in (1, 2, 3, 6)] == [0, 1, None, None]
+        assert check(text)
+
+
 def test_an_element_is_found_however_its_name_is_written() -> None:
     names = ["größe", "grö\\u00dfe", 'say "hi"', "🦊", "\ud83e", "a/b", "é\n"]
     below = {n: subprocess(n, task(n + 50, task_spec=name)) for n, name in enumerate(names, 1)}
