@@ -361,7 +361,6 @@ class SpecLoader:
         root = self._units.root
         reached = self._units.needs(process_id, defer="nothing")
         named = {one.process_id for name in reached for one in self._units.references(name)}
-        named.update(name for name in reached if name != process_id)  # what events start
         roster = {root: True, **self._units._roster()}
         return untouched({name: held for name, held in roster.items() if name in named}, root)
 

@@ -620,7 +620,6 @@ def test_processes_that_events_start_are_started_whichever_process_runs(process_
             tasks[0].run()
         inner = [(one.spec.name, one.parent_workflow) for one in units.subprocesses.values()]
         started.update(name for name, parent in inner if parent is units)
-    assert plain.is_completed()
     before_3_2 = models.SPIFF_VERSION < (3, 2)
     assert ("other" in started) == before_3_2
     assert ("aside" in started) == (before_3_2 and process_id == "main")
