@@ -1,18 +1,19 @@
-"""Instances to measure on: with a long history of called processes behind them.
+"""Instances to measure on that have a history: finished calls, through real BPMN text.
 
-    python benchmarks/histories.py tree 10 --levels 3 > state.json
+    python benchmarks/histories.py tree 1110 > state.json
 
-A `History` says what has happened. `spec_json` is the workflow; `prepared` gives a folder with it
-and with the state of an instance that waits at a human task, as SpiffWorkflow's `serialize_json`
-writes it: `spec.json` and `state.json`.
+A `History` says what an instance has behind it. Whatever it is, the instance waits at a human task,
+and what follows that is the same however long the history:
 
-Every called process runs so many script tasks. By shape, the root runs
+    tree     the root calls k processes, each of them k, and each of those k; 8 script tasks run in
+             each; all of it is finished, and the root waits at the first of three human tasks
+    walk     the same before any of it, with a human task in each process on the third level
+    first    the same as a tree with nothing below the first level
+    loop     a loop in the root calls a process with a human and 3 script tasks, round after round
+    multi    the same as a sequential multi-instance call
+    resting  a parallel multi-instance call of it; nothing is finished, every call waits
 
-    tree            human, `rounds` calls one after another, human, human. What is called calls as
-                    many, `levels` deep. The instance waits behind the calls.
-    multi-instance  a sequential multi-instance call with a human task in each round. So many
-                    rounds are done.
-    loop            human, call, and back again. So many rounds are done.
+`calls` is how many calls are finished, wait, or will be made: k + k * k + k * k * k in a tree.
 """
 
 from __future__ import annotations
@@ -22,165 +23,205 @@ import hashlib
 import json
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable
 from importlib.metadata import version
+from itertools import count
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from workflows import BPMN, SCRIPT, SERIALIZER_VERSION, element, go_on, serializer
+from workflows import BPMN, SERIALIZER_VERSION, element, go_on, serializer
 
-AHEAD = 50  # rounds that are yet to come
+SCRIPTS = 8  # script tasks of each process of a tree
+ROUND_SCRIPTS = 3  # script tasks of the process that a loop calls
+HUMANS = 3  # human tasks at the end of a tree's root
+ROUNDS = 1_000_000  # no loop that is measured comes to its end
 ROOT = "Root"
+LOOPS = {"loop": "", "multi": "true", "resting": "false"}  # kind: isSequential
+KINDS = ("tree", "walk", "first", *LOOPS)
 
 
 class History(NamedTuple):
-    """What has happened in an instance."""
+    """What an instance has behind it."""
 
-    shape: str  # "tree", "multi-instance" or "loop"
-    rounds: int
-    levels: int = 1
-    scripts: int = 8  # of each called process
+    kind: str
+    calls: int
 
     @property
-    def name(self) -> str:
-        """A file name for it."""
-        return f"{self.shape}-{self.rounds}-{self.levels}-{self.scripts}"
-
-    @property
-    def finished(self) -> int:
-        """How many called processes are finished."""
-        return sum(self.rounds**level for level in range(1, self.levels + 1))
+    def width(self) -> int:
+        """How many calls each process of a tree makes: k of `calls`."""
+        if self.kind == "first":
+            return self.calls
+        return next(k for k in range(self.calls) if k + k**2 + k**3 == self.calls)
 
 
-TREE = History("tree", 10, levels=3)
-FIRST_LEVEL = History("tree", 10)
-MULTI_INSTANCE = History("multi-instance", 200)
-LOOP = History("loop", 200)
+# BPMN
 
 
-def called(level: int) -> str:
-    """The id of the process that is called so many levels below the root, or in each round."""
-    return f"Work_{level}"
+def bpmn_text(history: History) -> str:
+    """The processes of a history, all in one text."""
+    if history.kind in LOOPS:
+        processes = [_process("Round", ["human"] + ["script"] * ROUND_SCRIPTS), _looping(history)]
+    else:
+        below = [("Level_1", [])]
+        if history.kind != "first":
+            below = [("Level_1", ["Level_2"]), ("Level_2", ["Level_3"]), ("Level_3", [])]
+        calls = history.width
+        processes = [_process(ROOT, ["Level_1"] * calls + ["human"] * HUMANS)]
+        for name, called in below:
+            human = ["human"] if history.kind == "walk" and not called else []
+            processes.append(_process(name, called * calls + human + ["script"] * SCRIPTS))
+    return f'<definitions xmlns="{BPMN}" targetNamespace="b">{"".join(processes)}</definitions>'
 
 
-def bpmn_texts(history: History) -> Iterator[str]:
-    """The BPMN of the root and of each called process."""
-    yield _process(ROOT, _root(history))
-    for level in range(1, history.levels + 1):
-        scripts = [_script(called(level), number) for number in range(history.scripts)]
-        half = len(scripts) // 2
-        calls = [] if level == history.levels else _calls(called(level), level + 1, history.rounds)
-        humans = [_human(called(level))] if history.shape == "multi-instance" else []
-        yield _process(called(level), [*humans, *scripts[:half], *calls, *scripts[half:]])
+def _process(name: str, steps: list[str]) -> str:
+    """A process whose steps follow one another: a human or a script task, or a process to call."""
+    elements = [element("startEvent", f"{name}_start", "Start")]
+    for number, step in enumerate(steps):
+        element_id = f"{name}_{number:03}"
+        if step == "human":
+            elements.append(element("manualTask", element_id, "Look at it"))
+        elif step == "script":
+            inner = f"<script>x = {number}</script>"
+            elements.append(element("scriptTask", element_id, "Prepare it", inner))
+        else:
+            elements.append(element("callActivity", element_id, step, calledElement=step))
+    elements.append(element("endEvent", f"{name}_end", "End"))
+    ids = [element.split('"', 2)[1] for element in elements]
+    return _closed(name, elements, list(zip(ids, ids[1:])))
 
 
-def _root(history: History) -> list[str]:
-    if history.shape == "tree":
-        calls = _calls(ROOT, 1, history.rounds)
-        return [_human(ROOT, 1), *calls, _human(ROOT, 2), _human(ROOT, 3)]
-    if history.shape == "multi-instance":
-        cardinality = f"<loopCardinality>{history.rounds + AHEAD}</loopCardinality>"
+def _looping(history: History) -> str:
+    """The root that calls `Round` again and again, or as often at once as there are calls."""
+    inner, sequential = "", LOOPS[history.kind]
+    if sequential:
+        times = ROUNDS if sequential == "true" else history.calls
         inner = (
-            '<multiInstanceLoopCharacteristics isSequential="true">'
-            f"{cardinality}</multiInstanceLoopCharacteristics>"
+            f'<multiInstanceLoopCharacteristics isSequential="{sequential}">'
+            f"<loopCardinality>{times}</loopCardinality></multiInstanceLoopCharacteristics>"
         )
-        return [element("callActivity", "call", "Each", inner, calledElement=called(1))]
-    again = element("exclusiveGateway", "again", "Again?", default="Root_flow_05")
-    return [
-        element("exclusiveGateway", "next", "Next"), _human(ROOT),
-        element("callActivity", "call", "Work", calledElement=called(1)), again,
-    ]  # fmt: skip
-
-
-def _process(process_id: str, elements: list[str]) -> str:
-    """Elements that follow one another between a start and an end; a gateway leads back."""
     elements = [
-        element("startEvent", f"{process_id}_start", "Start"),
-        *elements,
-        element("endEvent", f"{process_id}_end", "End"),
+        element("startEvent", "start", "Start"),
+        element("callActivity", "call", "Round", inner, calledElement="Round"),
+        element("exclusiveGateway", "choose", "Go on?", default="enough"),
+        element("endEvent", "end", "End"),
     ]
-    ids = [one.split('"', 2)[1] for one in elements]
-    flows = [_flow(process_id, n, *ends) for n, ends in enumerate(zip(ids, ids[1:]), start=1)]
-    if "again" in ids:
-        condition = "<conditionExpression>True</conditionExpression>"
-        flows.append(_flow(process_id, len(ids), "again", "next", condition))
-    return (
-        f'<definitions xmlns="{BPMN}" targetNamespace="b"><process id="{process_id}" '
-        f'name="{process_id}" isExecutable="true">{"".join(elements + flows)}'
-        "</process></definitions>"
+    if sequential:
+        return _closed(
+            ROOT, [elements[0], elements[1], elements[3]], [("start", "call"), ("call", "end")]
+        )
+    flows = [("start", "call"), ("call", "choose")]
+    back = (
+        '<sequenceFlow id="back" sourceRef="choose" targetRef="call"><conditionExpression>True'
+        '</conditionExpression></sequenceFlow><sequenceFlow id="enough" sourceRef="choose" '
+        'targetRef="end"/>'
     )
+    return _closed(ROOT, [*elements, back], flows)
 
 
-def _flow(process_id: str, number: int, here: str, there: str, inner: str = "") -> str:
-    return (
-        f'<sequenceFlow id="{process_id}_flow_{number:02}" sourceRef="{here}" '
-        f'targetRef="{there}">{inner}</sequenceFlow>'
-    )
-
-
-def _human(process_id: str, number: int = 1) -> str:
-    return element("manualTask", f"{process_id}_human_{number}", "Look at the request")
-
-
-def _script(process_id: str, number: int) -> str:
-    script = SCRIPT.format(place=process_id, number=number)
-    name = f"{process_id}_script_{number:02}"
-    return element("scriptTask", name, f"Prepare step {number:02}", f"<script>{script}</script>")
-
-
-def _calls(process_id: str, level: int, count: int) -> list[str]:
-    return [
-        element("callActivity", f"{process_id}_call_{n:02}", "Work", calledElement=called(level))
-        for n in range(count)
+def _closed(name: str, elements: list[str], flows: list[tuple[str, str]]) -> str:
+    written = [
+        f'<sequenceFlow id="{name}_flow_{n}" sourceRef="{here}" targetRef="{there}"/>'
+        for n, (here, there) in enumerate(flows)
     ]
+    return f'<process id="{name}" isExecutable="true">{"".join(elements + written)}</process>'
 
 
-def instance(history: History) -> tuple[str, str]:
-    """The workflow's spec JSON, and the state of the instance."""
-    from SpiffWorkflow.bpmn.workflow import BpmnWorkflow
+# What is kept of a history, so that it is made once
+
+
+def specs(history: History) -> tuple[Any, dict[str, Any]]:
+    """The parsed root spec, and every other by its id."""
     from SpiffWorkflow.spiff.parser.process import SpiffBpmnParser
 
     parser = SpiffBpmnParser()
-    for text in bpmn_texts(history):
-        parser.add_bpmn_str(text.encode())
-    root, others = parser.get_spec(ROOT), parser.get_subprocess_specs(ROOT)
-    writer = serializer()
-    specs = {
-        "spec": writer.to_dict(root),
-        "subprocess_specs": {name: writer.to_dict(spec) for name, spec in others.items()},
-        "serializer_version": SERIALIZER_VERSION,
-    }
-    workflow: Any = BpmnWorkflow(root, others)
-    workflow.do_engine_steps()
-    for _ in range(1 if history.shape == "tree" else history.rounds):
-        go_on(workflow)
-    return json.dumps(specs), writer.serialize_json(workflow)
+    parser.add_bpmn_str(bpmn_text(history).encode())
+    return parser.get_spec(ROOT), parser.get_subprocess_specs(ROOT)
+
+
+def instance(history: History, text: str) -> Any:
+    """A `BpmnWorkflow` of a spec JSON that has the history behind it.
+
+    SpiffWorkflow alone takes minutes for a large tree, because it goes through all tasks at each
+    step. So what is finished is left as text every now and then.
+    """
+    from spiff_element_units import ElementUnits
+    from spiff_element_units.spiff import SpecLoader
+
+    loader = SpecLoader(ElementUnits.from_json(text), serializer())
+    made = loader.start()
+    waits = False
+    while not waits:
+        try:
+            made.do_engine_steps(did_complete_task=_stopping(after=100))
+            waits = True
+        except _Enough:
+            made = loader.resume(loader.save(made))
+    if history.kind in ("loop", "multi"):
+        for number in range(history.calls):
+            go_on(made)
+            if number % 20 == 0:
+                made = loader.resume(loader.save(made))
+    return loader.resume(loader.save(made))
+
+
+class _Enough(Exception):
+    """The engine has done so many steps that it is faster to go on with less."""
+
+
+def _stopping(after: int) -> Callable[[Any], None]:
+    """What ends `do_engine_steps` after so many tasks."""
+    done = count(1)
+
+    def stop(task: Any) -> None:
+        if next(done) == after:
+            raise _Enough
+
+    return stop
+
+
+def spec_json(history: History) -> str:
+    """The JSON text of a history's workflow."""
+    root, others = specs(history)
+    convert = serializer().to_dict
+    return json.dumps(
+        {
+            "spec": convert(root),
+            "subprocess_specs": {name: convert(spec) for name, spec in others.items()},
+            "serializer_version": SERIALIZER_VERSION,
+        }
+    )
+
+
+def prepare(history: History, folder: Path) -> None:
+    """Write the workflow to `spec.json`, and the instance to `state.json` by `serialize_json`."""
+    text = spec_json(history)
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "spec.json").write_text(text, encoding="utf-8")
+    state = serializer().serialize_json(instance(history, text))
+    (folder / "state.json").write_text(state, encoding="utf-8")
 
 
 def prepared(history: History, cache: Path) -> Path:
-    """The folder in `cache` with a history's workflow and state, made where it is missing.
+    """The folder in `cache` with what `prepare` writes, made where it is missing.
 
-    Its name is another one when this module, what it imports or SpiffWorkflow changes.
+    It is another one when the BPMN or SpiffWorkflow changes.
     """
-    made_by = Path(__file__).read_bytes() + Path(__file__).with_name("workflows.py").read_bytes()
-    made_by += version("SpiffWorkflow").encode()
-    folder = cache / f"{history.name}-{hashlib.sha256(made_by).hexdigest()[:8]}"
+    made_of = bpmn_text(history) + version("SpiffWorkflow")
+    digest = hashlib.sha256(made_of.encode()).hexdigest()[:8]
+    folder = cache / f"{history.kind}-{history.calls}-{digest}"
     if not folder.exists():
         unfinished = cache / f"{folder.name}.{os.getpid()}"
-        unfinished.mkdir(parents=True)
-        for name, text in zip(("spec", "state"), instance(history)):
-            (unfinished / f"{name}.json").write_text(text, encoding="utf-8")
+        prepare(history, unfinished)
         unfinished.rename(folder)
     return folder
 
 
 def main() -> None:
     arguments = argparse.ArgumentParser(description="Write the state of an instance.")
-    arguments.add_argument("shape", choices=("tree", "multi-instance", "loop"))
-    arguments.add_argument("rounds", type=int)
-    arguments.add_argument("--levels", type=int, default=1, help="of calls in a tree")
-    arguments.add_argument("--scripts", type=int, default=8, help="of each called process")
-    sys.stdout.write(instance(History(**vars(arguments.parse_args())))[1])
+    arguments.add_argument("kind", choices=KINDS)
+    arguments.add_argument("calls", type=int)
+    history = History(**vars(arguments.parse_args()))
+    sys.stdout.write(serializer().serialize_json(instance(history, spec_json(history))))
 
 
 if __name__ == "__main__":

@@ -1,4 +1,8 @@
-"""Draws how start, resume, save and get grow with the number of processes, as PNG files."""
+"""Draws how times grow, as PNG files.
+
+Those of start, resume, save and get grow with the number of processes, those of a step with the
+number of finished calls.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +13,8 @@ import matplotlib as mpl
 from matplotlib import pyplot
 from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter, NullLocator
-from report import RIVAL, Results, amount, spread
+from measured import BEFORE, RIVAL, Results, spread
+from report import amount
 
 WIDTH, HEIGHT, DPI = 6.4, 3.6, 150  # inches, inches, dots an inch: README width at twice the dots
 
@@ -20,6 +25,9 @@ LINES = {  # subject: its label and colour
     "cold": ("units, cold", OURS),
     "warm": ("units, warm", PALE),
     RIVAL: (RIVAL, "#b5562f"),
+    "pieces": ("pieces apart", OURS),
+    "text": ("one text", PALE),
+    BEFORE: (BEFORE, "#b5562f"),
     "json": ("json, full text", "#8c5a94"),
     "orjson": ("orjson, full text", "#b48bbd"),
     "pickle": ("pickled specs", "#a38b3d"),
@@ -28,6 +36,7 @@ LINES = {  # subject: its label and colour
     "loads": ("orjson.loads", "#b48bbd"),
     "write": ("writing the bytes", "#9a9a9a"),
 }
+STEPS = ("pieces", "text", BEFORE, "json")
 LIMITS = ("engine", "read", "write")
 PLOTS = {  # file name: title, case, subjects
     "start": ("Start an instance", "start", ("cold", "warm", "json", "orjson", "pickle", "engine")),
@@ -39,6 +48,8 @@ PLOTS = {  # file name: title, case, subjects
     "save": ("Save an instance", "save", ("ours", "json", "orjson", "pickle")),
     "get": ("Get the start unit", "get start", ("ours", RIVAL, "read")),
     "cache": ("Cache a workflow", "cache", ("ours", RIVAL, "loads", "write")),
+    "tree": ("A step after calls that call others", "step, tree", STEPS),
+    "loop": ("A step after a loop of calls", "step, loop", STEPS),
 }
 
 
@@ -51,14 +62,15 @@ def draw(results: Results, folder: Path) -> None:
         lines = {subject: rounds for subject, rounds in lines.items() if len(rounds) > 2}
         if lines:
             figure, axes = pyplot.subplots(figsize=(WIDTH, HEIGHT), dpi=DPI)
-            _plot(axes, title, lines)
+            on = "finished calls" if subjects is STEPS else "processes in the workflow"
+            _plot(axes, title, lines, on)
             figure.tight_layout()
             figure.savefig(folder / f"{name}.png", metadata={"Software": None})
             pyplot.close(figure)
 
 
-def _plot(axes: Axes, title: str, lines: dict[str, dict[int, list[float]]]) -> None:
-    axes.set(xscale="log", yscale="log", xlabel="processes in the workflow")
+def _plot(axes: Axes, title: str, lines: dict[str, dict[int, list[float]]], on: str) -> None:
+    axes.set(xscale="log", yscale="log", xlabel=on)
     axes.set_title(title, loc="left", fontsize=10, fontweight="bold")
     ends = {}
     for subject, by_size in lines.items():

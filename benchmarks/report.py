@@ -1,106 +1,15 @@
 """From measurements to the table: every number that must be reached, and whether it is.
 
-A ratio is taken between two jobs of one round, from the medians of their values. Its spread is that
-of the rounds: the quartiles. Nothing fails here; a row that is missed says so.
+Nothing fails here; a row that is missed says so.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from statistics import median, quantiles
-from typing import Any, NamedTuple, Optional
+from statistics import median
+from typing import Optional
 
-RIVAL = "0.3.1"
-MICRO = 1e-6
-
-
-def name_of(what: str, workflow: str, subject: str) -> str:
-    """The name of a measurement in the results."""
-    return f"{what} | {workflow} | {subject}"
-
-
-@dataclass
-class Results:
-    """Measurements by name: for each round the values in seconds, or what a probe found."""
-
-    times: dict[str, list[list[float]]] = field(default_factory=dict)
-    probes: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
-    failures: dict[str, str] = field(default_factory=dict)
-
-    def rounds(self, *name: str) -> list[float]:
-        """The median of each round, in seconds; none where it was not measured."""
-        return [median(values) for values in self.times.get(name_of(*name), [])]
-
-    def probed(self, what: str, workflow: str, subject: str, key: str) -> list[Any]:
-        """What a probe found in each round."""
-        return [found[key] for found in self.probes.get(name_of(what, workflow, subject), [])]
-
-    def sizes(self, what: str, subject: str) -> dict[int, list[float]]:
-        """The rounds of a case by number of processes."""
-        found = {}
-        for name in self.times:
-            case, workflow, its_subject = name.split(" | ")
-            if (case, its_subject) == (what, subject) and workflow.isdigit():
-                found[int(workflow)] = self.rounds(case, workflow, its_subject)
-        return dict(sorted(found.items()))
-
-
-class Row(NamedTuple):
-    """One row of the table: two measurements, the ratio that they have, and must have.
-
-    `ours` and `other` are seconds or bytes, as `unit` says. `ratio` is `(lower quartile, median,
-    upper quartile)`. It must be `bound` at least or at most, as `most` says; None: it is told only.
-    """
-
-    what: str
-    on: str
-    against: str
-    ours: float
-    other: float
-    unit: str
-    ratio: tuple[float, float, float]
-    bound: Optional[float]
-    most: bool
-    note: str = ""
-
-    @property
-    def reached(self) -> Optional[bool]:
-        """Whether the median is what it must be; None where nothing is asked."""
-        if self.bound is None:
-            return None
-        return self.ratio[1] <= self.bound if self.most else self.ratio[1] >= self.bound
-
-
-# The rows. A name is (case, number of processes, subject).
-
-
-class Ask(NamedTuple):
-    """A row to make of times: `faster` says that the ratio is other / ours, else ours / other."""
-
-    what: str
-    ours: tuple[str, str, str]
-    other: tuple[str, str, str]
-    faster: bool
-    bound: Optional[float] = None
-
-
-def faster(
-    what: str, on: str, ours: str, than: str, bound: Optional[float] = None, case: str = ""
-) -> Ask:
-    """A row for "at least so many times faster"."""
-    return Ask(what, (case or what, on, ours), (case or what, on, than), True, bound)
-
-
-def within(
-    what: str, on: str, ours: str, of: str, bound: Optional[float] = None, case: str = ""
-) -> Ask:
-    """A row for "at most so many times the cost of"."""
-    return Ask(what, (case or what, on, ours), (case or what, on, of), False, bound)
-
-
-def grows(what: str, case: str, subject: str, small: str, large: str, bound: float) -> Ask:
-    """A row for "grows by at most"."""
-    return Ask(what, (case, large, subject), (case, small, subject), False, bound)
+import history_rows
+from measured import MICRO, RIVAL, Ask, Results, Row, faster, grows, of_times, spread, within
 
 
 def asked(largest: str) -> list[Ask]:
@@ -149,7 +58,7 @@ def rows(results: Results) -> list[Row]:
     """The table: what was measured of it."""
     sizes = [int(name.split(" | ")[1]) for name in results.times if name.startswith("get leaf")]
     largest = str(max(sizes, default=0))
-    made = [_of_times(results, ask) for ask in [*asked(largest), *_given(results)]]
+    made = [of_times(results, ask) for ask in [*asked(largest), *_given(results)]]
     made += [
         *_copying(results),
         _of_probes(results, "peak memory of caching", ("caching", "200"), None),
@@ -157,6 +66,7 @@ def rows(results: Results) -> list[Row]:
         *_reading(results, largest),
         *_states(results),
         _importing(results),
+        *history_rows.rows(results),
     ]
     return [row for row in made if row is not None]
 
@@ -171,18 +81,6 @@ def _given(results: Results) -> list[Ask]:
             found.append(faster(case, workflow, "ours", RIVAL))
             found.append(within(case, workflow, "ours", "loads" if case == "cache" else "read"))
     return found
-
-
-def _of_times(results: Results, ask: Ask) -> Optional[Row]:
-    ours, other = results.rounds(*ask.ours), results.rounds(*ask.other)
-    if not ours or not other:
-        return None
-    ratios = [b / a if ask.faster else a / b for a, b in zip(ours, other)]
-    same = ask.ours[1] == ask.other[1]
-    on = ask.ours[1] if same else f"{ask.other[1]} -> {ask.ours[1]}"
-    against = ask.other[2] if same else "itself"
-    values = median(ours), median(other)
-    return Row(ask.what, on, against, *values, "s", spread(ratios), ask.bound, not ask.faster)
 
 
 def _copying(results: Results) -> list[Row]:
@@ -259,14 +157,6 @@ def _importing(results: Results) -> Optional[Row]:
     return Row("import", "", "orjson + 25 ms", *values, "s", spread(ratios), 1, True, note)
 
 
-def spread(ratios: list[float]) -> tuple[float, float, float]:
-    """Lower quartile, median, upper quartile."""
-    if len(ratios) < 2:
-        return (ratios[0],) * 3
-    low, middle, high = quantiles(ratios, n=4, method="inclusive")
-    return low, middle, high
-
-
 # As text
 
 
@@ -304,7 +194,11 @@ def cells(row: Row) -> list[str]:
     ]
 
 
-HEADINGS = ("what", "processes", "ours", "against", "ratio (quartiles)", "must be", "reached")
+def headings(on: str) -> tuple[str, ...]:
+    """The names of the columns; `on` says what is counted in the second."""
+    return "what", on, "ours", "against", "ratio (quartiles)", "must be", "reached"
+
+
 LABELS = {
     "loads": "`orjson.loads`",
     "write": "writing the same bytes",
@@ -318,19 +212,19 @@ LABELS = {
 }
 
 
-def markdown(results: Results, about: dict[str, str]) -> str:
+def markdown(results: Results, about: dict[str, str], on: str) -> str:
     """The table in Markdown, with what it depends on, and what is beside it."""
-    lines = [f"| {' | '.join(HEADINGS)} |", "| --- | --- | --- | --- | --- | --- | --- |"]
+    lines = [f"| {' | '.join(headings(on))} |", "| --- | --- | --- | --- | --- | --- | --- |"]
     lines += [f"| {' | '.join(cells(row))} |" for row in rows(results)]
     lines += ["", f"Measured with {measured_with(about)}.", *_beside(results), ""]
     return "\n".join(lines)
 
 
-def text(results: Results, about: dict[str, str]) -> str:
+def text(results: Results, about: dict[str, str], on: str) -> str:
     """The table for a terminal."""
-    table = [list(HEADINGS), *(cells(row) for row in rows(results))]
+    table = [list(headings(on)), *(cells(row) for row in rows(results))]
     table = [[cell.replace("`", "") for cell in line] for line in table]
-    widths = [max(len(line[i]) for line in table) for i in range(len(HEADINGS))]
+    widths = [max(len(line[i]) for line in table) for i in range(len(table[0]))]
     lines = ["  ".join(c.ljust(w) for c, w in zip(line, widths)).rstrip() for line in table]
     missed = [row for row in rows(results) if row.reached is False]
     lines += ["", measured_with(about), *_beside(results), f"{len(missed)} missed"]

@@ -1,16 +1,19 @@
 """Run the benchmarks: ours and every rival's, in processes of their own, interleaved.
 
     python benchmarks/run.py --rival PYTHON [--quick] [SPEC_JSON ..]
+    python benchmarks/run.py --instances --before PYTHON [--quick]
 
 It is run by an interpreter that has this library, SpiffWorkflow, pyperf and matplotlib; `PYTHON`
-is one that has spiff-element-units 0.3.1 and pyperf. Without it the rows of 0.3.1 are left out.
-Spec JSON files given, or folders of them, are measured for caching and getting too.
+is one that has spiff-element-units 0.3.1 and pyperf, or 0.4.0, SpiffWorkflow and pyperf. Without it
+the rows of that version are left out. `--instances` measures instances with a history, and only
+them. Spec JSON files given, or folders of them, are measured for caching and getting too.
 
 A round runs every job once, those that are compared one after another, and the next round runs them
 in the opposite order. A ratio is taken within a round; what is reported is the median of the
 rounds' ratios, and their quartiles. Workflows are made once and kept in `.cache` beside this file.
 
-Written to `--output` (`results` beside this file; with --quick `.cache/quick`): `benchmarks.json`,
+Written to `--output` (`results` beside this file, or `results/instances`; with --quick
+`.cache/quick`, or `.cache/quick-instances`): `benchmarks.json`,
 which pyperf reads; `probes.json`, what is not a time; `summary.json` and `table.md`, the table;
 and the plots.
 """
@@ -31,14 +34,17 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any, NamedTuple, Optional
 
+import history_rows
 import plots
 import pyperf
 import report
+from histories import History
+from histories import prepared as with_history
+from measured import BEFORE, RIVAL, Results, name_of
 from workflows import SIZES, Tree, prepared
 
 HERE = Path(__file__).parent
 CACHE = HERE / ".cache"
-RIVAL = report.RIVAL
 FLAT = Tree(36, fan_out=35, embedded=0)  # the one kind of workflow that 0.3.1 decomposes
 SECONDS = 0.05  # what the loops of one value take, where the operation is not longer
 
@@ -57,6 +63,14 @@ SUBJECTS = {
     "save": ("ours", *WAYS[1:]),
     "save deep": ("ours", *WAYS[1:]),
 }
+STEPS = ("pieces", "text", BEFORE, "json")
+SUBJECTS.update({f"step, {what}": STEPS for what in ("tree", "first level", "loop", "multi")})
+SUBJECTS["step, resting"] = STEPS
+SUBJECTS["cut"] = ("text", "loads")
+UNSETTLED = [f"{what}, nothing settled" for what in history_rows.UNSETTLED]
+SUBJECTS.update(dict.fromkeys(UNSETTLED, ("text", BEFORE)))
+TREES = (14, 39, 155, 399, 1_110)  # finished calls
+LOOPS = (10, 30, 100, 200)
 
 
 class Workflow(NamedTuple):
@@ -74,11 +88,12 @@ class Job(NamedTuple):
     subject: str
     rounds: int
     script: str = "cases.py"
+    is_probe: bool = False
 
     @property
     def name(self) -> str:
         """Its name in the results."""
-        return report.name_of(self.what, self.workflow.name, self.subject)
+        return name_of(self.what, self.workflow.name, self.subject)
 
 
 # What is run
@@ -117,6 +132,39 @@ def quick_jobs() -> Iterator[Job]:
     yield from _probes(tree(1_500), 5)
 
 
+def instance_jobs(quick: bool) -> Iterator[Job]:
+    """The jobs of instances with a history; quick: those of the table, in fewer rounds."""
+    rounds, only = (3, ("pieces", "text", BEFORE, "loads")) if quick else (5, None)
+
+    def jobs(what: str, kind: str, calls: int, rounds: int = rounds) -> Iterator[Job]:
+        for job in _jobs(what, history(kind, calls), rounds, only):
+            yield job._replace(script="instances.py")
+
+    def probe(what: str, kind: str, calls: int, rounds: int, *subjects: str) -> Iterator[Job]:
+        for subject in subjects:
+            yield Job(what, history(kind, calls), subject, rounds, "instances.py", is_probe=True)
+
+    yield from jobs("step, first level", "first", 10)
+    yield from jobs("step, tree", "tree", 1_110)
+    yield from jobs("cut", "tree", 1_110)
+    yield from jobs("step, multi", "multi", 200)
+    for what in UNSETTLED:
+        for job in _jobs(what, tree(36), 2 * rounds):
+            yield job._replace(script="instances.py")
+    yield from probe("moved", "first", 10, 1, "pieces")
+    yield from probe("moved", "tree", 1_110, 1, *STEPS)
+    yield from probe("resumed", "tree", 1_110, 3, "text")
+    yield from probe("walk", "walk", 1_110, 1, "pieces")
+    if quick:
+        yield from jobs("step, loop", "loop", 200)
+        return
+    for calls in LOOPS:
+        yield from jobs("step, loop", "loop", calls, rounds if calls == 200 else 3)
+    for calls in TREES[:-1]:
+        yield from jobs("step, tree", "tree", calls, 3)
+    yield from jobs("step, resting", "resting", 1_000, 3)
+
+
 def given_jobs(paths: Sequence[Path], rounds: int, scratch: Path) -> Iterator[Job]:
     """The jobs of spec JSON files, and of those in folders."""
     files = [file for path in paths for file in (sorted(path.rglob("*.json")) or [path])]
@@ -133,6 +181,11 @@ def given_jobs(paths: Sequence[Path], rounds: int, scratch: Path) -> Iterator[Jo
 def tree(processes: int) -> Workflow:
     """The workflow of so many processes."""
     return workflow_of(Tree(processes), f"{processes}")
+
+
+def history(kind: str, calls: int) -> Workflow:
+    """The instance with such a history."""
+    return Workflow(f"{calls}", with_history(History(kind, calls), CACHE))
 
 
 def workflow_of(tree: Tree, name: str) -> Workflow:
@@ -153,7 +206,7 @@ def _probes(largest: Workflow, imports: int) -> Iterator[Job]:
 
     def probe(what: str, workflow: Workflow, rounds: int, *subjects: str) -> Iterator[Job]:
         for subject in subjects or ("ours",):
-            yield Job(what, workflow, subject, rounds, "probes.py")
+            yield Job(what, workflow, subject, rounds, "probes.py", is_probe=True)
 
     for size in (200, 1_500):
         yield from probe("caching", tree(size), 3, "ours", RIVAL)
@@ -170,15 +223,20 @@ def _probes(largest: Workflow, imports: int) -> Iterator[Job]:
 
 
 class Interpreters(NamedTuple):
-    """The Python that runs ours, and the one that runs 0.3.1, if there is one."""
+    """The Python that runs ours, and those that run 0.3.1 and 0.4.0, if there are such."""
 
     ours: str
     rival: Optional[str]
+    before: Optional[str]
+
+    def of(self, subject: str) -> Optional[str]:
+        """The one that runs a subject."""
+        return {RIVAL: self.rival, BEFORE: self.before}.get(subject, self.ours)
 
 
-def run(jobs: Sequence[Job], interpreters: Interpreters, values: int) -> report.Results:
+def run(jobs: Sequence[Job], interpreters: Interpreters, values: int) -> Results:
     """Run all rounds of some jobs. A job that fails is noted and not run again."""
-    results = report.Results()
+    results = Results()
     rounds = max(job.rounds for job in jobs)
     for number in range(rounds):
         turn = [job for job in jobs if job.rounds > number]
@@ -191,7 +249,7 @@ def run(jobs: Sequence[Job], interpreters: Interpreters, values: int) -> report.
             except subprocess.CalledProcessError as error:
                 results.failures[job.name] = error.stderr.strip().rpartition("\n")[2]
                 continue
-            kind = results.times if job.script == "cases.py" else results.probes
+            kind = results.probes if job.is_probe else results.times
             kind.setdefault(job.name, []).append(measured)
     _show("")
     return results
@@ -199,9 +257,9 @@ def run(jobs: Sequence[Job], interpreters: Interpreters, values: int) -> report.
 
 def _measure(job: Job, interpreters: Interpreters, values: int) -> Any:
     """The values of one process, in seconds, or what its probe has found."""
-    python = interpreters.rival if job.subject == RIVAL else interpreters.ours
+    python = interpreters.of(job.subject)
     command = [str(python), str(HERE / job.script), job.what, job.subject, str(job.workflow.folder)]
-    if job.script == "probes.py":
+    if job.is_probe:
         return json.loads(_output(command))
     with tempfile.TemporaryDirectory() as folder:
         file = f"{folder}/run.json"
@@ -215,7 +273,7 @@ def _measure(job: Job, interpreters: Interpreters, values: int) -> Any:
 def _output(command: Sequence[str]) -> str:
     """What a command prints. It finds what its own interpreter has installed, and ours this tree:
     both packages import by the same name."""
-    path = {} if RIVAL in command else {"PYTHONPATH": str(HERE.parent)}
+    path = {} if {RIVAL, BEFORE} & {*command} else {"PYTHONPATH": str(HERE.parent)}
     plain = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
     environment = {**plain, **path}
     return subprocess.run(
@@ -231,15 +289,16 @@ def _show(line: str) -> None:
 # Writing it down
 
 
-def environment(interpreters: Interpreters) -> dict[str, str]:
+def environment(subjects: set[str]) -> dict[str, str]:
     """What the results depend on: the processor and the versions; no names of this machine."""
     names = ("spiff-element-units", "SpiffWorkflow", "orjson")
     from spiff_element_units import __version__
 
     found = {"spiff-element-units": __version__}
     found.update({name: version(name) for name in names[1:]})
-    if interpreters.rival:
-        found["peer"] = f"spiff-element-units {RIVAL}"
+    peers = [one for one in (RIVAL, BEFORE) if one in subjects]
+    if peers:
+        found["peer"] = f"spiff-element-units {' and '.join(peers)}"
     return {
         "cpu": _cpu(),
         "system": f"{platform.system()} {platform.machine()}",
@@ -257,7 +316,7 @@ def _cpu() -> str:
         return platform.processor() or platform.machine()
 
 
-def write(results: report.Results, about: dict[str, str], folder: Path) -> None:
+def write(results: Results, about: dict[str, str], on: str, folder: Path) -> None:
     """Write all files of the results."""
     folder.mkdir(parents=True, exist_ok=True)
     suite = pyperf.BenchmarkSuite(
@@ -277,7 +336,7 @@ def write(results: report.Results, about: dict[str, str], folder: Path) -> None:
     for name, held in (("summary", summary), ("probes", results.probes)):
         text = json.dumps(held, indent=1) + "\n"
         (folder / f"{name}.json").write_text(text, encoding="utf-8")
-    (folder / "table.md").write_text(report.markdown(results, about), encoding="utf-8")
+    (folder / "table.md").write_text(report.markdown(results, about, on), encoding="utf-8")
     plots.draw(results, folder)
 
 
@@ -286,19 +345,27 @@ def main() -> None:
     arguments.add_argument("spec_json", nargs="*", type=Path, help="files, or folders of them")
     arguments.add_argument("--quick", action="store_true", help="the table alone, in two minutes")
     arguments.add_argument("--rival", help=f"the Python that has spiff-element-units {RIVAL}")
+    arguments.add_argument("--before", help=f"the Python that has spiff-element-units {BEFORE}")
+    arguments.add_argument("--instances", action="store_true", help="instances with a history")
     arguments.add_argument("--ours", default=sys.executable, help="the Python that has ours")
     arguments.add_argument("--output", type=Path, help="the folder for the results")
     given = arguments.parse_args()
-    interpreters = Interpreters(given.ours, given.rival)
+    interpreters = Interpreters(given.ours, given.rival, given.before)
     with tempfile.TemporaryDirectory() as scratch:
-        jobs = list(quick_jobs() if given.quick else full_jobs())
+        if given.instances:
+            jobs = list(instance_jobs(given.quick))
+        else:
+            jobs = list(quick_jobs() if given.quick else full_jobs())
         jobs += given_jobs(given.spec_json, 3 if given.quick else 9, Path(scratch))
-        if not given.rival:
-            jobs = [job for job in jobs if job.subject != RIVAL]
-        results = run(jobs, interpreters, 3 if given.quick else 5)
-    about = environment(interpreters)
-    write(results, about, given.output or (CACHE / "quick" if given.quick else HERE / "results"))
-    print(report.text(results, about))
+        jobs = [job for job in jobs if interpreters.of(job.subject)]
+        results = run(jobs, interpreters, 3 if given.quick or given.instances else 5)
+    about = environment({job.subject for job in jobs})
+    on = "calls" if given.instances else "processes"
+    folder = CACHE / "quick" if given.quick else HERE / "results"
+    if given.instances:
+        folder = CACHE / "quick-instances" if given.quick else folder / "instances"
+    write(results, about, on, given.output or folder)
+    print(report.text(results, about, on))
     if results.failures:
         raise SystemExit(f"{len(results.failures)} measurements failed")
 

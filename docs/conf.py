@@ -43,7 +43,9 @@ nitpick_ignore = [
         "datetime.datetime",
         "datetime.timedelta",
         "os.PathLike",
-        "SpiffWorkflow.exceptions.WorkflowException",
+        "SpiffWorkflow.bpmn.exceptions.WorkflowTaskException",
+        "SpiffWorkflow.bpmn.workflow.BpmnWorkflow",
+        "spiff_element_units.spiff.loader._Workflow",
         # What a serializer must have, which SpiffWorkflow's has.
         "spiff_element_units.spiff.specs.Serializer",
     )

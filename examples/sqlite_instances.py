@@ -1,4 +1,4 @@
-"""Stores workflow instances in SQLite and saves only their states.
+"""Stores workflow instances in SQLite, each in pieces, and saves only what changes.
 
     python examples/sqlite_instances.py                       runs the commands below in one go
     python examples/sqlite_instances.py FOLDER deploy         caches the workflow of orders.bpmn
@@ -7,7 +7,8 @@
     python examples/sqlite_instances.py FOLDER work           does the next human task of each
 
 Every command is a separate process. FOLDER contains everything that they share: the cache with the
-workflow, and the database with the state of each instance.
+workflow, and the database with the pieces of each instance. A subprocess that is finished is a
+piece of its own. It is written once, and no step reads it.
 """
 
 from __future__ import annotations
@@ -46,9 +47,46 @@ def deploy(folder: Path) -> None:
         "serializer_version": SERIALIZER.VERSION,
     }
     ElementUnits.from_json(json.dumps(workflow)).save(folder / "cache", KEY)
-    with closing(sqlite3.connect(folder / "instances.db")) as database, database:
-        database.execute("CREATE TABLE instances (id INTEGER PRIMARY KEY, state TEXT NOT NULL)")
+    with closing(sqlite3.connect(folder / "instances.db")) as database:
+        create_tables(database)
     print(f"deployed {len(specs) + 1} processes")
+
+
+def create_tables(database: sqlite3.Connection) -> None:
+    """A table of the instances, and one of their pieces."""
+    database.execute("CREATE TABLE instances (id INTEGER PRIMARY KEY, customer TEXT NOT NULL)")
+    database.execute(
+        "CREATE TABLE pieces (instance INTEGER NOT NULL REFERENCES instances, piece TEXT NOT NULL, "
+        "text TEXT NOT NULL, PRIMARY KEY (instance, piece))"
+    )
+
+
+def resume(loader: SpecLoader, database: sqlite3.Connection, number: int) -> Any:
+    """An instance. More pieces than the live one are read if somebody looks into them."""
+
+    def read(piece: str) -> Any:
+        query = "SELECT text FROM pieces WHERE instance = ? AND piece = ?"
+        row = database.execute(query, (number, piece)).fetchone()
+        return row and row[0]
+
+    return loader.resume_pieces(read)
+
+
+def store(
+    loader: SpecLoader, database: sqlite3.Connection, number: int, workflow: BpmnWorkflow
+) -> int:
+    """Write the pieces that changed and delete those that are gone; how many were written."""
+    pieces = loader.save_pieces(workflow)
+    with database:  # one transaction
+        database.executemany(
+            "INSERT OR REPLACE INTO pieces VALUES (?, ?, ?)",
+            [(number, piece, text) for piece, text in pieces.changed.items()],
+        )
+        database.executemany(
+            "DELETE FROM pieces WHERE instance = ? AND piece = ?",
+            [(number, piece) for piece in pieces.removed],
+        )
+    return len(pieces.changed)
 
 
 def start(loader: SpecLoader, database: sqlite3.Connection, customer: str, pieces: str) -> None:
@@ -56,32 +94,31 @@ def start(loader: SpecLoader, database: sqlite3.Connection, customer: str, piece
     workflow = loader.start("order")
     workflow.task_tree.data.update(customer=customer, pieces=int(pieces))
     workflow.do_engine_steps()
-    state = loader.save(workflow)
-    number = database.execute("INSERT INTO instances (state) VALUES (?)", (state,)).lastrowid
-    print(f"order {number} started, {len(state)} characters of state")
+    row = database.execute("INSERT INTO instances (customer) VALUES (?)", (customer,))
+    number = row.lastrowid or 0
+    store(loader, database, number, workflow)
+    print(f"order {number} started")
 
 
 def list_instances(loader: SpecLoader, database: sqlite3.Connection) -> None:
     """Print what each instance waits for."""
-    for number, state in database.execute("SELECT id, state FROM instances").fetchall():
-        workflow = loader.resume(state)
+    for number, customer in database.execute("SELECT id, customer FROM instances").fetchall():
+        workflow = resume(loader, database, number)
         tasks = human_tasks(workflow)
         waits = tasks[0].task_spec.bpmn_name if tasks else f"nothing: {workflow.data}"
-        print(f"order {number} waits for {waits}")
+        print(f"order {number} of {customer} waits for {waits}")
     print(f"restored {', '.join(loader.kept)}, of {len(loader.units.process_ids)} processes")
 
 
 def work(loader: SpecLoader, database: sqlite3.Connection) -> None:
     """Do the next human task of each instance, and the engine steps after it."""
-    for number, state in database.execute("SELECT id, state FROM instances").fetchall():
-        workflow = loader.resume(state)
+    for (number,) in database.execute("SELECT id FROM instances").fetchall():
+        workflow = resume(loader, database, number)
         for task in human_tasks(workflow)[:1]:
-            print(f"order {number}: {task.task_spec.bpmn_name}")
             task.run()
-        workflow.do_engine_steps()
-        database.execute(
-            "UPDATE instances SET state = ? WHERE id = ?", (loader.save(workflow), number)
-        )
+            workflow.do_engine_steps()
+            written = store(loader, database, number, workflow)
+            print(f"order {number}: {task.task_spec.bpmn_name}; pieces written: {written}")
 
 
 def human_tasks(workflow: BpmnWorkflow) -> list[Any]:
@@ -121,7 +158,7 @@ def main(arguments: list[str]) -> None:
     if command not in commands:
         sys.exit(__doc__)
     loader = SpecLoader(ElementUnits.open(folder / "cache", KEY), SERIALIZER)
-    with closing(sqlite3.connect(folder / "instances.db")) as database, database:
+    with closing(sqlite3.connect(folder / "instances.db")) as database:
         commands[command](loader, database, *rest)
 
 

@@ -8,15 +8,13 @@ a `TypeError`.
 from __future__ import annotations
 
 import functools
-from typing import Any, Callable, TypeVar, Union
+from typing import Any, Callable, Union, overload
 
 from .cache import directory
 from .units import ElementUnits, decompose, digest_of, read_text
 
-_Function = TypeVar("_Function", bound=Callable[..., None])
 
-
-def _keyword_of_0_3_1(function: _Function) -> _Function:
+def _keyword_of_0_3_1(function: Callable[..., None]) -> Callable[..., None]:
     """Also accept the keyword `workflow_specs_json`, its name in 0.3.1."""
 
     @functools.wraps(function)
@@ -25,9 +23,25 @@ def _keyword_of_0_3_1(function: _Function) -> _Function:
             kwargs["workflow_spec_json"] = kwargs.pop("workflow_specs_json")
         return function(*args, **kwargs)
 
-    return taking_both  # type: ignore[return-value]
+    return taking_both
 
 
+@overload
+def cache_element_units_for_workflow(
+    cache_dir: directory.CacheDir,
+    cache_key: str,
+    workflow_spec_json: Union[str, bytes],
+    *,
+    durable: bool = False,
+) -> None: ...
+@overload
+def cache_element_units_for_workflow(
+    cache_dir: directory.CacheDir,
+    cache_key: str,
+    *,
+    workflow_specs_json: Union[str, bytes],
+    durable: bool = False,
+) -> None: ...
 @_keyword_of_0_3_1
 def cache_element_units_for_workflow(
     cache_dir: directory.CacheDir,

@@ -1,4 +1,4 @@
-"""One decomposed workflow, in memory or opened from a cache."""
+"""`ElementUnits`: one decomposed workflow, in memory or opened from a cache."""
 
 from __future__ import annotations
 
@@ -27,14 +27,17 @@ from .wording import in_words
 Defer = Literal["calls", "all", "nothing"]
 DEFERS: tuple[Defer, ...] = get_args(Defer)
 
-_VERSION = orjson.dumps(f"spiff-element-units-{__version__}")  # what each unit says to be made by
+_VERSION = orjson.dumps(
+    f"spiff-element-units-{__version__}"
+)  # the `serializer_version` of each unit
 
 
 class Reference(NamedTuple):
     """A task spec that names another process.
 
-    `kind` is "call", "embedded" or "trigger"; `process_id` the process it names; `element_id` the
-    task spec that names it; `external` whether the workflow lacks that process.
+    `kind` is "call", "embedded" or "trigger". `process_id` is the process that it names, and
+    `element_id` is the name of the task spec. `external` is True if the workflow does not contain
+    that process.
     """
 
     kind: str
@@ -44,11 +47,11 @@ class Reference(NamedTuple):
 
 
 class ElementUnits:
-    """A workflow decomposed into its processes, which hands out element units.
+    """A workflow that is split into its processes. It returns element units.
 
-    Make one with `from_json` or `open`. It never changes and may be used from several threads at
-    once. One that was opened may be used after a fork, and goes on serving what it opened when
-    the key is cached anew or removed.
+    Create one with `from_json`, `open` or `get_or_cache`. It never changes, and several threads may
+    use it at the same time. You can use it after a fork. If the key is cached again or removed, an
+    open `ElementUnits` continues with the workflow that it opened.
 
     >>> units = ElementUnits.from_json(
     ...     '{"spec": {"name": "Hello", "typename": "BpmnProcessSpec", "task_specs": {}},'
@@ -75,22 +78,23 @@ class ElementUnits:
 
     @classmethod
     def from_json(cls, workflow_spec_json: Union[str, bytes]) -> ElementUnits:
-        """Decompose a workflow in memory.
+        """Split a workflow into its processes, in memory.
 
         `workflow_spec_json` is the JSON text of a serialized workflow,
         `{"spec": {..}, "subprocess_specs": {..}, ..}`, as `str` or as UTF-8 `bytes`.
 
-        Raises InvalidWorkflowSpec where it is not that, TypeError where it is neither type.
+        Raises InvalidWorkflowSpec if the text is not a serialized workflow, and TypeError if it has
+        another type.
         """
         text = read_text(workflow_spec_json)
         return cls._of(decompose(text, digest_of(text)), None)
 
     @classmethod
     def open(cls, cache_dir: directory.CacheDir, cache_key: str) -> ElementUnits:
-        """Open a workflow from a cache; reads a few kilobytes, whatever its size.
+        """Open a cached workflow. This reads a few kilobytes, whatever the size of the workflow.
 
-        Raises UnitNotFound where the key is not cached, CorruptPack where what is stored is
-        damaged, CacheError where it cannot be read.
+        Raises UnitNotFound if the key is not cached, CorruptPack if its pack is damaged, and
+        CacheError if the pack cannot be read.
         """
         pack = directory.open_pack(cache_dir, cache_key)
         return cls._of(pack, pack.key)
@@ -104,17 +108,17 @@ class ElementUnits:
         *,
         durable: bool = False,
     ) -> ElementUnits:
-        """Open a workflow from a cache; where there is none or it is damaged, make and cache it.
+        """Open a cached workflow. If it is missing or damaged, make it and cache it.
 
-        `make_json()` gives the JSON text, and is called only then. When several processes ask at
-        once it may be called in each of them, and each gets a whole workflow. A stored one is read
-        and checked from end to end, which `open` does not do.
+        `make_json()` returns the JSON text. It is called only if the workflow is missing or
+        damaged. If several processes ask at the same time, it may be called in each of them, and
+        each gets the complete workflow. This reads and checks the whole pack; `open` does not.
 
-        Where the made one cannot be stored (a full disk, a directory that may not be written) it
-        is served from memory. A RuntimeWarning and the log of `spiff_element_units` say so, once a
-        process and directory.
+        If the workflow cannot be cached, for example because the disk is full, it is used from
+        memory. A RuntimeWarning and the log of `spiff_element_units` say so, once for each process
+        and directory.
 
-        Raises what `make_json` and `from_json` raise, and CacheError where the cache cannot be
+        Raises the errors of `make_json` and `from_json`, and CacheError if the cache cannot be
         read.
         """
         if not callable(make_json):
@@ -128,22 +132,31 @@ class ElementUnits:
         return cls._of(pack, key)
 
     def save(self, cache_dir: directory.CacheDir, cache_key: str, *, durable: bool = False) -> None:
-        """Store the workflow in a cache under a key, in place of what is there.
+        """Store the workflow in a cache under a key, and replace the workflow that was there.
 
-        A reader in any process sees what was there or the whole new workflow. Where the same
-        workflow is stored undamaged already, nothing is written, and it counts as just cached.
+        Readers in other processes see either the old workflow or the new one, always complete. If
+        the same workflow is already cached and not damaged, nothing is written, and its pack
+        becomes as new as one that was just cached.
 
-        With `durable`, what is cached outlives a power failure: file and directories are synced
-        before this returns. Without, the key may be missing or damaged then (and is reported so).
+        With `durable`, the file and its directories are synced to disk before this returns. Without
+        it, the cached workflow may be missing or damaged after a power failure. The library then
+        reports this as an error.
 
-        Raises CacheError where the directory cannot be made or written; what was there stays.
+        Raises CacheError if the directory cannot be created or written. A workflow that was cached
+        before is then still there.
         """
         pack = self._use()
-        if not directory.holds(cache_dir, cache_key, pack.digest, durable=durable):
+        try:
+            says = pack.says_events()
+        except Fault as fault:
+            raise in_words(fault) from fault.__cause__
+        if not directory.holds(
+            cache_dir, cache_key, pack.digest, says_events=says, durable=durable
+        ):
             directory.publish(cache_dir, cache_key, pack, durable=durable)
 
     def close(self) -> None:
-        """Let go of the file. Every later question is a CacheError."""
+        """Close the file. Every later call raises CacheError."""
         self._pack = None
 
     def __enter__(self) -> ElementUnits:
@@ -165,7 +178,7 @@ class ElementUnits:
 
     @property
     def cache_key(self) -> Optional[str]:
-        """The key it was opened by; None where it was made in memory."""
+        """The key of the workflow in the cache; None if it was made with `from_json`."""
         return self._key
 
     @property
@@ -183,19 +196,19 @@ class ElementUnits:
 
     @property
     def process_ids(self) -> tuple[str, ...]:
-        """The root, then the keys of `subprocess_specs` that hold a spec, in the caller's order."""
+        """The root, and then the keys of `subprocess_specs` that have a spec, in your order."""
         held = [key for key, has_spec in self._roster().items() if has_spec]
         return tuple(dict.fromkeys([self.root, *held]))
 
     @property
     def subprocess_ids(self) -> tuple[str, ...]:
-        """Every key of `subprocess_specs`, those that are null included, in the caller's order."""
+        """All keys of `subprocess_specs`, including those that are null, in your order."""
         return tuple(self._roster())
 
     def element_ids(self, process_id: str) -> tuple[str, ...]:
-        """The element ids of a process: each task spec's name and, where it differs, `bpmn_id`.
+        """The element ids of a process: the `name` of each task spec and, if different, `bpmn_id`.
 
-        Raises UnitNotFound.
+        Raises UnitNotFound if the workflow does not contain the process.
         """
         process_id = _string("process_id", process_id)
         try:
@@ -204,9 +217,9 @@ class ElementUnits:
             self._fail(fault, process_id)
 
     def references(self, process_id: str) -> tuple[Reference, ...]:
-        """What a process calls, embeds and triggers, in the order of its task specs.
+        """The processes that a process calls, embeds and triggers, in the order of its task specs.
 
-        Raises UnitNotFound.
+        Raises UnitNotFound if the workflow does not contain the process.
         """
         process_id = _string("process_id", process_id)
         try:
@@ -215,9 +228,9 @@ class ElementUnits:
             self._fail(fault, process_id)
 
     def needs(self, process_id: str, *element_ids: str, defer: Defer = "calls") -> tuple[str, ...]:
-        """The ids of the processes that a unit holds: its own, then the caller's order.
+        """The ids of the processes in a unit: `process_id`, and then the others in your order.
 
-        Arguments and errors are those of `workflow`.
+        The arguments and errors are those of `workflow`.
         """
         process_id = _string("process_id", process_id)
         try:
@@ -226,17 +239,18 @@ class ElementUnits:
             self._fail(fault, process_id)
 
     def workflow(self, process_id: str, *element_ids: str, defer: Defer = "calls") -> str:
-        """A unit: what starts or resumes `process_id` at the given elements, a workflow by itself.
+        """Return the unit that starts or resumes `process_id` at the given elements.
 
-        Without elements it is the start unit. `defer` says what the application loads when the
-        engine reaches it, and the unit leaves out: "calls" (called processes), "all" (embedded
-        subprocesses and triggers too) or "nothing" (the unit holds everything reachable).
+        Without elements, it is the unit that starts the process. `defer` says which processes your
+        application loads when the engine reaches them, so that the unit omits them: "calls" (called
+        processes), "all" (also embedded subprocesses and triggers) or "nothing" (the unit contains
+        every process that can be reached).
 
-        Returns the JSON text `{"spec": .., "subprocess_specs": {..}, ..}`.
+        The unit is the JSON text `{"spec": .., "subprocess_specs": {..}, ..}`.
 
-        Raises UnitNotFound where the workflow lacks the process or the process cannot reach an
-        element, CorruptPack where a stored workflow is damaged, ElementUnitsError for another
-        `defer`.
+        Raises UnitNotFound if the workflow does not contain the process, or if the process does not
+        lead to an element. Raises CorruptPack if the pack is damaged, and ElementUnitsError for
+        another `defer`.
         """
         process_id = _string("process_id", process_id)
         try:
@@ -245,9 +259,9 @@ class ElementUnits:
             self._fail(fault, process_id)
 
     def spec_json(self, process_id: str) -> bytes:
-        """One process spec: the caller's own bytes, less the whitespace between tokens.
+        """One process spec: your own bytes, without the whitespace between tokens.
 
-        Raises UnitNotFound.
+        Raises UnitNotFound if the workflow does not contain the process.
         """
         process_id = _string("process_id", process_id)
         try:
@@ -256,17 +270,25 @@ class ElementUnits:
             self._fail(fault, process_id)
 
     def _has(self, process_id: str) -> bool:
-        """Whether the workflow has a process; costs what one process does."""
+        """Whether the workflow contains a process. This reads only the entry of that process."""
         try:
             return self._use().has_process(_string("process_id", process_id))
         except Fault as fault:
             raise in_words(fault) from fault.__cause__
 
+    def _inner_root(self) -> Optional[bytes]:
+        """The spec under the root's id in `subprocess_specs`, if that is another one."""
+        try:
+            inner = self._use().inner_root()
+        except Fault as fault:
+            raise in_words(fault) from fault.__cause__
+        return None if inner == self.spec_json(self.root) else inner
+
     def _has_subprocesses(self) -> bool:
         return self._use().has_subprocesses()
 
     def _roster(self) -> dict[str, bool]:
-        """Each of `subprocess_ids`, and whether it holds a spec."""
+        """Each of `subprocess_ids`, and whether it has a spec."""
         try:
             return self._use().subprocess_ids()
         except Fault as fault:
@@ -278,14 +300,18 @@ class ElementUnits:
         pack = self._use()
         try:
             text = pack.spec_json(process_id)
-            # What orjson reads otherwise: as a float.
+            # orjson would read such numbers as floats.
             long_numbers = pack.has_long_numbers(process_id)
         except Fault as fault:
             self._fail(fault, process_id)
+        return self._parsed(text, process_id, long_numbers)
+
+    def _parsed(self, text: bytes, process_id: str, long_numbers: bool = True) -> Any:
         try:
             return json.loads(text) if long_numbers else orjson.loads(text)
         except ValueError as error:
-            raise in_words(Fault("spec JSON", pack=pack.where, process=process_id)) from error
+            damage = Fault("spec JSON", pack=self._use().where, process=process_id)
+            raise in_words(damage) from error
 
     def _use(self) -> Pack:
         pack = self._pack
@@ -294,7 +320,7 @@ class ElementUnits:
         return pack
 
     def _fail(self, fault: Fault, process_id: str) -> NoReturn:
-        """Raise the error for what the core found wrong, or did not find."""
+        """Raise the error for a fault of the core."""
         try:
             error = self._not_found(fault, process_id) or in_words(fault)
         except Fault as damage:
@@ -302,7 +328,7 @@ class ElementUnits:
         raise error from fault.__cause__
 
     def _not_found(self, fault: Fault, process_id: str) -> Optional[UnitNotFound]:
-        """Why a process, or an element of it, is not to be found; None where it should be."""
+        """The error for a process or element that is not found; None for any other fault."""
         pack = self._use()
         if fault.kind == "no process":
             roster = pack.subprocess_ids()
@@ -316,7 +342,7 @@ class ElementUnits:
         if pack.has_element(element_id):
             return UnitNotFound(
                 f"element {element_id!r} exists in the workflow, but process {process_id!r} does "
-                "not lead to it; ask with the process that has it, or one that calls that"
+                "not lead to it; ask with the process that contains it, or one that leads there"
             )
         reached = _needs(pack, process_id, (), "nothing")
         elements = (id for name in reached for id in (name, *pack.element_ids(name)))
@@ -339,12 +365,12 @@ def read_text(workflow_spec_json: Union[str, bytes]) -> Text:
 
 
 def digest_of(text: Text) -> bytes:
-    """What `ElementUnits.digest` is of, as bytes."""
+    """The bytes of `ElementUnits.digest`."""
     return hashlib.sha256(text).digest()
 
 
 def decompose(text: Text, digest: bytes) -> Pack:
-    """The pack of a workflow; `digest` is that of `digest_of`."""
+    """The pack of a workflow; `digest` is the result of `digest_of`."""
     try:
         return Pack.in_memory(build_pack(text, digest))
     except Fault as fault:
@@ -352,18 +378,18 @@ def decompose(text: Text, digest: bytes) -> Pack:
 
 
 def _whereabouts(pack: Pack, process_id: str, known: list[str]) -> str:
-    """What there is to say of a process that the workflow has not."""
+    """The part of the message that says why the workflow does not contain a process."""
     if process_id in pack.subprocess_ids():
         missing = f'subprocess_specs["{process_id}"] is null'
     elif any(to == process_id for name in known for _, to, *_ in pack.references(name)):
-        missing = "it is referred to but absent from subprocess_specs"
+        missing = "a task spec refers to it, but it is not in subprocess_specs"
     else:
         return f" in the workflow of {known[0]!r}{_near(process_id, known)}"
-    return f": {missing}, so the process is external; load it from where it is defined"
+    return f": {missing}, so the process is external; load it from the workflow that contains it"
 
 
 def _string(name: str, value: object) -> str:
-    """A string argument, as plain `str` where it is a kind of that."""
+    """A string argument as a plain `str`, also if it is a subclass of `str`."""
     if not isinstance(value, str):
         raise TypeError(f"{name} must be a str, not {type(value).__name__}")
     return str.__str__(value)
@@ -383,12 +409,12 @@ def _defer(value: object) -> str:
 
 
 def _near(wanted: str, known: Iterable[str]) -> str:
-    """A hint at the ids most like the one that was not found."""
+    """A suggestion of ids that are similar to the one that was not found."""
     likely = (name for name in known if abs(len(name) - len(wanted)) <= _FARTHEST)
     some = list(islice(likely, _COMPARED // (len(wanted) + _FARTHEST) ** 2))
     near = difflib.get_close_matches(wanted, some, n=3) if some else []
     return f"; did you mean {' or '.join(map(repr, near))}?" if near else ""
 
 
-_FARTHEST = 8  # characters that a near id may be longer or shorter
-_COMPARED = 2_000_000  # pairs of characters, so that a wrong id costs milliseconds
+_FARTHEST = 8  # a similar id is at most so many characters longer or shorter
+_COMPARED = 2_000_000  # compares at most so many pairs of characters, which takes milliseconds

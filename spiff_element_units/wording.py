@@ -1,11 +1,12 @@
-"""What the core found wrong, as the library's error and its sentence.
+"""The errors and messages for what the compiled modules find wrong.
 
-The core raises a `Fault` of plain values. Every call of the core that may raise one is followed by
+The core raises a `Fault` with plain values. Every call of the core that may raise one is followed
+by
 
     except Fault as fault:
         raise in_words(fault) from fault.__cause__
 
-so that users see an `ElementUnitsError`, with the cause that the core gave.
+so that users get an `ElementUnitsError`, with the cause that the core gave.
 """
 
 from __future__ import annotations
@@ -19,11 +20,11 @@ INVALID = {
     "surrogate": "the workflow is not JSON: a lone surrogate at character {character}",
     "not JSON": "the workflow is not JSON: {scanned}{reason}",
     "no object": 'the workflow must be an object, {{"spec": {{..}}, "subprocess_specs": {{..}}}}',
-    "long text": "the workflow takes over 4 GiB",
-    "long ids": "the ids of process {process!r} take over 4 GiB",
+    "long text": "the workflow is larger than 4 GiB, which is the limit",
+    "long ids": "the ids of process {process!r} are larger than 4 GiB, which is the limit",
     "no specs": 'the workflow has no "{field}"; expected {{"spec": {{..}}, '
     '"subprocess_specs": {{..}}}}, as SpiffWorkflow\'s serializer writes it',
-    "subprocess_specs": "subprocess_specs must be an object, not {found}; {{}} where there are "
+    "subprocess_specs": "subprocess_specs must be an object, not {found}; write {{}} if there are "
     "no subprocesses",
     "no field": '{place} has no "{field}" ({expected}); serialize the workflow with '
     "SpiffWorkflow again",
@@ -31,23 +32,23 @@ INVALID = {
     "spec": "{place} must be an object, not {found}",
     "trigger": "{place}.trigger_specs must hold strings, not {found}",
 }
-"""What may be wrong with a text. `place` is the process or its task spec, `found` a JSON type."""
+"""Faults of a text. `place` is the process or its task spec, and `found` is a JSON type."""
 
 DAMAGE = {
-    "magic": "not a pack",
+    "magic": "it is not a pack",
     "short header": "its header is cut short",
     "header checksum": "the checksum of its header is wrong",
-    "size": "it has {size} bytes, not {length} and a header",
+    "size": "it has {size} bytes, and should have {length} and a header",
     "key": "its cache key is not UTF-8",
     "parts": "its parts do not fit",
     "checksum": "the checksum of its part at byte {byte} is wrong",
     "overlap": "parts of it overlap",
-    "part": "a part of {length} bytes at byte {byte} lies outside",
+    "part": "a part of {length} bytes at byte {byte} is outside the file",
     "part length": "its part at byte {byte} has another length",
     "index": "it has no process {index}",
     "entry": "the entry of process {index} does not fit",
     "short record": "the record of process {index} is cut short",
-    "other record": "the record of process {index} is another's",
+    "other record": "the record of process {index} belongs to another process",
     "record": "the record of process {index} does not fit",
     "run": "the run of process {index} does not fit",
     "gaps": "the run of process {index} has gaps",
@@ -58,16 +59,16 @@ DAMAGE = {
     "name UTF-8": "a name in it is not UTF-8",
     "targets": "the targets of an element do not fit",
     "roster": "its roster does not fit",
-    "reference": "a reference in it is of no kind",
+    "reference": "a reference in it has an unknown kind",
     "lists": "its lists have gaps or overlap",
-    "place": "process {index} does not follow what comes before it",
+    "place": "process {index} does not follow the part before it",
     "end": "it does not end with its last process",
     "spec JSON": "the spec of process {process!r} is not JSON",
     "no process": "its directory lacks process {process!r}",
 }
-"""What may be wrong with a pack."""
+"""Faults of a pack."""
 
-OTHER_FORMAT = "has pack format {found} and this version reads format {reads}"
+OTHER_FORMAT = "has pack format {found}, but this version reads format {reads}"
 
 _EXPECTED = {"task_specs": "an object", "trigger_specs": "an array of strings"}
 _TYPES = {
@@ -101,13 +102,13 @@ def in_words(fault: Fault) -> ElementUnitsError:
 
 
 def _place(process: Optional[str], task: Optional[str]) -> str:
-    """A process spec, or a task spec of it; the root's is that of no key."""
+    """The place of a process spec or of one of its task specs. The root has no key."""
     spec = "spec" if process is None else f'subprocess_specs["{process}"]'
     return spec if task is None else f'{spec}.task_specs["{task}"]'
 
 
 def _scanned(field: Optional[str], process: Optional[str]) -> str:
-    """What was read when the text went wrong, as far as its keys are good."""
+    """The place in the text where it is wrong, if its keys could be read."""
     if field is None:
         return ""
     return f"in {field}, " if process is None else f'in {field}["{process}"], '

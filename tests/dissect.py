@@ -253,6 +253,7 @@ def questions() -> Iterator[Callable[[ElementUnits], Any]]:
     yield lambda units: units.process_ids
     yield lambda units: units.subprocess_ids
     yield repr
+    yield lambda units: units._inner_root()
     yield lambda units: check(units._use())
     yield lambda units: content(units._use(), "")
     for name in ASKED_PROCESSES:

@@ -79,14 +79,42 @@ def element_ids(workflow: dict, process: Any) -> tuple[str, ...]:
     return tuple(dict.fromkeys(id for name in tasks for id in ids_of_task(name, tasks[name])))
 
 
+def waits(task: dict) -> bool:
+    """Whether a task spec is a start event that waits for something."""
+    definition = task.get("event_definition")
+    kind = definition.get("typename") if isinstance(definition, dict) else None
+    return (
+        task["typename"].endswith("StartEvent")
+        and isinstance(kind, str)
+        and kind != "NoneEventDefinition"
+    )
+
+
+def started_by_events(workflow: dict) -> list[str]:
+    """What the engine finds at an event by looking through all specs: before SpiffWorkflow 3.2."""
+    held = {key: spec for key, spec in workflow["subprocess_specs"].items() if spec is not None}
+    specs = [workflow["spec"], *held.values()]
+    if any("trigger_specs" in task for spec in specs for task in spec["task_specs"].values()):
+        return []
+    return [key for key, spec in held.items() if any(map(waits, spec["task_specs"].values()))]
+
+
+def start_task(tasks: dict) -> str:
+    named = [name for name, task in tasks.items() if task["typename"].endswith("StartTask")]
+    return [*named, *tasks][0]
+
+
 def references(workflow: dict, process: Any) -> list[tuple[str, str, str, bool]]:
     """(kind, process id, task spec, whether it is external), in the order of the task specs."""
     found = []
-    for name, task in spec_of(workflow, process)["task_specs"].items():
+    tasks = spec_of(workflow, process)["task_specs"]
+    for name, task in tasks.items():
         if isinstance(task.get("spec"), str):
             kind = CALL if task["typename"] == "CallActivity" else EMBEDDED
             found.append((kind, task["spec"], name))
         found += [(TRIGGER, trigger, name) for trigger in task.get("trigger_specs") or []]
+        if process is ROOT and name == start_task(tasks):
+            found += [(TRIGGER, trigger, name) for trigger in started_by_events(workflow)]
     specs = workflow["subprocess_specs"]
     return [(kind, target, name, specs.get(target) is None) for kind, target, name in found]
 
@@ -175,6 +203,11 @@ def select(workflow: dict, process_id: str, elements: tuple[str, ...], defer: st
             found, between = on_paths(workflow, start, element_id)
             chosen |= found
             taken |= between
+    if defer == "calls" and start is not ROOT:
+        _, passed = closure(workflow, {start}, {CALL, EMBEDDED})
+        started = {edge for edge in passed if edge.target in started_by_events(workflow)}
+        chosen |= {edge.target for edge in started}
+        taken |= started
     held, followed = closure(workflow, chosen, FOLLOWED[defer])
     return Selection(start, held - {start}, any(e.target == start for e in taken | followed))
 

@@ -65,9 +65,36 @@ top_keys = {
 }
 
 
+definitions = st.sampled_from(
+    [
+        *(
+            3
+            * [
+                {"typename": f"{kind}EventDefinition", "name": "e"}
+                for kind in ("Message", "Signal")
+            ]
+        ),
+        *({"typename": "NoneEventDefinition"}, {"typename": 7}, {}, [], "Message", None),
+    ]
+)
+
+
 @st.composite
-def tasks(draw: Any, name: str, task_names: list[str], process_names: list[str]) -> dict:
-    kind = draw(st.sampled_from(["plain", "refer", "refer", "call", "loop", "start"]))
+def start_events(draw: Any) -> dict:
+    typename = draw(st.sampled_from(["StartEvent", "StartEvent", "OurStartEvent", "EndEvent"]))
+    task: dict[str, Any] = {"typename": typename}
+    if draw(st.sampled_from([True, True, True, False])):
+        task["event_definition"] = draw(definitions)
+    return task
+
+
+@st.composite
+def tasks(
+    draw: Any, name: str, task_names: list[str], process_names: list[str], triggers: bool
+) -> dict:
+    """With `triggers`, start tasks say what events start, as since SpiffWorkflow 3.2."""
+    kinds = ["plain", "refer", "refer", "call", "loop", "start", "event", "event"]
+    kind = draw(st.sampled_from(kinds))
     targets = st.sampled_from([*process_names, "nowhere"])
     task: dict[str, Any] = {"typename": draw(st.sampled_from(PLAIN))}
     if kind == "refer":
@@ -78,8 +105,11 @@ def tasks(draw: Any, name: str, task_names: list[str], process_names: list[str])
         inner = st.sampled_from([*task_names, "no such task"])
         task = {"typename": draw(st.sampled_from(LOOPS)), "task_spec": draw(inner)}
     elif kind == "start":
-        triggers = st.none() | st.lists(targets, max_size=2)
-        task = {"typename": "BpmnStartTask", "trigger_specs": draw(triggers)}
+        task = {"typename": draw(st.sampled_from(["BpmnStartTask", "StartTask"]))}
+        if triggers:
+            task["trigger_specs"] = draw(st.none() | st.lists(targets, max_size=2))
+    elif kind == "event":
+        task = draw(start_events())
     named = draw(st.sampled_from(["same", "same", "same", "none", "other"]))
     if named != "none":
         task["name"] = name if named == "same" else draw(free_ids)
@@ -92,12 +122,14 @@ def tasks(draw: Any, name: str, task_names: list[str], process_names: list[str])
 
 
 @st.composite
-def processes(draw: Any, name: str, process_names: list[str]) -> dict:
+def processes(draw: Any, name: str, process_names: list[str], triggers: bool = True) -> dict:
     task_names = draw(st.lists(ids, max_size=4, unique=True))
     spec = {
         "name": name,
         "typename": "BpmnProcessSpec",
-        "task_specs": {task: draw(tasks(task, task_names, process_names)) for task in task_names},
+        "task_specs": {
+            task: draw(tasks(task, task_names, process_names, triggers)) for task in task_names
+        },
     }
     if draw(st.booleans()):
         spec["data_objects"] = draw(values)
@@ -111,10 +143,12 @@ def workflows(draw: Any, max_size: int = 6) -> dict:
     root, *keys = names
     if draw(st.sampled_from([False, False, True])):
         keys.append(root)  # another process by the root's name
+    triggers = draw(st.booleans())
     workflow = {
-        "spec": draw(processes(root, names)),
+        "spec": draw(processes(root, names, triggers)),
         "subprocess_specs": {
-            key: draw(st.sampled_from([False] * 7 + [True])) or draw(processes(key, names))
+            key: draw(st.sampled_from([False] * 7 + [True]))
+            or draw(processes(key, names, triggers))
             for key in draw(st.permutations(keys))
         },
     }

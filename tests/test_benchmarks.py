@@ -1,4 +1,4 @@
-"""What the benchmarks measure on: the generator makes the trees that it says."""
+"""What the benchmarks measure on: the generators make the trees and histories that they say."""
 
 from __future__ import annotations
 
@@ -13,7 +13,10 @@ BENCHMARKS = Path(__file__).parent.parent / "benchmarks"
 sys.path.insert(0, str(BENCHMARKS))
 
 import histories  # noqa: E402
+import history_rows  # noqa: E402
+import instances  # noqa: E402
 import workflows  # noqa: E402
+from cases import CASES, Given  # noqa: E402
 from histories import History  # noqa: E402
 from workflows import Tree  # noqa: E402
 
@@ -113,29 +116,84 @@ def test_what_is_prepared_is_made_once_and_waits_where_it_says(tmp_path):
     assert folder.stat().st_mtime_ns == before
 
 
+# Instances with a history
+
+
+def subprocesses(instance):
+    return list(instance.subprocesses.values())
+
+
 @pytest.mark.parametrize(
-    "history",
-    [History("tree", 3, levels=2), History("multi-instance", 4), History("loop", 4, scripts=2)],
-    ids=lambda history: history.name,
+    ("kind", "calls", "finished"),
+    [("tree", 14, 14), ("first", 3, 3), ("loop", 5, 5), ("multi", 5, 5), ("walk", 14, 0)],
 )
-def test_a_history_is_behind_an_instance_that_goes_on(history, tmp_path):
-    folder = histories.prepared(history, tmp_path)
-    assert histories.prepared(history, tmp_path) == folder
-    state = (folder / "state.json").read_text()
-    subprocesses = json.loads(state)["subprocesses"].values()
-    finished = [one for one in subprocesses if all(t["state"] == 64 for t in one["tasks"].values())]
-    assert len(finished) == history.finished
-    for one in finished:
-        scripts = [name for t in one["tasks"].values() if "_script_" in (name := t["task_spec"])]
-        assert len(scripts) == history.scripts
-    instance = workflows.serializer().deserialize_json(state)
-    for _ in range(2):
-        waiting = instance.get_tasks(state=TaskState.READY)
-        assert [task.task_spec.manual for task in waiting] == [True]
-        assert workflows.go_on(instance)
+def test_an_instance_has_the_history_that_it_says(kind, calls, finished):
+    history = History(kind, calls)
+    instance = histories.instance(history, histories.spec_json(history))
+    assert sum(one.completed for one in subprocesses(instance)) == finished
+    assert len(instance.get_tasks(state=TaskState.READY, manual=True)) == 1
 
 
-def test_the_histories_are_those_of_the_figures():
-    assert histories.TREE.finished == 1_110
-    assert histories.FIRST_LEVEL.finished == 10
-    assert histories.MULTI_INSTANCE.finished == histories.LOOP.finished == 200
+def test_all_calls_of_a_resting_instance_wait():
+    history = History("resting", 7)
+    instance = histories.instance(history, histories.spec_json(history))
+    waiting = instance.get_tasks(state=TaskState.READY, manual=True)
+    assert [task.task_spec.name for task in waiting] == ["Round_000"] * 7
+    assert not any(one.completed for one in subprocesses(instance))
+
+
+def test_an_instance_that_is_left_as_text_on_the_way_is_the_one_that_runs_through(monkeypatch):
+    def made():
+        history = History("tree", 14)
+        instance = histories.instance(history, histories.spec_json(history))
+        return [
+            (task.task_spec.name, task.state, task.workflow.spec.name, task.data)
+            for task in instance.get_tasks()
+        ]
+
+    by_parts = made()
+    monkeypatch.setattr(histories, "_stopping", lambda after: None)
+    assert made() == by_parts
+
+
+def test_a_tree_calls_as_many_processes_as_it_says_or_there_is_none():
+    assert History("tree", 1_110).width == 10
+    with pytest.raises(StopIteration):
+        _ = History("tree", 1_000).width
+
+
+@pytest.mark.parametrize("kind", ["tree", "first", "loop", "multi", "resting"])
+def test_a_step_comes_to_the_same_whoever_does_it(tmp_path, kind):
+    folder = histories.prepared(History(kind, 14), tmp_path / "cache")
+    case = "step, first level" if kind == "first" else f"step, {kind}"
+    (tmp_path / "scratch").mkdir()
+    given = Given(folder, tmp_path / "scratch")
+
+    def shape(state):
+        run = json.loads(state)
+        processes = [run, *run["subprocesses"].values()]
+        return [
+            sorted((task["task_spec"], task["state"]) for task in one["tasks"].values())
+            for one in processes
+        ]
+
+    text, own = (CASES[case, subject](given).run() for subject in ("text", "json"))
+    pieces = CASES[case, "pieces"](given).run()
+    stored = {**instances._split(given), **pieces.changed}
+    loader = instances._loader(given)
+    assert shape(text) == shape(own) == shape(loader.join(stored.__getitem__))
+    assert shape(text) != shape(given.text("state"))
+
+
+def test_every_row_of_instances_is_made_of_what_is_measured(monkeypatch):
+    pytest.importorskip("pyperf")
+    pytest.importorskip("matplotlib")
+    import run  # noqa: PLC0415 - `make tests` has no pyperf
+
+    monkeypatch.setattr(run, "with_history", lambda history, cache: cache)
+    monkeypatch.setattr(run, "prepared", lambda tree, cache: cache)
+    measured = {
+        (job.what, job.workflow.name, job.subject) for job in run.instance_jobs(quick=False)
+    }
+    for ask in history_rows.asked():
+        assert {ask.ours, ask.other} <= measured

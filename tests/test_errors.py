@@ -305,7 +305,7 @@ def test_an_element_that_cannot_be_reached_is_told_so(element_id: str) -> None:
     message = message_of(UnitNotFound, lambda: units().needs("Order", element_id))
     assert f"element '{element_id}' exists in the workflow" in message
     assert "process 'Order' does not lead to it" in message
-    assert "ask with the process that has it" in message
+    assert "ask with the process that contains it" in message
 
 
 def test_a_process_that_is_null_is_told_to_be_external() -> None:

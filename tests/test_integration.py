@@ -17,6 +17,7 @@ from SpiffWorkflow.bpmn import BpmnWorkflow
 
 import spiff_element_units
 from spiff_element_units import ElementUnits
+from spiff_element_units.spiff import SpecLoader
 
 MODELS = list(models.MODELS.values())
 
@@ -56,10 +57,6 @@ class Reached(dict):
 
     def get(self, process_id, default=None):
         return super().get(process_id, default) if process_id in self else default
-
-    def values(self):
-        # Up to 3.1 the engine looks at every spec when an event is thrown.
-        return [self[process_id] for process_id in self.wanted]
 
 
 @pytest.fixture(scope="module")
@@ -111,6 +108,37 @@ def test_a_model_saved_and_restored_after_every_step_runs_as_on_the_full_workflo
     assert units.error == full.error
 
 
+def under_another_root(model):
+    """The model's text, less that its root is called by another process, which is the root."""
+    workflow = json.loads(models.spec_json(model))
+    inner, outer = workflow["spec"], json.loads(json.dumps(workflow["spec"]))
+    outer["name"] = "town"
+    for task in outer["task_specs"].values():
+        if task["typename"] == "CallActivity":
+            task["spec"] = inner["name"]
+    workflow["spec"] = outer
+    workflow["subprocess_specs"] = {inner["name"]: inner, **workflow["subprocess_specs"]}
+    return json.dumps(workflow)
+
+
+def test_a_process_that_is_not_the_root_runs_on_its_unit_as_by_itself(tmp_path):
+    """Up to 3.1 the engine looks, at an event, for processes that it starts, called or not."""
+    model = models.MODELS["message_starts_called"]
+    root = models.spec_dict(model)["spec"]["name"]
+    spiff_element_units.cache_element_units_for_workflow(
+        tmp_path, model.name, under_another_root(model)
+    )
+    assert ElementUnits.open(tmp_path, model.name).root == "town"
+    full = driving.run(model, driving.start(model))
+    units = driving.run(model, on_units(tmp_path, model))
+    assert units.actions == full.actions
+    assert units.snapshots == full.snapshots
+    loader = SpecLoader(ElementUnits.open(tmp_path, model.name), models.serializer())
+    loaded = driving.run(model, loader.start(root, script_engine=models.script_engine()))
+    assert loaded.actions == full.actions
+    assert loaded.snapshots == full.snapshots
+
+
 def resumed(workflow):
     """The workflow after a save, and a restore with the unit of the places where it is."""
     reached = workflow.subprocess_specs
@@ -125,13 +153,9 @@ def resumed(workflow):
     state = json.loads(models.serializer().serialize_json(workflow))
     with ElementUnits.open(reached.cache_dir, reached.model.name) as units:
         reachable = units.needs(units.root, defer="nothing")
-        # Up to 3.1 an event starts processes that nothing refers to, by task specs of its own.
-        started = places & set(units.process_ids).difference(reachable)
+        # Up to 3.1 an event starts a process by a task spec of its own, which no unit has.
         places &= {*reachable}.union(*map(units.element_ids, reachable))
         unit = json.loads(units.workflow(units.root, *places))
-        unit["subprocess_specs"].update(
-            {name: json.loads(units.spec_json(name)) for name in started}
-        )
     state["subprocess_specs"] = unit["subprocess_specs"]
     restored = models.serializer().deserialize_json(json.dumps(state))
     restored.script_engine = workflow.script_engine

@@ -202,7 +202,7 @@ PRODUCED: list[tuple[str, Produce]] = [
         lambda folder, _: damaged(folder, 40, b"damage"),
     ),
     (
-        "pack … has pack format … and this version reads format …",
+        "pack … has pack format …, but this version reads format …",
         lambda folder, _: damaged(folder, 8, b"c"),
     ),
     ("this ElementUnits is closed; open it again", lambda *_: closed().root),
@@ -229,7 +229,7 @@ PRODUCED: list[tuple[str, Produce]] = [
         "resolve(…) returned …, which has no such process",
         lambda *_: run_to_payment(resolving(units(payment=None))),
     ),
-    ("process … is another in …", lambda *_: two_of_one_name()),
+    ("process … in …, which … needs, differs from the one in …", lambda *_: two_of_one_name()),
     (
         "the state was saved with another version of the workflow that has process …",
         lambda *_: loader(other=payment()).resume(state()),
@@ -244,7 +244,7 @@ PRODUCED: list[tuple[str, Produce]] = [
         lambda *_: loader().resume(wrong_header(state_format=99)),
     ),
     (
-        "the state has a task of element … of process …, which has no such element",
+        "the state has a task of element … of process …, but the process has no such element",
         lambda *_: of_gone_element(),
     ),
     ("the state of process … cannot be restored (…)", lambda *_: loader().resume(state(root="x"))),

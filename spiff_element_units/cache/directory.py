@@ -138,7 +138,7 @@ def directory_path(cache_dir: CacheDir) -> str:
 
 
 def key_text(cache_key: str) -> str:
-    """A cache key as plain `str`; TypeError where it is of the wrong type."""
+    """A cache key as a plain `str`; TypeError if it has another type."""
     if not isinstance(cache_key, str):
         raise TypeError(f"cache_key must be a str, not {type(cache_key).__name__}")
     return str.__str__(cache_key)
@@ -179,9 +179,9 @@ def open_whole_pack(cache_dir: CacheDir, cache_key: str) -> Pack:
 
 
 def read_pack(read: Callable[[int, int], bytes], size: int, name: str) -> Pack:
-    """The pack that `read(offset, length)` gives the bytes of; `name` names it in messages.
+    """The pack whose bytes `read(offset, length)` returns. Messages call it `name`.
 
-    Raises CorruptPack where it is none, and what `read` raises.
+    Raises CorruptPack if it is not a pack, and the errors of `read`.
     """
     try:
         return Pack(read, size, name)
@@ -190,7 +190,7 @@ def read_pack(read: Callable[[int, int], bytes], size: int, name: str) -> Pack:
 
 
 def check(pack: Pack) -> None:
-    """Check every part of a pack; CorruptPack names the first that is damaged."""
+    """Check every part of a pack. CorruptPack names the first part that is damaged."""
     try:
         verify.check(pack)
     except Fault as fault:
@@ -198,9 +198,9 @@ def check(pack: Pack) -> None:
 
 
 def content(pack: Pack, cache_key: str) -> tuple[bytes, memoryview]:
-    """What a pack's file holds under a key, every part of it known to be good: header and body.
+    """The content of the file of a pack: its header with the key, and its checked body.
 
-    Raises CorruptPack where a part is damaged.
+    Raises CorruptPack if a part is damaged.
     """
     try:
         return pack.header(key_text(cache_key)), verify.body_bytes(pack)
@@ -231,8 +231,17 @@ def _open(cache_dir: CacheDir, cache_key: str, *, follow: bool) -> tuple[PackFil
     return file, pack
 
 
-def holds(cache_dir: CacheDir, cache_key: str, digest: bytes, *, durable: bool = False) -> bool:
+def holds(
+    cache_dir: CacheDir,
+    cache_key: str,
+    digest: bytes,
+    *,
+    says_events: bool = True,
+    durable: bool = False,
+) -> bool:
     """Whether a good pack of the workflow with this digest is already cached under the key.
+
+    With `says_events`, a pack that does not say which processes events start does not count.
 
     If there is one, it becomes as new as one that was just cached, if its time can be changed. With
     `durable` it is also synced to disk, and CacheError says why if that fails.
@@ -242,7 +251,9 @@ def holds(cache_dir: CacheDir, cache_key: str, digest: bytes, *, durable: bool =
         if pack.digest != digest:
             return False
         check(pack)
-    except (CacheError, UnitNotFound):
+        if says_events and not pack.says_events():
+            return False
+    except (CacheError, UnitNotFound, Fault):
         return False
     if not file.refresh():
         return False
@@ -273,10 +284,10 @@ def publish(cache_dir: CacheDir, cache_key: str, pack: Pack, *, durable: bool = 
 def publish_or_warn(
     cache_dir: CacheDir, cache_key: str, pack: Pack, *, durable: bool = False
 ) -> None:
-    """Store a pack, or go on without where it cannot be stored.
+    """Store a pack, and warn if that is not possible.
 
-    The first time in a process that this is so in a directory, a RuntimeWarning and the log of
-    `spiff_element_units` tell it.
+    A process warns once for each directory, with a RuntimeWarning and in the log of
+    `spiff_element_units`.
     """
     try:
         publish(cache_dir, cache_key, pack, durable=durable)
@@ -284,7 +295,7 @@ def publish_or_warn(
         this_time = object()
         if _warned.setdefault(directory_path(cache_dir), this_time) is this_time:
             told = (
-                f"{error}; this process serves the workflow from memory, and each process makes "
+                f"{error}; this process uses the workflow from memory, and each process makes "
                 "it again until the cache can be written"
             )
             _LOG.warning(told)

@@ -2,7 +2,8 @@
 
 These references bring a process into a unit: an embedded subprocess or a trigger of any process in
 the unit, the reference of an element that was asked for, and every reference on the way to an
-element further down.
+element further down. In workflows of SpiffWorkflow before 3.2, any reference may lead to a process
+that events start.
 """
 
 from __future__ import annotations
@@ -41,8 +42,20 @@ def paths(
     """
     held = units.needs(process_id, *element_ids, defer=defer)
     brings = _rules(units, process_id, element_ids, defer)
-    found: dict[str, tuple[Step, ...]] = {process_id: ()}
-    waiting = [process_id]
+    found = _walk(units, {process_id: ()}, brings)
+    started = [one for one in held if one not in found]
+    if started:
+        ways = _walk(units, {process_id: ()}, lambda one, reference: reference.kind != "trigger")
+        found = _walk(units, {**found, **{one: ways[one] for one in started}}, brings)
+    return {one: found[one] for one in (*held, *(one for one in found if one not in held))}
+
+
+def _walk(
+    units: ElementUnits, starts: dict[str, tuple[Step, ...]], brings: _Brings
+) -> dict[str, tuple[Step, ...]]:
+    """The starts and what they bring in turn, each with a shortest path."""
+    found = dict(starts)
+    waiting = list(found)
     for one in waiting:  # grows
         for reference in units.references(one):
             to = reference.process_id
@@ -50,7 +63,7 @@ def paths(
                 continue
             found[to] = (*found[one], Step(one, reference.element_id, reference.kind, to))
             waiting.append(to)
-    return {one: found[one] for one in (*held, *(one for one in found if one not in held))}
+    return found
 
 
 def _rules(

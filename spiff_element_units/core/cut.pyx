@@ -17,6 +17,7 @@ from libc.stdlib cimport free, malloc
 from libc.string cimport memcmp, memcpy
 
 from .layout cimport NOWHERE, xxh64
+from .layout cimport has_long_numbers as long_numbers
 from .lenient cimport after_string
 from .state cimport UUID, Process, State
 from .text cimport Text
@@ -339,3 +340,9 @@ def checksum(text, size_t start=0):
     cdef Text whole = Text(text)
     start = min(start, <size_t>whole.length)
     return xxh64(0, whole.data + start, whole.length - start)
+
+
+def has_long_numbers(text):
+    """Whether a text may have a whole number that 64 bits do not hold."""
+    cdef Text whole = Text(text)
+    return bool(long_numbers(whole.data, whole.length))

@@ -1,4 +1,4 @@
-"""What a compiled module found wrong, as plain values: no error of the library, and no sentence."""
+"""`Fault`: what a compiled module found wrong, as plain values without a message."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ from typing import Any
 
 
 class Fault(Exception):
-    """`kind` says what is wrong; `values` say where, and what was found there.
+    """`kind` says what is wrong. `values` say where it is, and what was found there.
 
-    `spiff_element_units.wording` has the error and the sentence for each kind. Whoever calls the
-    core catches a Fault and raises that error in its place.
+    `spiff_element_units.wording` has the error and the message for each kind. Code that calls the
+    core catches a `Fault` and raises that error instead.
     """
 
     def __init__(self, kind: str, **values: Any) -> None:

@@ -23,6 +23,7 @@ cdef class IndexSet:
 
 cdef class Graph(Lookup):
     cdef int own(self, uint32_t index, bytes element, IndexSet members) except -1
+    cdef bint start(self, IndexSet members, uint32_t root) except -1
     cdef bint close(self, IndexSet members, uint32_t root, int defer, bint specs) except -1
     cdef int spread(self, IndexSet members, uint32_t position, IndexSet within) except -1
     cdef int gather(self, IndexSet members, uint32_t position, IndexSet within) except -1

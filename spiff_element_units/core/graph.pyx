@@ -9,10 +9,10 @@ Every walk is a loop over a queue (breadth first): a cycle ends it and depth cos
 from libc.stdint cimport uint32_t, uint64_t
 from libc.stdlib cimport calloc, free
 
-from .layout cimport CALL, ELEMENT_IDS, NOWHERE, load32
+from .layout cimport BY_EVENTS, CALL, ELEMENT_IDS, LEADS, NOWHERE, TRIGGER, load32
 from .lookup cimport Lookup
 from .memory cimport more
-from .records cimport Record
+from .records cimport Entry, Record
 
 from .fault import Fault
 
@@ -66,6 +66,34 @@ cdef class Graph(Lookup):
         for position in range(first, first + count):
             members.add(load32(record.targets + 4 * position))
         return 1
+
+    cdef bint start(self, IndexSet members, uint32_t root) except -1:
+        """Add to `members` what `root` leads to and events start. Tells whether `root` is of that.
+
+        What the workflow's own root triggers are references of its, and not meant here.
+        """
+        cdef IndexSet leading = IndexSet(self.count)
+        cdef uint32_t done = 0, count, position, target
+        cdef const unsigned char* link
+        cdef bint back = False
+        cdef Entry entry
+        self.entry(root, &entry)
+        if entry.flags & LEADS:
+            leading.add(root)
+        while done < leading.size:
+            link = self.links(leading.items[done], &count)
+            done += 1
+            for position in range(count):
+                target = load32(link + 8 * position + 4)
+                if target == NOWHERE or load32(link + 8 * position) == TRIGGER:
+                    continue
+                self.entry(target, &entry)
+                if entry.flags & BY_EVENTS:
+                    back = back or target == root
+                    members.add(target)
+                if entry.flags & LEADS:
+                    leading.add(target)
+        return back
 
     cdef bint close(self, IndexSet members, uint32_t root, int defer, bint specs) except -1:
         """Add to `members` what they need in turn. Tells whether that leads back to `root`.

@@ -30,6 +30,9 @@ cdef enum:
     ELEMENT_IDS = 2
     ASCII = 1             # a flag of a table's entry: the spec is
     LONG_NUMBERS = 2      # another: the spec may have numbers that 64 bits do not hold
+    BY_EVENTS = 4         # another: events start it, whoever refers to it
+    LEADS = 8             # another: references lead from it to such a process
+    SAYS_EVENTS = 16      # another, of all processes: the two before are said
     SAFE_DIGITS = 18      # of a number that they do
     NOWHERE = 0xFFFFFFFF  # the target of a reference to an external process
     CALL = 0              # kinds of references

@@ -25,6 +25,7 @@ cdef struct Process:
     Id id
     uint64_t hashed     # as an element id
     bint is_element     # whether an element of the process has its id
+    bint by_events      # whether it has a start event that waits for something
     Slice key           # JSON token of the id
     Slice spec
     uint32_t source     # which of the process specs found
@@ -39,6 +40,7 @@ cdef class Model:
     """Processes by rank: the root first, then in the caller's order."""
     cdef Slices slices
     cdef list decoded       # keeps ids alive that are written with escapes
+    cdef bint has_triggers  # whether any task spec has `trigger_specs`
     cdef Ids keys           # of subprocess_specs; the value is a rank, NOWHERE where it holds null
     cdef Process* processes
     cdef uint32_t count, process_room

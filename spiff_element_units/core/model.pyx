@@ -4,6 +4,10 @@ Here the rules are kept of what a process spec must say: a `Model` exists of goo
 and a Fault names the place that is not good. Where a key is repeated, the last member counts, in
 the place of the first, as in a `dict`.
 
+Before 3.2 SpiffWorkflow writes no `trigger_specs`. Its engine looks, at each event, through all
+subprocess specs for start events of that event. So in a workflow without any `trigger_specs`, the
+root's start task triggers each process that has a start event which waits for something.
+
 Time and memory are proportional to the text, whatever its ids are.
 """
 
@@ -34,6 +38,10 @@ cdef bint is_reference(Id typename) noexcept:
             or is_text(typename, b"TransactionSubprocess", 21)
             or is_text(typename, b"EventSubprocess", 15)
             or is_text(typename, b"AdHocSubprocess", 15))
+
+
+cdef inline bint ends_with(Id id, const char* text, size_t length) noexcept:
+    return id.length >= length and memcmp(id.data + id.length - length, text, length) == 0
 
 
 cdef enum:
@@ -108,14 +116,31 @@ cdef class _Reader:
         model.count += 1
         return 0
 
-    cdef int read(self, uint32_t rank) except -1:
-        cdef Process* process = &self.model.processes[rank]
-        cdef ProcessSpec* spec = &self.found.processes[process.source]
-        cdef uint32_t number
-        self.process = process
-        self.spec = spec
+    cdef int read_processes(self) except -1:
+        """Read all, the root last: what it triggers, the others say."""
+        cdef uint32_t rank
+        self.turn_to(0)
+        for rank in range(1, self.model.count):
+            self.turn_to(rank)
+            self.read()
+        self.turn_to(0)
+        self.read()
+        return 0
+
+    cdef int turn_to(self, uint32_t rank) except -1:
+        self.process = &self.model.processes[rank]
+        self.spec = &self.found.processes[self.process.source]
         self.require_fields()
-        process.key = spec.key if rank else spec.name
+        return 0
+
+    cdef bint is_root(self) noexcept:
+        return self.process == self.model.processes
+
+    cdef int read(self) except -1:
+        cdef Process* process = self.process
+        cdef ProcessSpec* spec = self.spec
+        cdef uint32_t number
+        process.key = spec.name if self.is_root() else spec.key
         process.id = self.string(process.key)
         self.ids.clear()
         self.named_count = 0
@@ -170,8 +195,8 @@ cdef class _Reader:
 
     cdef object fault(self, str kind, dict values):
         """What is wrong with the process, or with a task spec of it."""
-        root = self.process == self.model.processes
-        return Fault(kind, process=None if root else self.slices.string(self.spec.key), **values)
+        process = None if self.is_root() else self.slices.string(self.spec.key)
+        return Fault(kind, process=process, **values)
 
     cdef object wrong_field(self, TaskSpec* task, str field, Slice value):
         cdef dict values = {"field": field}
@@ -197,11 +222,15 @@ cdef class _Reader:
     # References
 
     cdef int read_links(self) except -1:
-        cdef uint32_t number
+        cdef uint32_t number, start = NOTHING
         cdef bint refers = False
         self.process.first_link = self.model.link_count
+        if self.is_root():
+            start = self.start_task()
         for number in range(self.tasks):
             refers = self.read_task(number) or refers
+            if number == start and not self.model.has_triggers:
+                self.trigger_by_events(number)
         self.process.links = self.model.link_count - self.process.first_link
         if refers:
             for number in range(self.tasks):
@@ -225,9 +254,44 @@ cdef class _Reader:
                           self.string(task.spec), number)
         elif is_reference(typename):
             raise self.wrong_field(task, "spec", task.spec)
-        if task.trigger_specs.length and self.first(task.trigger_specs) != c"n":
-            self.read_triggers(task, number)
+        if task.trigger_specs.length:
+            self.model.has_triggers = True
+            if self.first(task.trigger_specs) != c"n":
+                self.read_triggers(task, number)
+        elif not self.model.has_triggers and ends_with(typename, b"StartEvent", 10):
+            self.process.by_events = self.process.by_events or self.waits(task)
         return refers
+
+    cdef bint waits(self, TaskSpec* start_event) except -1:
+        """Whether a start event has a definition other than that of no event."""
+        if self.first(start_event.event_definition) != c"{":
+            return False
+        definition = orjson.loads(self.slices.bytes_of(start_event.event_definition))
+        kind = definition.get("typename")
+        return isinstance(kind, str) and kind != "NoneEventDefinition"
+
+    cdef uint32_t start_task(self) except? 0xFFFFFFFFu:
+        """The start task by its typename, else the first task spec; sees whether any triggers."""
+        cdef uint32_t number, start = NOTHING
+        cdef TaskSpec* task
+        for number in range(self.tasks):
+            task = self.task(number)
+            if task.trigger_specs.length:
+                self.model.has_triggers = True
+            if start == NOTHING and self.first(task.typename) == c'"' and ends_with(
+                    self.string(task.typename), b"StartTask", 9):
+                start = number
+        return 0 if start == NOTHING else start
+
+    cdef int trigger_by_events(self, uint32_t task) except -1:
+        """Add a reference to each subprocess spec that events start."""
+        cdef Model model = self.model
+        cdef uint32_t number, rank
+        for number in range(model.keys.count):
+            rank = model.keys.nodes[number].value
+            if rank != NOWHERE and model.processes[rank].by_events:
+                self.add_link(TRIGGER, model.processes[rank].id, task)
+        return 0
 
     cdef int read_triggers(self, TaskSpec* task, uint32_t number) except -1:
         cdef bytes name
@@ -406,8 +470,10 @@ cdef class Model:
         require_specs(slices)
         reader = _Reader(self, digest)
         reader.rank_processes()
-        for rank in range(self.count):
-            reader.read(rank)
+        reader.read_processes()
+        if self.has_triggers:
+            for rank in range(self.count):
+                self.processes[rank].by_events = False
         slices.forget_tasks()
 
     def __dealloc__(self):

@@ -32,3 +32,5 @@ cdef class Callers:
     cdef Numbers first
     cdef Numbers indexes
     cdef uint32_t count(self, uint32_t rank) noexcept
+
+cdef Numbers leading(Model model, Order order, Callers callers)

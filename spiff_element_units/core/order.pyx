@@ -125,3 +125,24 @@ cdef class Callers:
 
     cdef uint32_t count(self, uint32_t rank) noexcept:
         return self.first.at[rank + 1] - self.first.at[rank]
+
+
+cdef Numbers leading(Model model, Order order, Callers callers):
+    """By index, 1 where references lead from a process to one that events start, else 0."""
+    cdef Numbers leads = numbers(model.count, 0)
+    cdef Numbers waiting = numbers(2 * <size_t>model.count, 0)  # ranks
+    cdef uint32_t rank, number, caller, done = 0, count = 0
+    for rank in range(model.count):
+        if model.processes[rank].by_events:
+            waiting.at[count] = rank
+            count += 1
+    while done < count:
+        rank = waiting.at[done]
+        done += 1
+        for number in range(callers.first.at[rank], callers.first.at[rank + 1]):
+            caller = callers.indexes.at[number]
+            if not leads.at[caller]:
+                leads.at[caller] = 1
+                waiting.at[count] = order.ranks.at[caller]
+                count += 1
+    return leads

@@ -17,7 +17,9 @@ elements.
                                  is hash % number of buckets, or the next after a full one
              table               chunks of 16 entries: 8 offset, 8 spec length, 4 record length,
                                  4 run, 4 rank, 4 flags (1: the spec is ASCII, 2: it may have
-                                 whole numbers that 64 bits do not hold)
+                                 whole numbers that 64 bits do not hold, 4: events start the
+                                 process, 8: references lead from it to such a one, 16: always;
+                                 where it is missing, 0.4.0 wrote the pack, which had no 4 and 8)
              element directory   like the process directory; ids of elements and processes
              roster              each key of subprocess_specs: 4 index (all ones: null), 4 length,
                                  the key
@@ -32,26 +34,30 @@ elements.
              targets: 4 index
              strings, which the offsets count from: the id, its JSON token, and others
 
-The format version, now 1, counts up when a reader of before would misread or refuse what is
-written: another layout, checksum or meaning of a number. The magic and the place of the version
-never change. A reader takes its own version alone and says so of any other, newer or older; caching
-the workflow again writes the pack in its own. Libraries of two formats that share a cache directory
-thus replace each other's packs: give each a directory of its own.
+The format version is now 1. It increases if an earlier reader would misread or refuse what is
+written: with another layout, another checksum or another meaning of a number. The magic and the
+place of the version never change. A reader accepts only its own version. If it finds another one,
+newer or older, its error says so, and caching the workflow again writes the pack in its own
+version. If libraries with two formats share a cache directory, they replace each other's packs.
+Give each its own directory.
 
-Processes are numbered so that what a process embeds follows it: a `run` of so many processes is
-one piece of the file, and mostly a start unit. `rank` is the place in the caller's order.
+Processes are numbered so that the embedded subprocesses of a process follow it. A `run` is the
+number of these processes. Together they are one piece of the file, and usually a start unit.
+`rank` is the place in the caller's order.
 
-Reading trusts nothing: each part is checked when it is first read from a file, each number is
-checked against its bounds before it is used, and what does not fit is a Fault. Parts that
-were found good are kept, so that a pack held open serves a unit again without reading. A Pack
-never changes otherwise and is safe to use from several threads.
+Reading trusts nothing. Each part is checked when it is first read from a file, and each number is
+checked against its bounds before it is used. If anything does not fit, reading raises a Fault.
+Parts that were checked are kept, so an open pack can return a unit again without reading. Apart
+from that, a Pack never changes, and several threads may use it.
 """
 from cpython.bytes cimport PyBytes_FromStringAndSize
 from libc.stdint cimport uint32_t, uint64_t
 
 from .graph cimport Graph
-from .layout cimport ELEMENT, ELEMENT_IDS, LINK_NAMES, LONG_NUMBERS, NOWHERE, load32
-from .records cimport Record
+from .layout cimport (
+    ELEMENT, ELEMENT_IDS, LINK_NAMES, LONG_NUMBERS, NOWHERE, PROCESS_IDS, SAYS_EVENTS, load32,
+)
+from .records cimport Entry, Record
 
 from .fault import Fault
 from .graph import KINDS
@@ -139,6 +145,23 @@ cdef class Pack(Graph):
     def has_long_numbers(self, str process_id not None):
         """Whether a process spec may have a whole number that 64 bits do not hold."""
         return bool(self.record(self.find(process_id)).entry.flags & LONG_NUMBERS)
+
+    def inner_root(self):
+        """The spec under the root's id in subprocess_specs; None if there is none."""
+        cdef Record record = self.record(self.root)
+        cdef bytes name = record.heap[:record.id_length]
+        for index in self.candidates(PROCESS_IDS, name, NOWHERE):
+            record = self.record(index)
+            if index != self.root and record.is_id(name):
+                return PyBytes_FromStringAndSize(
+                    <const char*>self.spec(index, record), record.entry.spec_length)
+        return None
+
+    def says_events(self):
+        """Whether it says which processes are started by events, as packs do since 0.5.0."""
+        cdef Entry entry
+        self.entry(self.root, &entry)
+        return bool(entry.flags & SAYS_EVENTS)
 
     def has_process(self, str process_id not None):
         return self.look_up(process_id) != NOWHERE

@@ -21,6 +21,7 @@ cdef struct TaskSpec:
     Slice spec
     Slice task_spec
     Slice trigger_specs
+    Slice event_definition
 
 
 cdef struct ProcessSpec:

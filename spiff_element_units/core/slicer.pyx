@@ -63,6 +63,7 @@ cdef enum Field:
     BPMN_ID
     TASK_SPEC
     TRIGGER_SPECS
+    EVENT_DEFINITION
 
 
 cdef struct Slicing:
@@ -100,6 +101,8 @@ cdef inline Field known(const unsigned char* key, size_t length) noexcept nogil:
     if length == 13:
         return TRIGGER_SPECS if memcmp(key, b"trigger_specs", 13) == 0 else OTHER
     if length == 16:
+        if memcmp(key, b"event_definition", 16) == 0:
+            return EVENT_DEFINITION
         return SUBPROCESS_SPECS if memcmp(key, b"subprocess_specs", 16) == 0 else OTHER
     return OTHER
 
@@ -134,6 +137,8 @@ cdef const unsigned char* after_task(
             task.task_spec = value
         elif field == TRIGGER_SPECS:
             task.trigger_specs = value
+        elif field == EVENT_DEFINITION:
+            task.event_definition = value
         more = next_member(&s.scan, &at)
     return at
 

@@ -10,7 +10,7 @@ from libc.stdint cimport uint32_t, uint64_t
 from libc.stdlib cimport free
 from libc.string cimport memcpy
 
-from .graph cimport DEFER_ALL, IndexSet
+from .graph cimport DEFER_ALL, DEFER_CALLS, IndexSet
 from .layout cimport ASCII, is_ascii
 from .memory cimport more
 from .pack cimport Pack
@@ -103,6 +103,8 @@ cdef IndexSet select(Pack pack, str process_id, tuple element_ids, int defer, bi
         again[0] = again[0] or pack.refers(found, root[0])
         for position in range(found.size):
             members.add(found.items[position])
+    if defer == DEFER_CALLS and root[0] != pack.root and pack.start(members, root[0]):
+        again[0] = True
     if pack.close(members, root[0], defer, specs):
         again[0] = True
     return members

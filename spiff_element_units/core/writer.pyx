@@ -11,13 +11,13 @@ from libc.string cimport memcpy, memset
 
 from .ids cimport Id
 from .layout cimport (
-    ASCII, BUCKET, CHECKSUM, CHUNK, CHUNK_ENTRIES, DIGEST, ELEMENT, FORMAT, HEADER,
-    LINK_NAMES, LONG_NUMBERS, NOWHERE, PROCESS_IDS, RECORD, SLOT, SLOTS, checksum,
-    has_long_numbers, id_hash, is_ascii, load64, start_of, store32, store64,
+    ASCII, BUCKET, BY_EVENTS, CHECKSUM, CHUNK, CHUNK_ENTRIES, DIGEST, ELEMENT, FORMAT, HEADER,
+    LEADS, LINK_NAMES, LONG_NUMBERS, NOWHERE, PROCESS_IDS, RECORD, SAYS_EVENTS, SLOT, SLOTS,
+    checksum, has_long_numbers, id_hash, is_ascii, load64, start_of, store32, store64,
 )
 from .memory cimport more
 from .model cimport Element, Link, Model, Process
-from .order cimport Callers, Numbers, Order, numbers
+from .order cimport Callers, Numbers, Order, leading, numbers
 from .scan cimport Slice
 from .slicer cimport Member, slice_workflow
 from .text cimport Text
@@ -325,6 +325,7 @@ cdef class _Builder:
         cdef uint32_t index, rank, length
         cdef bint ascii = model.slices.text.ascii
         cdef uint32_t flags
+        cdef Numbers leads = leading(model, self.order, self.callers)
         for index in range(model.count):
             rank = self.order.ranks.at[index]
             length = model.processes[rank].spec.length
@@ -334,8 +335,16 @@ cdef class _Builder:
             body.u32(<uint32_t>self.record_length(rank))
             body.u32(self.order.runs.at[index])
             body.u32(rank)
-            flags = ASCII if ascii or is_ascii(spec, length) else 0
-            body.u32(flags | (LONG_NUMBERS if has_long_numbers(spec, length) else 0))
+            flags = SAYS_EVENTS
+            if ascii or is_ascii(spec, length):
+                flags |= ASCII
+            if has_long_numbers(spec, length):
+                flags |= LONG_NUMBERS
+            if model.processes[rank].by_events:
+                flags |= BY_EVENTS
+            if leads.at[index]:
+                flags |= LEADS
+            body.u32(flags)
             at += self.record_length(rank) + length + 2 * CHECKSUM
             if index % CHUNK_ENTRIES == CHUNK_ENTRIES - 1:
                 body.seal()

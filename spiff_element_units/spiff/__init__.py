@@ -6,12 +6,12 @@
     state = loader.save(workflow)
     workflow = loader.resume(state, script_engine=engine)
 
-A workflow made so does what one made from the full JSON does, but a process spec is restored when
-the engine comes to it, and a saved state holds none. Needs SpiffWorkflow 3.0 or later, which
-the extra `[spiff]` installs.
+The workflow executes exactly like one that is made from the full JSON. But a process spec is
+restored only when the engine needs it, and a saved state contains no specs. This needs
+SpiffWorkflow 3.0 or later, which the extra `[spiff]` installs.
 
-An application wants one `SpecLoader` for each workflow (cache key) that it serves, for as long as
-it serves it: the specs that it has restored are what makes the next start and resume fast.
+Create one `SpecLoader` per cache key and keep it for the life of the worker. It keeps the specs
+that it has restored, which makes the next start and resume fast.
 """
 
 try:
@@ -24,6 +24,16 @@ except ImportError as error:
 
 from .loader import SpecLoader
 from .mapping import MissingProcess, SpecMapping
+from .pieces import StatePieces
+from .splitting import DamagedPiece
 from .state import ChangedWorkflow, StateError
 
-__all__ = ["ChangedWorkflow", "MissingProcess", "SpecLoader", "SpecMapping", "StateError"]
+__all__ = [
+    "ChangedWorkflow",
+    "DamagedPiece",
+    "MissingProcess",
+    "SpecLoader",
+    "SpecMapping",
+    "StateError",
+    "StatePieces",
+]

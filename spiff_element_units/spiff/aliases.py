@@ -1,16 +1,76 @@
-"""Aliases of a serializer, its registry and a converter, to take their places for one call.
+"""Aliases of a serializer, its registry and a converter, which take their places for one call.
 
 An alias is an object of a subclass of its original's class, and shares the `__dict__` of its
 original: whatever the application's methods read or set, they read and set it there. It differs in
-the few methods that are here. What those do is up to a `Call`, of which each save and each resume
-makes one.
+the few methods that are here. What those do is up to a `Call`: each save and each resume is one.
+The aliases are made once. Which call they serve, each thread knows for itself.
 """
 
 from __future__ import annotations
 
+import threading
 from functools import lru_cache, partial
 from types import MethodType
-from typing import Any, Callable
+from typing import Any, Callable, Optional
+
+
+class _Now(threading.local):
+    """What this thread is at."""
+
+    call: Optional[Call] = None
+
+
+_NOW = _Now()
+
+
+class Aliases:
+    """The aliases of one serializer. Safe to use from several threads at once."""
+
+    def __init__(self, serializer: Any) -> None:
+        self.original = serializer.registry
+        self.serializer = _alias(_serializer_class, serializer, self)
+        self.registry = _alias(_registry_class, self.original, self)
+        self._tables: dict[str, tuple[Any, dict[str, Any]]] = {}
+
+    def conversions(self, direction: str) -> dict[str, Any]:
+        """A table of the registry, in which the converter of the workflow is an alias.
+
+        `direction` is the name that the registry has it by.
+        """
+        table: dict[str, Any] = self.original.__dict__[direction]
+        call = _NOW.call
+        conversion = None if call is None else table.get(call.typename)
+        if call is None or conversion is None:
+            return table
+        key = f"{direction} {call.typename}"
+        known = self._tables.get(key)
+        if known is None or known[0] is not conversion or len(known[1]) != len(table):
+            made = {**table, call.typename: self._aliased(conversion)}
+            known = self._tables[key] = conversion, made
+        return known[1]
+
+    def has_converter(self, typename: Any) -> bool:
+        """Whether the workflow of a call is restored by a converter, and not by a function."""
+        name = "convert_from_dict"
+        return self.conversions(name).get(typename) is not self.original.__dict__[name].get(
+            typename
+        )
+
+    def _aliased(self, conversion: Any) -> Any:
+        """A conversion by an alias of its converter; as it is where there is no converter."""
+        for method in (conversion, *getattr(conversion, "args", ())):
+            converter = getattr(method, "__self__", None)
+            if getattr(converter, "registry", None) is self.original:
+                break
+        else:
+            return conversion
+        alias = _alias(_converter_class, converter, self)
+        alias._units_converter = converter
+        aliased = MethodType(method.__func__, alias)
+        if method is conversion:
+            return aliased
+        args = [aliased if arg is method else arg for arg in conversion.args]
+        return partial(conversion.func, *args, **conversion.keywords)
 
 
 class Call:
@@ -18,10 +78,18 @@ class Call:
 
     typename: Any = None  # that of the workflow, once it is known
 
-    def __init__(self, serializer: Any) -> None:
-        self.original = serializer.registry
-        self.registry = _alias(_registry_class, self.original, self)
-        self.serializer = _alias(_serializer_class, serializer, self)
+    def __init__(self, aliases: Aliases) -> None:
+        self.aliases = aliases
+        self.original = aliases.original
+        self._outer: Optional[Call] = None
+
+    def __enter__(self) -> Any:
+        """The alias of the serializer, which works for this call until the `with` block ends."""
+        self._outer, _NOW.call = _NOW.call, self
+        return self.aliases.serializer
+
+    def __exit__(self, *error: object) -> None:
+        _NOW.call = self._outer
 
     def to_dict(self, native: Callable[..., Any], obj: Any, kwargs: dict[str, Any]) -> Any:
         """The serializer's `to_dict`."""
@@ -53,54 +121,33 @@ class Call:
         """A converter's `subprocesses_from_dict`."""
         return native(dct, workflow, *rest)
 
-    def conversions(self, table: dict[str, Any]) -> dict[str, Any]:
-        """A table of the registry, in which the converter of the workflow is an alias."""
-        if self.typename not in table:
-            return table
-        return {**table, self.typename: self._aliased(table[self.typename])}
 
-    def converter_method(self, conversion: Any) -> Any:
-        """The method of a converter that a conversion of the registry calls; None if none."""
-        for one in (conversion, *getattr(conversion, "args", ())):
-            if getattr(getattr(one, "__self__", None), "registry", None) is self.original:
-                return one
-        return None
-
-    def _aliased(self, conversion: Any) -> Any:
-        """A conversion by an alias of its converter; as it is where there is no converter."""
-        method = self.converter_method(conversion)
-        if method is None:
-            return conversion
-        alias = _alias(_converter_class, method.__self__, self)
-        alias._units_converter = method.__self__
-        aliased = MethodType(method.__func__, alias)
-        if method is conversion:
-            return aliased
-        args = [aliased if arg is method else arg for arg in conversion.args]
-        return partial(conversion.func, *args, **conversion.keywords)
-
-
-def _alias(make_class: Callable[[type], type], original: Any, call: Call) -> Any:
+def _alias(make_class: Callable[[type], type], original: Any, aliases: Aliases) -> Any:
     alias: Any = object.__new__(make_class(type(original)))
     object.__setattr__(alias, "__dict__", original.__dict__)
-    alias._units_call = call
+    alias._units_aliases = aliases
     return alias
+
+
+def _call(alias: Any) -> Call:
+    """What is going on; where nothing is, a call that does everything as the original does."""
+    return _NOW.call or Call(alias._units_aliases)
 
 
 @lru_cache(maxsize=256)
 def _serializer_class(base: Any) -> type:
     class Alias(base):  # type: ignore[misc]
-        __slots__ = ("_units_call",)
+        __slots__ = ("_units_aliases",)
 
         @property
         def registry(self) -> Any:
-            return self._units_call.registry
+            return self._units_aliases.registry
 
         def to_dict(self, obj: Any, **kwargs: Any) -> Any:
-            return self._units_call.to_dict(super().to_dict, obj, kwargs)
+            return _call(self).to_dict(super().to_dict, obj, kwargs)
 
         def migrate(self, dct: Any) -> Any:
-            return self._units_call.migrate(super().migrate, dct)
+            return _call(self).migrate(super().migrate, dct)
 
     return _named_as(base, Alias)
 
@@ -108,21 +155,21 @@ def _serializer_class(base: Any) -> type:
 @lru_cache(maxsize=256)
 def _registry_class(base: Any) -> type:
     class Alias(base):  # type: ignore[misc]
-        __slots__ = ("_units_call",)
+        __slots__ = ("_units_aliases",)
 
         @property
         def convert_to_dict(self) -> Any:
-            return self._units_call.conversions(self.__dict__["convert_to_dict"])
+            return self._units_aliases.conversions("convert_to_dict")
 
         @property
         def convert_from_dict(self) -> Any:
-            return self._units_call.conversions(self.__dict__["convert_from_dict"])
+            return self._units_aliases.conversions("convert_from_dict")
 
         def convert(self, obj: Any, **kwargs: Any) -> Any:
-            return self._units_call.convert(super().convert, obj, kwargs)
+            return _call(self).convert(super().convert, obj, kwargs)
 
         def restore(self, value: Any, **kwargs: Any) -> Any:
-            return self._units_call.restore(super().restore, value, kwargs)
+            return _call(self).restore(super().restore, value, kwargs)
 
     return _named_as(base, Alias)
 
@@ -130,27 +177,27 @@ def _registry_class(base: Any) -> type:
 @lru_cache(maxsize=256)
 def _converter_class(base: Any) -> type:
     class Alias(base):  # type: ignore[misc]
-        __slots__ = ("_units_call", "_units_converter")
+        __slots__ = ("_units_aliases", "_units_converter")
 
         @property
         def registry(self) -> Any:
-            return self._units_call.registry
+            return self._units_aliases.registry
 
         def mapping_to_dict(self, mapping: Any, **kwargs: Any) -> Any:
-            made = self._units_call.mapping_to_dict(mapping)
+            made = _call(self).mapping_to_dict(mapping)
             if made is not None:
                 return made
             return self._units_converter.mapping_to_dict(mapping, **kwargs)
 
         def mapping_from_dict(self, mapping: Any, *args: Any, **kwargs: Any) -> Any:
-            specs = self._units_call.specs_from_dict(mapping)
+            specs = _call(self).specs_from_dict(mapping)
             if specs is not None:
                 return specs
             return self._units_converter.mapping_from_dict(mapping, *args, **kwargs)
 
         def subprocesses_from_dict(self, dct: Any, workflow: Any, *rest: Any) -> Any:
             native = super().subprocesses_from_dict
-            return self._units_call.subprocesses_from_dict(native, dct, workflow, rest)
+            return _call(self).subprocesses_from_dict(native, dct, workflow, rest)
 
     return _named_as(base, Alias)
 

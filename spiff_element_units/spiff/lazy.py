@@ -5,13 +5,17 @@ from __future__ import annotations
 from functools import wraps
 from typing import Any, Callable, Optional
 
+_put = dict.__setitem__
+
 
 class LazyDict(dict[str, Any]):
     """A dict that is made when somebody first looks into it."""
 
+    __slots__ = ("_make",)
+
     def __init__(self, make: Callable[[], dict[str, Any]]) -> None:
         # Not empty: json writes a dict that is without looking into it.
-        super().__init__({"": None})
+        _put(self, "", None)
         self._make: Optional[Callable[[], dict[str, Any]]] = make
 
     @property

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, Callable, Optional, Union
+from typing import Any, Callable, Optional, TypeVar, Union, overload
 
 from SpiffWorkflow.bpmn.workflow import BpmnWorkflow
 from SpiffWorkflow.exceptions import SpiffWorkflowException
@@ -30,32 +30,34 @@ from .specs import (
 from .splitting import DamagedPiece, damaged_pieces, join_pieces, split_text
 from .state import FORMAT, StateError, parse, require_run, unzipped
 
+_Workflow = TypeVar("_Workflow", bound=BpmnWorkflow)
+
 
 class SpecLoader:
     """Starts, saves and resumes the instances of one workflow.
 
-    `units` is the workflow, `serializer` the application's own `BpmnWorkflowSerializer`, custom
-    classes and all. Anything else than a BpmnWorkflowSerializer is a TypeError.
+    `units` is the workflow. `serializer` is your own `BpmnWorkflowSerializer`, with all its custom
+    converters. Any other object is a TypeError.
 
-    `resolve` brings the processes that are not in the workflow: called with a process id, it
-    returns an ElementUnits that has it, or None. It is called when the engine first comes to the
-    process, and what it returns is kept. If it returns None for a called process, that comes from
-    the workflow of the process that calls it. Embedded subprocesses always come from the workflow
-    of the process that they are embedded in. All this is decided once for each instance. A saved
-    state tells what was decided, and a resumed instance goes on with that.
+    `resolve` provides the processes that are not in the workflow. It takes a process id and returns
+    an ElementUnits that contains the process, or None. The loader calls it when the engine first
+    needs the process, and keeps the result. If it returns None for a called process, the process
+    comes from the workflow of its caller. An embedded subprocess always comes from the workflow of
+    the process that it is embedded in. This is decided once for each instance. A saved state
+    records the decision, and a resumed instance follows it.
 
-    The engine knows a process by its name alone. If two workflows need different processes of the
-    same name in one instance, and `resolve` has none of that name, ElementUnitsError is raised when
-    the engine comes to the second one.
+    The engine finds a process only by its name. If two workflows need different processes of the
+    same name in one instance, and `resolve` returns none of that name, the loader raises
+    ElementUnitsError when the engine needs the second one.
 
-    Shared: restored specs are kept, and are the same objects in all the workflows of a loader, as
-    SpiffWorkflow allows. Do not change them, nor connect to their events what belongs to one
-    workflow. Specs that the engine changes while it runs are restored anew for each workflow:
-    ad-hoc subprocesses, specs whose start task has trigger specs, and on SpiffWorkflow 3.0 and 3.1
-    the spec that is started, if a process of the workflow is started by events.
+    All workflows of a loader share the same spec objects, as SpiffWorkflow allows. Do not change
+    them, and do not connect anything to their events that belongs to one workflow. The engine
+    changes some specs while it runs, and those belong to one workflow each: the loader restores
+    ad-hoc subprocesses and specs whose start task has trigger specs for each workflow, and, with
+    SpiffWorkflow 3.0 and 3.1, copies the spec that is started.
 
-    Safe to use from several threads at once and after a fork; a workflow is for one thread at a
-    time. Processes share nothing but the cache.
+    Several threads can use a loader at the same time, and you can use it after a fork. A workflow
+    may be used by only one thread at a time. Operating system processes share only the cache.
     """
 
     def __init__(
@@ -74,32 +76,32 @@ class SpecLoader:
 
     @property
     def units(self) -> ElementUnits:
-        """The ElementUnits that it serves."""
+        """The ElementUnits of the loader."""
         return self._units
 
     @property
     def kept(self) -> tuple[str, ...]:
-        """The ids of the workflow's processes whose specs are restored and kept so far."""
+        """The ids of the processes whose specs the loader has restored and keeps."""
         return self._sources.own.kept
 
     def spec(self, process_id: str) -> Spec:
-        """The `BpmnProcessSpec` of a process: restored once and kept.
+        """Return the `BpmnProcessSpec` of a process. It is restored once and then kept.
 
-        One that the engine changes while it runs is a new object at each call.
+        If the engine changes the spec while it runs, each call returns a new object.
 
-        Raises UnitNotFound where the workflow lacks the process, InvalidWorkflowSpec where the
-        serializer cannot restore it.
+        Raises UnitNotFound if the workflow does not contain the process, and InvalidWorkflowSpec if
+        the serializer cannot restore it.
         """
-        return self._sources.own.root_spec(plain(process_id), self._sources.resolves)
+        return self._sources.own.root_spec(plain(process_id))
 
     def subprocess_specs(self, process_id: Optional[str] = None) -> SpecMapping:
-        """A new mapping for `BpmnWorkflow(spec, mapping)`, loaded as the engine asks.
+        """Return a new mapping for `BpmnWorkflow(spec, mapping)`.
 
-        It equals the workflow's `subprocess_specs`, restored; with a `process_id`, those that
-        process leads to, which is what SpiffWorkflow's parser gives for it. `SpecMapping` tells
-        what it does. Make one for each BpmnWorkflow.
+        It contains the `subprocess_specs` of the workflow, and restores each when the engine needs
+        it. With a `process_id`, it contains only the processes that this process leads to, like the
+        result of SpiffWorkflow's parser. Make a new mapping for each BpmnWorkflow. See SpecMapping.
 
-        Raises UnitNotFound where the workflow lacks the process.
+        Raises UnitNotFound if the workflow does not contain the process.
         """
         if process_id is not None:
             process_id = plain(process_id)
@@ -110,6 +112,23 @@ class SpecLoader:
             template = self._templates[process_id] = self._template(process_id)
         return SpecMapping(self._sources, template, process_id)
 
+    @overload
+    def start(
+        self,
+        process_id: Optional[str] = None,
+        *,
+        script_engine: Any = None,
+        workflow_class: type[_Workflow],
+        **kwargs: Any,
+    ) -> _Workflow: ...
+    @overload
+    def start(
+        self,
+        process_id: Optional[str] = None,
+        *,
+        script_engine: Any = None,
+        **kwargs: Any,
+    ) -> BpmnWorkflow: ...
     def start(
         self,
         process_id: Optional[str] = None,
@@ -118,36 +137,37 @@ class SpecLoader:
         workflow_class: Any = BpmnWorkflow,
         **kwargs: Any,
     ) -> Any:
-        """A new `BpmnWorkflow` of a process: any of the workflow's; by default its root.
+        """Start a process and return its `BpmnWorkflow`.
 
-        The process runs as SpiffWorkflow would run it by itself, called from nowhere. For an
-        application with a BpmnWorkflow of its own, `workflow_class` is that; further arguments
-        go to it.
+        `process_id` is any process of the workflow. The default is the root. The process runs as
+        the top process of the instance. If you have a subclass of BpmnWorkflow, pass it as
+        `workflow_class`. All further arguments are passed to it.
 
-        Raises UnitNotFound where the workflow lacks the process, InvalidWorkflowSpec where the
-        serializer cannot restore it. While the workflow runs, MissingProcess, InvalidWorkflowSpec
-        and CorruptPack may be raised at an element that leads to another process.
+        Raises UnitNotFound if the workflow does not contain the process, and InvalidWorkflowSpec if
+        the serializer cannot restore it. While the workflow runs, the engine may raise
+        MissingProcess, InvalidWorkflowSpec and CorruptPack at an element that refers to another
+        process.
         """
         name = self._units.root if process_id is None else process_id
         mapping = self.subprocess_specs(name)
         workflow = workflow_class(self.spec(name), mapping, script_engine=script_engine, **kwargs)
-        workflow.subprocess_specs = mapping  # where it was empty, there is now a dict
+        workflow.subprocess_specs = mapping  # BpmnWorkflow replaces an empty mapping with a dict
         return workflow
 
     def save(self, workflow: Any) -> str:
-        """The state of a workflow that was started or resumed by this loader, as JSON.
+        """Return the state of a workflow that this loader started or resumed, as JSON.
 
-        It is what the serializer's `serialize_json` writes, the application's converters included,
-        less the specs, which are not converted. In addition it holds which process was started,
-        the cache key and digest of the workflow, and what the engine has added to specs. It does
-        not hold specs that the application has put into `subprocess_specs` by itself.
+        The state is what the serializer's `serialize_json` writes, including the results of your
+        converters, but without the specs. It also says which process was started, the cache key and
+        the digest of the workflow, and what the engine has added to specs. It does not contain
+        specs that your application put into `subprocess_specs`.
 
-        Other workflows that run a process of this one may be saved too: `resume` takes the specs
-        of this loader.
+        You can also save a workflow that was not started by a loader, if it runs a process of this
+        loader's workflow. `resume` then uses the specs of this loader.
 
-        Raises UnitNotFound where the workflow runs a process that this one lacks,
-        ElementUnitsError where it was started by the loader of another workflow. What the
-        serializer raises passes through.
+        Raises UnitNotFound if the process of the workflow is not in the loader's workflow, and
+        ElementUnitsError if the loader of another workflow started it. Errors of the serializer are
+        raised unchanged.
         """
         state: str = whole_text(self._serializing, workflow, self._header(workflow))
         return state
@@ -158,26 +178,27 @@ class SpecLoader:
         script_engine: Any = None,
         *,
         accept_changed: bool = False,
-    ) -> Any:
-        """The workflow whose state was saved, by `save` or by SpiffWorkflow's `serialize_json`.
+    ) -> BpmnWorkflow:
+        """Return the workflow of a state that `save` or SpiffWorkflow's `serialize_json` wrote.
 
-        Restores the specs of the process that was started and of those that have a subprocess in
-        the state, and no others. Specs inside a state of `serialize_json` are ignored: the
-        instance moves over to the workflow of this loader.
+        This restores the specs of the process that was started and of the processes that have a
+        subprocess in the state, and no others. It ignores the specs in a state of `serialize_json`:
+        the instance continues with the workflow of this loader.
 
-        A state of another version of the workflow is refused unless `accept_changed` is true.
-        Then it is resumed if the elements that it has tasks of are still there.
+        A state of another version of the workflow is refused unless `accept_changed` is true. With
+        `accept_changed`, it is resumed if the workflow still has every element that the state has
+        tasks of.
 
-        A state that an earlier SpiffWorkflow has saved is migrated by the serializer, as in
-        `deserialize_json`; specs are not. Where SpiffWorkflow has changed how specs are written,
-        cache the workflow again, and resume with `accept_changed`. What SpiffWorkflow cannot
-        migrate by itself is not resumed either: 3.2.0 raises a NameError for instances of 3.0 and
-        3.1 that have subprocesses.
+        The serializer migrates a state of an earlier SpiffWorkflow, as `deserialize_json` does.
+        Specs are not migrated. If SpiffWorkflow has changed how it writes specs, cache the workflow
+        again, and resume with `accept_changed`. If SpiffWorkflow cannot migrate a state, it cannot
+        be resumed: 3.2.0 raises a NameError for instances of 3.0 and 3.1 with subprocesses.
 
-        Raises StateError where the text is no state or a damaged one, ChangedWorkflow where it is
-        refused, UnitNotFound where the workflow lacks the process that was started,
-        MissingProcess where a process that it needs is nowhere, InvalidWorkflowSpec where the
-        serializer cannot restore a spec. SpiffWorkflow's own exceptions pass through.
+        Raises StateError if the text is not a state or is damaged, ChangedWorkflow if the state is
+        refused, UnitNotFound if the workflow does not contain the process that was started,
+        MissingProcess if no workflow contains a process that the state needs, and
+        InvalidWorkflowSpec if the serializer cannot restore a spec. Exceptions of SpiffWorkflow are
+        raised unchanged.
         """
         text = _state(state)
         opening = Opening(self, accept_changed)
@@ -195,8 +216,8 @@ class SpecLoader:
         except (LookupError, TypeError, ValueError, AttributeError) as error:
             raise StateError(
                 f"the state of process {opening.process_id!r} cannot be restored "
-                f"({type(error).__name__}: {error}); was it altered, or written by another "
-                "serializer?"
+                f"({type(error).__name__}: {error}); check that it was not changed, and that the "
+                "serializer is the one that saved it"
             ) from error
         if script_engine is not None:
             workflow.script_engine = script_engine
@@ -205,33 +226,34 @@ class SpecLoader:
     # Pieces apart
 
     def save_pieces(self, workflow: Any, since: Optional[StatePieces] = None) -> StatePieces:
-        """What of a workflow's state changed, as pieces to be stored apart.
+        """Return what changed in the state of a workflow, as pieces that are stored separately.
 
-        Settled subprocesses are pieces of their own: those that are completed, with all that is
-        below them. A step writes the live piece, and each subprocess that has settled in it once.
+        A settled subprocess is a piece of its own. It is settled if it is completed and everything
+        below it is completed too. The live piece contains the rest. A step changes the live piece,
+        and adds each subprocess that settled in this step once.
 
-        `changed` and `removed` are in relation to what `resume_pieces` has read; without, all is
-        new. So saving again after a failed transaction gives the same. For a workflow that stays
-        in memory, `since` is what its last save gave: then they are in relation to that. What an
-        application changes by hand in the data of a task of a settled subprocess is not seen with
-        `since`.
+        Without `since`, `changed` and `removed` describe the difference to the pieces that
+        `resume_pieces` read. For a workflow that was not resumed from pieces, everything is new.
+        If a transaction fails, save again: you get the same pieces. For a workflow that stays in
+        memory, pass the result of its last save as `since`. Then the call does not see data that
+        you change by hand in a task of a settled subprocess.
 
-        Raises StateError where the serializer is not one whose states can be taken apart, and
-        what `save` raises.
+        Raises StateError if the serializer does not write states as SpiffWorkflow does, and the
+        errors of `save`.
         """
         return workflow_pieces(self._serializing, workflow, self._header(workflow), since)
 
     def resume_pieces(
         self, read: Read, script_engine: Any = None, *, accept_changed: bool = False
-    ) -> Any:
-        """The workflow whose pieces were saved by `save_pieces` or made by `split`.
+    ) -> BpmnWorkflow:
+        """Return the workflow of pieces that `save_pieces` or `split` made.
 
-        `read(piece id)` returns the text of a piece, as `str` or UTF-8 `bytes`. It is called with
-        "live" first, and with another id when somebody looks into that subprocess, as long as the
-        workflow lives.
+        `read(piece id)` returns the text of a piece, as `str` or UTF-8 `bytes`. The loader first
+        calls it with "live". It calls it with the id of a subprocess when somebody looks into that
+        subprocess, so `read` must work for as long as the workflow is used.
 
-        Raises StateError where a piece cannot be read or is damaged, now or when it is looked at,
-        and what `resume` raises.
+        Raises StateError if a piece cannot be read or is damaged, now or when it is needed, and the
+        errors of `resume`.
         """
         if not callable(read):
             raise TypeError(f"read must be callable, not {type(read).__name__}")
@@ -245,23 +267,23 @@ class SpecLoader:
         )
 
     def split(self, state: Union[str, bytes]) -> StatePieces:
-        """The pieces of a state that is one text: of `save` or of `serialize_json`.
+        """Return the pieces of a state that `save` or `serialize_json` wrote as one text.
 
-        Raises StateError where it is no state.
+        Raises StateError if the text is not a state.
         """
         text = unzipped(_state(state))
         require_run(parse(text, None))
         return split_text(text if isinstance(text, str) else text.decode())
 
     def join(self, read: Read) -> str:
-        """The state that pieces make, as one text. `read` is that of `resume_pieces`.
+        """Return the state as one text. `read` is the same function as for `resume_pieces`.
 
-        Raises StateError where a piece cannot be read or is damaged.
+        Raises StateError if a piece cannot be read or is damaged.
         """
         return join_pieces(read)
 
     def verify_pieces(self, read: Read) -> list[DamagedPiece]:
-        """Read all pieces, and tell those that cannot be read or are damaged."""
+        """Read all pieces, and return those that cannot be read or are damaged."""
         return damaged_pieces(read)
 
     # Saving
@@ -274,7 +296,7 @@ class SpecLoader:
             if mapping.sources.own.digest != own.digest:
                 raise ElementUnitsError(
                     f"the workflow was started by the loader of {label(mapping.sources.own)}, and "
-                    f"this is the loader of {label(own)}; save it with its own"
+                    f"this is the loader of {label(own)}; save it with the loader that started it"
                 )
             process_id = mapping.process_id or process_id
         self._require_process(process_id)
@@ -291,7 +313,7 @@ class SpecLoader:
         return header
 
     def _changes(self, workflow: Any, process_id: str) -> dict[str, Any]:
-        """What the engine has added to the specs of a workflow."""
+        """The changes that the engine has made to the specs of a workflow."""
         convert = self._serializer.registry.convert
         own = self._sources.own
         changes: dict[str, Any] = {}
@@ -317,11 +339,11 @@ class SpecLoader:
     def _changeable(
         self, specs: dict[str, Spec], process_id: str
     ) -> Iterator[tuple[str, SpecStore, Spec]]:
-        """As `SpecMapping.changeable`, of the specs in a dict."""
+        """Like `SpecMapping.changeable`, for the specs in a dict."""
         changing = {plain(name): one for name, one in specs.items() if changes_while_running(one)}
         mapping = self.subprocess_specs(process_id)
         if any(mapping.owner(name) is None for name in changing):
-            for name in specs:  # those that are embedded come with those that are called
+            for name in specs:  # this also finds the embedded subprocesses of called processes
                 mapping.get(name)
         for name, spec in changing.items():
             store = mapping.owner(name)
@@ -332,10 +354,10 @@ class SpecLoader:
 
     def _require_process(self, process_id: str) -> None:
         if not self._sources.own.has(process_id):
-            self._units.element_ids(process_id)  # raises, and knows what was meant
+            self._units.element_ids(process_id)  # raises an error with suggestions
 
     def _template(self, process_id: str) -> dict[str, Any]:
-        """What a mapping starts from for a process that is not the root: those it leads to."""
+        """The first content of a mapping for a process that is not the root."""
         root = self._units.root
         reached = self._units.needs(process_id, defer="nothing")
         named = {one.process_id for name in reached for one in self._units.references(name)}

@@ -1,13 +1,10 @@
-"""The mapping of process specs that a workflow runs with, restored as the engine asks for them."""
+"""`SpecMapping`: the specs of a running workflow, restored when the engine needs them."""
 
 from __future__ import annotations
 
 from collections.abc import ItemsView, Iterator, Mapping, MutableMapping, ValuesView
 from copy import deepcopy
-from typing import Any, Optional
-
-from SpiffWorkflow.bpmn.exceptions import WorkflowTaskException
-from SpiffWorkflow.exceptions import WorkflowException
+from typing import TYPE_CHECKING, Any, Optional
 
 from ..errors import UnitNotFound
 from .changes import Change, apply
@@ -22,9 +19,19 @@ from .specs import (
     plain,
 )
 
+if TYPE_CHECKING:  # SpiffWorkflow has no types
+
+    class WorkflowException(Exception): ...
+
+    class WorkflowTaskException(WorkflowException): ...
+
+else:
+    from SpiffWorkflow.bpmn.exceptions import WorkflowTaskException
+    from SpiffWorkflow.exceptions import WorkflowException
+
 
 class _Marker:
-    """What stands in the mapping for a spec that is not there yet."""
+    """A placeholder in the mapping for a spec that is not restored."""
 
     def __init__(self, name: str) -> None:
         self._name = name
@@ -33,25 +40,35 @@ class _Marker:
         return self._name
 
 
-UNTOUCHED = _Marker("untouched")  # of the workflow, not asked for yet
+UNTOUCHED = _Marker("untouched")  # in the workflow, not restored yet
 NULL = _Marker("null")  # null in the workflow's JSON: external
 _ABSENT = _Marker("absent")
 
 
 def untouched(roster: dict[str, bool], root: str) -> dict[str, Any]:
-    """What a mapping starts from; `roster` tells of each key whether the workflow has its spec."""
+    """The first content of a mapping; `roster` says for each key if the workflow has its spec."""
     return {name: UNTOUCHED if held or name == root else NULL for name, held in roster.items()}
 
 
-class MissingProcess(UnitNotFound, WorkflowTaskException, KeyError):  # type: ignore[misc]
-    """The engine has come to an element whose process nobody has.
+class MissingProcess(UnitNotFound, WorkflowTaskException, KeyError):
+    """The engine needs a process that no workflow contains.
 
-    It is what SpiffWorkflow itself raises there: a `WorkflowTaskException` from 3.2 on, when the
-    task is put into the state `ERROR`, and a `KeyError` before. `task` is the task, and None before
-    3.2 and while a state is resumed; `task_spec` is the element's.
+    It is also the exception that SpiffWorkflow itself raises. From 3.2 on that is a
+    `WorkflowTaskException`, and the task gets the state `ERROR`. Before 3.2 it is a `KeyError`.
+    `task` is the task. It is None before 3.2, and while a state is resumed. `task_spec` is the task
+    spec that refers to the process.
 
-    To go on, bring the process and resume the last saved state.
+    To continue, provide the process and resume the last saved state.
     """
+
+    notes: list[str]
+    task: Any
+    task_spec: Any
+    task_trace: list[str]
+    line_number: Optional[int]
+    offset: Optional[int]
+    error_line: Optional[str]
+    error_type: str
 
     def __init__(self, message: str, task_spec: Any = None, task: Any = None) -> None:
         if task is not None:
@@ -60,29 +77,29 @@ class MissingProcess(UnitNotFound, WorkflowTaskException, KeyError):  # type: ig
         WorkflowException.__init__(self, message, task_spec)
         self.task = self.line_number = self.offset = self.error_line = None
         self.error_type = "unknown"
-        self.task_trace: list[str] = []
+        self.task_trace = []
 
     def __str__(self) -> str:
         return ". ".join(map(str, [*self.args, *self.notes]))
 
 
 class SpecMapping(MutableMapping[str, Spec]):
-    """The `subprocess_specs` of a workflow. Made by `SpecLoader.subprocess_specs`.
+    """The `subprocess_specs` of a workflow. `SpecLoader.subprocess_specs` makes it.
 
-    It is the dict of the workflow's restored subprocess specs in all that a dict does, and
-    restores a spec when it is first looked at; going through the keys, `len` and `in` restore
-    none. Assigning and deleting change this mapping only.
+    It behaves like the full dict of the restored subprocess specs, and restores a spec when it is
+    first read. Iterating over the keys, `len` and `in` restore nothing. Assigning and deleting
+    change only this mapping.
 
     Processes that the workflow lacks come from the loader's `resolve`, as SpecLoader tells. They
     are found by `in`, `get` and `[]`, and are among the keys once they were. With a `resolve` the
     mapping is true even if it is empty, because SpiffWorkflow puts a dict in the place of one that
     is not.
 
-    Where the engine asks for a process that nobody has, MissingProcess names the element that
-    refers to it. To all others such a process is as in a dict: None if its spec is null, and
-    else not there.
+    If the engine asks for a process that no workflow contains, the mapping raises MissingProcess,
+    which names the element that refers to it. For all other code, the mapping behaves like a dict:
+    the value is None if the spec is null in the JSON, and otherwise the key is missing.
 
-    Belongs to one workflow, and like that is for one thread at a time.
+    A mapping belongs to one workflow. Only one thread may use it at a time.
     """
 
     __slots__ = (
@@ -110,7 +127,7 @@ class SpecMapping(MutableMapping[str, Spec]):
 
     @property
     def process_id(self) -> Optional[str]:
-        """The id of the process that the mapping was made for; None if for any."""
+        """The id of the process that the mapping was made for; None if it is for any process."""
         return self._process_id
 
     @property
@@ -120,24 +137,24 @@ class SpecMapping(MutableMapping[str, Spec]):
         return self._held
 
     def _list(self) -> dict[str, Any]:
-        """The template, made now if need be."""
+        """The template. It is made now if it does not exist yet."""
         if self._template is None:
             own = self._sources.own
             template = untouched(own.units._roster(), own.root)
-            # In this order: who sees a template takes the keys from what is held.
+            # In this order: another thread that sees a template takes the keys from `_held`.
             self._held = {**template, **self._held}
             self._template = template
         return self._template
 
     def _is_own(self, key: str) -> bool:
-        """Whether the workflow has a spec for a key; lists its keys only where it must."""
+        """Whether the workflow has a spec for a key; lists its keys only if necessary."""
         own = self._sources.own
         if self._template is None and key != own.root and own.has(key):
             return True
         return self._list().get(key) is UNTOUCHED
 
     def _state(self, key: Any) -> Any:
-        """What is there for a key: a spec or a marker."""
+        """The spec or the marker for a key."""
         if self._template is None and key not in self._held:
             if isinstance(key, str) and self._is_own(key):
                 return UNTOUCHED
@@ -146,27 +163,27 @@ class SpecMapping(MutableMapping[str, Spec]):
 
     @property
     def touched(self) -> tuple[str, ...]:
-        """The ids of the processes whose specs were looked at, in the order of the keys."""
+        """The ids of the processes whose specs were read, in the order of the keys."""
         return tuple(key for key, spec in self._specs.items() if not isinstance(spec, _Marker))
 
     @property
     def origins(self) -> Origins:
-        """Which other workflows the processes come from that this workflow lacks."""
+        """The other workflows that provide processes which this workflow does not contain."""
         return self._origins
 
     def from_elsewhere(self) -> dict[str, dict[str, Any]]:
-        """What a state says of the processes here that came from other workflows."""
+        """The entry in a state for the processes that came from other workflows."""
         return self._origins.told(set(self._brought()))
 
     def changeable(self) -> Iterator[tuple[str, SpecStore, Spec]]:
-        """The specs here that the engine changes, each with its process id and origin."""
+        """The specs that the engine changes, each with its process id and its workflow."""
         for key in self._brought():
             spec, origin = self._held[key], self.owner(key)
             if origin is not None and changes_while_running(spec):
                 yield key, origin, spec
 
     def _brought(self) -> Iterator[str]:
-        """What was looked at and is not the application's own."""
+        """The processes that were read, except those that the application assigned."""
         return (
             key
             for key, spec in tuple(self._held.items())
@@ -174,11 +191,13 @@ class SpecMapping(MutableMapping[str, Spec]):
         )
 
     def owner(self, process_id: str) -> Optional[SpecStore]:
-        """Whose spec a process's is, of the workflow and the others that were resolved."""
+        """The workflow that provides a process."""
         name = plain(process_id)
-        return self._sources.own if self._is_own(name) else self._origins.store(name)
+        if self._is_own(name):
+            return self._sources.own.for_calls(name)
+        return self._origins.store(name)
 
-    # What a mapping is made of
+    # The methods of a mapping
 
     def __getitem__(self, key: str) -> Spec:
         spec = self._find(key)
@@ -191,7 +210,7 @@ class SpecMapping(MutableMapping[str, Spec]):
         return spec
 
     def get(self, key: str, default: Any = None) -> Any:
-        """The spec of a process; `default` if the mapping lacks it."""
+        """The spec of a process; `default` if it is not in the mapping."""
         spec = self._find(key)
         if isinstance(spec, _Marker):
             if isinstance(key, ExternalName):
@@ -230,22 +249,22 @@ class SpecMapping(MutableMapping[str, Spec]):
         return reversed(tuple(self._specs))
 
     def items(self) -> ItemsView[str, Spec]:
-        """A view of the process ids and specs, which are restored as it is gone through."""
+        """A view of the process ids and specs. Iterating over it restores the specs."""
         return _Items(self)
 
     def values(self) -> ValuesView[Spec]:
-        """A view of the specs, which are restored as it is gone through."""
+        """A view of the specs. Iterating over it restores them."""
         return _Values(self)
 
     def popitem(self) -> tuple[str, Spec]:
-        """Takes out the last process, as a dict does."""
+        """Remove the last process and return it, as a dict does."""
         if not self._specs:
             raise KeyError("popitem(): the mapping is empty")
         key = next(reversed(self._specs))
         return key, self.pop(key)
 
     def clear(self) -> None:
-        """Takes out all processes, restoring none."""
+        """Remove all processes without restoring any."""
         self._overridden.update(self._specs)
         self._specs.clear()
 
@@ -280,7 +299,7 @@ class SpecMapping(MutableMapping[str, Spec]):
     # Copies
 
     def copy(self) -> SpecMapping:
-        """A mapping of its own with the same specs; restores none."""
+        """Return an independent mapping with the same specs, without restoring any."""
         return self._with(dict(self._specs))
 
     __copy__ = copy
@@ -293,7 +312,7 @@ class SpecMapping(MutableMapping[str, Spec]):
         return self._with(copied)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        # In a pickle it is the full dict: neither the loader nor its file can go along.
+        # A pickle contains the full dict, because it cannot contain the loader and its file.
         return dict, (dict(self.items()),)
 
     def _with(self, specs: dict[str, Any]) -> SpecMapping:
@@ -307,10 +326,10 @@ class SpecMapping(MutableMapping[str, Spec]):
     # Finding specs
 
     def _find(self, key: Any) -> Any:
-        """The spec of `key`, restored now if need be, or the marker for why there is none."""
+        """The spec of `key`, restored now if necessary, or the marker that says why not."""
         spec = self._state(key)
         if spec is UNTOUCHED:
-            return self._hold(plain(key), self._sources.own)
+            return self._hold(plain(key), self._sources.own.for_calls(plain(key)))
         unknown = isinstance(spec, _Marker)
         if not unknown and not isinstance(key, ExternalName):
             return spec
@@ -328,13 +347,13 @@ class SpecMapping(MutableMapping[str, Spec]):
         return spec
 
     def missing(self, key: str, task: Any = None) -> MissingProcess:
-        """The error for a process that nobody has, and that an element refers to."""
+        """The error for a process that an element refers to and no workflow contains."""
         if not isinstance(key, ExternalName):
             return MissingProcess(f"process {key!r} is not there", task=task)
         told = (
             "resolve returned None for it"
             if self._sources.resolves
-            else "give the loader a resolve= that brings it, or cache a workflow that has it"
+            else "pass the loader a resolve= that returns it, or cache a workflow that contains it"
         )
         return MissingProcess(
             f"{type(key.task_spec).__name__} {key.task_spec.name!r} of process "
@@ -346,7 +365,7 @@ class SpecMapping(MutableMapping[str, Spec]):
 
 
 class _Items(ItemsView[str, Spec]):
-    """The items of a SpecMapping, with None for a process that nobody has."""
+    """The items of a SpecMapping, with None for a process that no workflow contains."""
 
     _mapping: SpecMapping
 
@@ -368,7 +387,7 @@ class _Items(ItemsView[str, Spec]):
 
 
 class _Values(ValuesView[Spec]):
-    """The values of a SpecMapping, with None for a process that nobody has."""
+    """The values of a SpecMapping, with None for a process that no workflow contains."""
 
     _mapping: SpecMapping
 

@@ -8,7 +8,7 @@ from .changes import apply, changes_in_json
 from .lazy import LazyDict
 from .mapping import SpecMapping
 from .specs import Spec, SpecStore, label, plain
-from .state import ChangedWorkflow, needed_specs, take_header
+from .state import ChangedWorkflow, needed_specs, require_run, take_header
 
 
 class Opening:
@@ -31,6 +31,7 @@ class Opening:
 
         Raises StateError, ChangedWorkflow, UnitNotFound.
         """
+        require_run(run)
         self._header = header = take_header(run)
         self.process_id = run["spec"]["name"] if header is None else header["process_id"]
         if header is None:
@@ -52,8 +53,10 @@ class Opening:
         if self._header is not None:
             changes = self._header.get("spec_changes", {})
             told = self._header.get("externals", {})
-            mapping.origins.record(told)
-            mapping.changes_to_make.update(changes.get("subprocess_specs", {}))
+            if told:
+                mapping.origins.record(told)
+            if changes:
+                mapping.changes_to_make.update(changes.get("subprocess_specs", {}))
 
         def spec_of(name: str) -> Spec:
             found = mapping[name]
@@ -96,12 +99,13 @@ class Opening:
             change = changes_in_json(saved, spec, store.links(name), run)
             apply(change, spec, store.registry.restore)
 
-    def _decoded(self, process_id: str) -> LazyDict:
-        return LazyDict(lambda: self._own.decoded(process_id))
+    def _decoded(self, process_id: str, called: bool = False) -> LazyDict:
+        store = self._own.for_calls(process_id) if called else self._own
+        return LazyDict(lambda: store.decoded(process_id))
 
     def _decoded_specs(self) -> dict[str, Any]:
         roster = self._own.units._roster().items()
-        return {name: self._decoded(name) if has_spec else None for name, has_spec in roster}
+        return {name: self._decoded(name, True) if has_spec else None for name, has_spec in roster}
 
 
 def require_same(then: Any, now: SpecStore, process_id: str) -> None:
@@ -115,6 +119,6 @@ def require_same(then: Any, now: SpecStore, process_id: str) -> None:
     raise ChangedWorkflow(
         f"the state was saved with another version of the workflow that has process "
         f"{process_id!r}: digest {then['digest']}{cached}, and {label(now)} has digest "
-        f"{now.digest}; cache that version again, or pass accept_changed=True to go on with "
+        f"{now.digest}; resume it with that version, or pass accept_changed=True to continue with "
         "this one"
     )

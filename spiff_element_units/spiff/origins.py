@@ -119,9 +119,9 @@ class Origins:
             return
         if wanted.units.spec_json(name) != decided.units.spec_json(name):
             raise ElementUnitsError(
-                f"process {name!r} is another in {label(wanted)}, where {needed_by!r} needs it, "
-                f"than in {label(decided)}; a workflow cannot run with both, give one of them "
-                "another id, or let resolve bring the one that both are to call"
+                f"process {name!r} in {label(wanted)}, which {needed_by!r} needs, differs from the "
+                f"one in {label(decided)}, and an instance cannot use both; give one of them "
+                "another id, or let resolve return the one that both shall call"
             )
 
 

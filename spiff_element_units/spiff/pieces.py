@@ -239,7 +239,7 @@ class StoredPiece:
 
     def members(self) -> Iterator[Member]:
         """The same of it and all below it, in their order."""
-        waiting = [self]
+        waiting: list[StoredPiece] = [self]
         while waiting:
             piece = waiting.pop()
             yield piece.member
@@ -252,7 +252,7 @@ class StoredPiece:
 
     def written(self) -> dict[str, Written]:
         """What is known of it and of those below it that were met."""
-        met = [self]
+        met: list[StoredPiece] = [self]
         for piece in met:
             met.extend(piece._children or ())
         return {

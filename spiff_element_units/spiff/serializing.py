@@ -29,13 +29,13 @@ from SpiffWorkflow.bpmn.workflow import BpmnWorkflow
 
 from ..core.cut import cut_state
 from ..errors import ElementUnitsError
-from .aliases import Call
+from .aliases import Aliases, Call
 from .forks import Lock, in_child
 from .lazy import LazyDict
 from .pieces import LIVE, CutPieces, Read, StoredPieces, checked, content, read_list
 from .restoring import PieceRestorer, can_leave_out
 from .splitting import WRITES_COMPLETED, join_pieces
-from .state import HEADER, StateError, is_zipped, parse, require_run, unzipped
+from .state import HEADER, StateError, decoded, is_zipped, parse, require_run, unzipped
 
 SPECS = ("spec", "subprocess_specs")
 Begin = Callable[[dict[str, Any]], None]
@@ -50,27 +50,18 @@ _MODE = "_encoder_mode"
 
 
 class _Writer:
-    """Who writes, and by which registry, for a child that is forked meanwhile."""
+    """Which thread writes now, and by which registry."""
 
-    now: ClassVar[Optional[_Writer]] = None
+    thread: ClassVar[Optional[int]] = None
+    registry: ClassVar[Any] = None
 
-    def __init__(self, registry: Any) -> None:
-        self.registry, self.thread = registry, get_ident()
-
-    def __enter__(self) -> None:
-        self.outer, _Writer.now = _Writer.now, self
-
-    def __exit__(self, *error: object) -> None:
-        _Writer.now = self.outer
-
-    @staticmethod
-    def forked() -> None:
+    @classmethod
+    def forked(cls) -> None:
         """In a child, in which no other thread goes on: the registry is not writing there."""
-        writer = _Writer.now
-        if writer is not None and writer.thread != get_ident():
-            _Writer.now = None
-            if hasattr(writer.registry, _MODE):
-                setattr(writer.registry, _MODE, False)
+        if cls.thread is not None and cls.thread != get_ident():
+            if hasattr(cls.registry, _MODE):
+                setattr(cls.registry, _MODE, False)
+            cls.thread = None
 
 
 in_child(_Writer.forked)
@@ -86,6 +77,7 @@ class Serializing:
             )
         self._serializer = serializer
         self._resolves = resolves
+        self._aliases = Aliases(serializer)
         self._reads = _overrides(serializer, "deserialize_json")
         # Methods that may lose what a resume needs. SpiffWorkflow's own do not.
         methods = ("serialize_json", "to_dict", "deserialize_json", "migrate", "from_dict")
@@ -104,9 +96,14 @@ class Serializing:
 
         Raises ElementUnitsError where `read` could not read it.
         """
-        saving = Saving(self._serializer, header, shown if self.leaves_out else None)
-        with _WRITING.now, _Writer(self._serializer.registry):
-            state = saving.serializer.serialize_json(workflow)
+        saving = Saving(self._aliases, header, shown if self.leaves_out else None)
+        with _WRITING.now, saving as serializer:
+            outer = _Writer.thread, _Writer.registry
+            _Writer.thread, _Writer.registry = get_ident(), saving.original
+            try:
+                state = serializer.serialize_json(workflow)
+            finally:
+                _Writer.thread, _Writer.registry = outer
         if self._checks or saving.run is None:
             self._require_readable(state, saving)
         return state
@@ -121,11 +118,11 @@ class Serializing:
         Settled subprocesses are left as text; `prepare` is called with the name of a process
         before the first of that process is restored.
         """
-        resuming = Resuming(self._serializer, begin, specs, prepare)
+        resuming = Resuming(self._aliases, begin, specs, prepare)
         if self._reads:
-            workflow = self._deserialized(state, resuming.serializer)
+            workflow = self._deserialized(state, resuming)
         else:
-            workflow = self._restored(self._cut(state, resuming), resuming.serializer)
+            workflow = self._restored(self._cut(state, resuming), resuming)
         if resuming.mapping is None:
             raise StateError(
                 f"{self._named('deserialize_json')} restores no workflow by the serializer's "
@@ -142,24 +139,27 @@ class Serializing:
         run = parse(head, decoder)
         if not self.leaves_out or run.get(self._serializer.VERSION_KEY) in MIGRATIONS:
             return self.read(join_pieces(read), begin, specs, prepare)
-        resuming = Resuming(self._serializer, begin, specs, prepare)
-        pieces = resuming.pieces = StoredPieces(read, partial(json.loads, cls=decoder))
+        resuming = Resuming(self._aliases, begin, specs, prepare)
+        pieces = resuming.pieces = StoredPieces(read, partial(decoded, decoder=decoder))
         for piece_id, facts in read_list(listed, LIVE):
             pieces.made(piece_id, facts, None)
-        return self._restored(run, resuming.serializer)
+        return self._restored(run, resuming)
 
-    def _deserialized(self, state: Union[str, bytes], serializer: Any) -> Any:
-        if self._reads:
+    def _deserialized(self, state: Union[str, bytes], call: Call) -> Any:
+        if not self._reads:
+            return self._restored(parse(state, self._serializer.json_decoder_cls), call)
+        with call as serializer:
             method = serializer.deserialize_json
             zipped = is_zipped(state) and "use_gzip" in signature(method).parameters
             return method(state, use_gzip=True) if zipped else method(state)
-        return self._restored(parse(state, serializer.json_decoder_cls), serializer)
 
-    def _restored(self, run: Any, serializer: Any) -> Any:
-        if not self._checks:
+    def _restored(self, run: Any, call: Call) -> Any:
+        """What `deserialize_json` does with a run that is parsed."""
+        if not (self._checks or _is_run(run)):
             require_run(run)
-        serializer.migrate(run)
-        return serializer.from_dict(run)
+        with call as serializer:
+            serializer.migrate(run)
+            return serializer.from_dict(run)
 
     def _cut(self, state: Union[str, bytes], resuming: Resuming) -> Any:
         """The run of a state, less the settled subprocesses, which `resuming` keeps as text."""
@@ -173,7 +173,7 @@ class Serializing:
             told = isinstance(header, dict) and "externals_unknown" not in header
             whole = self._resolves and not told
             if not whole and run.get(self._serializer.VERSION_KEY) not in MIGRATIONS:
-                resuming.pieces = CutPieces(cut, partial(json.loads, cls=decoder))
+                resuming.pieces = CutPieces(cut, partial(decoded, decoder=decoder))
                 return run
         return parse(state, decoder)
 
@@ -181,7 +181,7 @@ class Serializing:
         wrong: Optional[Exception] = None
         if saving.run is not None and isinstance(state, (str, bytes)):
             try:
-                self._deserialized(state, Looking(self._serializer).serializer)
+                self._deserialized(state, Looking(self._aliases))
             except _Found as found:
                 if found.run.get(HEADER) == saving.header:
                     return
@@ -201,9 +201,9 @@ class Saving(Call):
     """Writes a workflow. Its specs are converted when somebody looks at what they give."""
 
     def __init__(
-        self, serializer: Any, header: dict[str, Any], shown: Optional[Shown] = None
+        self, aliases: Aliases, header: dict[str, Any], shown: Optional[Shown] = None
     ) -> None:
-        super().__init__(serializer)
+        super().__init__(aliases)
         self.header = header
         self._shown = shown
         self._living: dict[str, Any] = {}
@@ -250,10 +250,9 @@ class Saving(Call):
 
     def _stripped(self, made: Any) -> Any:
         """What was made, less the specs."""
-        dicts = [dct for dct in (self.run, made) if isinstance(dct, dict)]
         for key, hidden in self._hidden.items():
-            for dct in dicts:
-                if dct.get(key) is hidden:
+            for dct in (self.run,) if made is self.run else (self.run, made):
+                if isinstance(dct, dict) and dct.get(key) is hidden:
                     del dct[key]
         return made
 
@@ -262,9 +261,9 @@ class Resuming(Call):
     """Reads a workflow: it gets its spec and mapping in the place of those in the run."""
 
     def __init__(
-        self, serializer: Any, begin: Begin, specs: Specs, prepare: Callable[[str], None]
+        self, aliases: Aliases, begin: Begin, specs: Specs, prepare: Callable[[str], None]
     ) -> None:
-        super().__init__(serializer)
+        super().__init__(aliases)
         self._prepare_spec = prepare
         self.pieces: Union[CutPieces, StoredPieces, None] = None
         self._begin: Optional[Begin] = begin
@@ -280,6 +279,7 @@ class Resuming(Call):
 
     def restore(self, native: Callable[..., Any], value: Any, kwargs: dict[str, Any]) -> Any:
         if self.mapping is None and _is_run(value):
+            self._prepare(value)
             return self._restored(native, value, kwargs)
         if self._written and value is self._written["spec"]:
             return self._spec
@@ -298,17 +298,14 @@ class Resuming(Call):
     def _prepare(self, run: Any) -> None:
         begin, self._begin = self._begin, None
         if begin is not None:
-            require_run(run)
             begin(run)
 
     def _restored(
         self, native: Callable[..., Any], run: dict[str, Any], kwargs: dict[str, Any]
     ) -> Any:
-        self._prepare(run)
         self._spec, self.mapping = self._specs(run)
         self.typename = run.get("typename")
-        conversion = self.original.convert_from_dict.get(self.typename)
-        if self.converter_method(conversion) is None:  # a function, which is given no alias
+        if not self.aliases.has_converter(self.typename):  # what then restores it, has no alias
             run["spec"], run["subprocess_specs"] = self._spec, self.mapping
         self._written = {key: run.setdefault(key, {}) for key in SPECS}
         workflow = native(run, **kwargs)

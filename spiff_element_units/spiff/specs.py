@@ -8,9 +8,11 @@ What it changes, read in its sources:
   (`AdHocSubprocessSpec.add_path`), a start task with trigger specs connects itself to each process
   that it triggers (`BpmnStartTask.trigger_wf`).
 - 3.0 and 3.1: an event for which a process of the workflow has a start event adds a call activity
-  to the spec that the instance was started with (`BpmnWorkflow.update_collaboration`).
+  to the spec that the instance was started with (`BpmnWorkflow.update_collaboration`). The process
+  may be one that the application has assigned.
 
-Those are restored anew for each workflow. That a loop task connects itself to the task it repeats
+The first are restored anew for each workflow. The second is any spec that is started: each workflow
+gets a copy of it. That a loop task connects itself to the task it repeats
 is no change: a restored spec has the connection already.
 """
 
@@ -21,8 +23,7 @@ from types import MethodType
 from typing import Any, Callable, Optional, Protocol
 
 from SpiffWorkflow.bpmn.specs import bpmn_process_spec
-from SpiffWorkflow.bpmn.specs.mixins.events.start_event import StartEvent
-from SpiffWorkflow.bpmn.specs.mixins.subworkflow_task import SubWorkflowTask
+from SpiffWorkflow.bpmn.specs.mixins.subworkflow_task import CallActivity, SubWorkflowTask
 from SpiffWorkflow.bpmn.workflow import BpmnWorkflow
 from SpiffWorkflow.exceptions import SpiffWorkflowException
 
@@ -92,15 +93,16 @@ class SpecStore:
     def __init__(self, units: ElementUnits, serializer: Serializer, own: bool = True) -> None:
         self.units = units
         self._own = own  # the workflow of the loader, and not one that it has resolved
-        self.digest = units.digest
-        self.root = units.root
-        self.registry = serializer.registry
+        self.digest: str = units.digest
+        self.root: str = units.root
+        self._serializer = serializer
+        self._inner: Optional[SpecStore] = None
+        self.registry: Any = serializer.registry
         self._decoder = serializer.json_decoder_cls
         self._lock = Lock()
         self._kept: dict[str, Spec] = {}
         self._changing: set[str] = set()  # ids of the processes whose specs the engine changes
         self._links: dict[str, Links] = {}
-        self._extensible: Optional[bool] = None
 
     @property
     def kept(self) -> tuple[str, ...]:
@@ -132,14 +134,14 @@ class SpecStore:
                 self._kept[process_id] = spec
             return spec
 
-    def root_spec(self, process_id: str, others_may_start: bool = False) -> Spec:
-        """The spec of a process to be run by itself, on the terms of `spec`.
-
-        `others_may_start` tells that processes of other workflows are called.
-        """
-        if EVENTS_EXTEND_SPECS and (others_may_start or self._started_by_events()):
-            return self.restore(process_id)
-        return self.spec(process_id)
+    def root_spec(self, process_id: str) -> Spec:
+        """The spec of a process to be run by itself, on the terms of `spec`."""
+        spec = self.spec(process_id)
+        if not EVENTS_EXTEND_SPECS or not self.keeps(process_id, spec):
+            return spec
+        # Loops are connected to the task that they repeat, as objects.
+        looping = any(one.completed_event.n_subscribers() for one in spec.task_specs.values())
+        return self.restore(process_id) if looping else extensible(spec)
 
     def restore(self, process_id: str) -> Spec:
         """A new spec object."""
@@ -154,11 +156,24 @@ class SpecStore:
         self._name_externals(process_id, spec, task_specs)
         return spec
 
+    def for_calls(self, process_id: str) -> SpecStore:
+        """The store with the spec that a call of a process runs, which may be another's.
+
+        A workflow may have another spec under its root's id in `subprocess_specs` than as `spec`.
+        """
+        if process_id != self.root:
+            return self
+        if self._inner is None:
+            differs = self.units._inner_root() is not None
+            self._inner = InnerRoot(self.units, self._serializer) if differs else self
+        return self._inner
+
     def links(self, process_id: str) -> Links:
         """How the task specs of a process are connected before an instance runs."""
         links = self._links.get(process_id)
         if links is None:
-            links = self._links[process_id] = links_of(self.restore(process_id))
+            spec = self._kept.get(process_id) or self.restore(process_id)
+            links = self._links[process_id] = links_of(spec)
         return links
 
     def keeps(self, process_id: str, spec: Spec) -> bool:
@@ -177,61 +192,47 @@ class SpecStore:
 
         In a workflow that was resolved those are all references.
         """
-        references = self.units.references(process_id)
-        called = {
-            one.process_id: one.kind == "call"
-            for one in references
-            if not self._own or (one.external and one.process_id != self.root)
-        }
-        if not called:
-            return
+
+        def leads_away(name: Any) -> bool:
+            return isinstance(name, str) and not (self._own and self.has(name))
+
         for task_spec in task_specs.values():
-            if isinstance(task_spec, SubWorkflowTask) and task_spec.spec in called:
-                name = task_spec.spec
-                task_spec.spec = ExternalName.of(name, task_spec, process_id, called[name])
+            if isinstance(task_spec, SubWorkflowTask) and leads_away(task_spec.spec):
+                called = isinstance(task_spec, CallActivity)
+                task_spec.spec = ExternalName.of(task_spec.spec, task_spec, process_id, called)
                 _explain_where_missing(task_spec)
         triggers = getattr(spec.start, "trigger_specs", None)
-        if triggers and not called.keys().isdisjoint(triggers):
+        if triggers and any(map(leads_away, triggers)):
             spec.start.trigger_specs = [
-                ExternalName.of(name, spec.start, process_id, False) if name in called else name
+                ExternalName.of(name, spec.start, process_id, False) if leads_away(name) else name
                 for name in triggers
             ]
 
     def _not_restored(self, process_id: str, error: Exception) -> InvalidWorkflowSpec:
-        spec = self.units._decoded(process_id)
+        spec = self.decoded(process_id)
         unknown = _unknown_typename(spec, self.registry.convert_from_dict)
         if unknown is not None:
             place, typename = unknown
             return InvalidWorkflowSpec(
                 f"the serializer cannot restore process {process_id!r}: {place} has the typename "
-                f"{typename!r}, which it does not know; register a converter for it, or write the "
-                "workflow's JSON again with this version of SpiffWorkflow"
+                f"{typename!r}, which it does not know; register a converter for it, or serialize "
+                "the workflow again with this version of SpiffWorkflow"
             )
         return InvalidWorkflowSpec(
             f"the serializer cannot restore process {process_id!r} ({type(error).__name__}: "
-            f"{error}); write the workflow's JSON again with this serializer and version of "
-            "SpiffWorkflow, and cache that"
+            f"{error}); serialize the workflow again with this serializer and version of "
+            "SpiffWorkflow, and cache it"
         )
 
-    def _started_by_events(self) -> bool:
-        """Whether a process of the workflow has a start event that waits for something."""
-        if self._extensible is None:
-            self._extensible = any(map(self._has_event_start, self.units.process_ids))
-        return self._extensible
 
-    def _has_event_start(self, process_id: str) -> bool:
-        text = self.units.spec_json(process_id)
-        # Nearly every process has only events of no kind. Counting saves parsing those.
-        if text.count(b'"event_definition":') == text.count(b'"typename":"NoneEventDefinition"'):
-            return False
-        classes = {name: cls for cls, name in self.registry.typenames.items()}
-        for task_spec in self.decoded(process_id)["task_specs"].values():
-            made = classes.get(task_spec.get("typename"), StartEvent)
-            definition = task_spec.get("event_definition") or {}
-            waits = definition.get("typename", "NoneEventDefinition") != "NoneEventDefinition"
-            if waits and issubclass(made, StartEvent):
-                return True
-        return False
+class InnerRoot(SpecStore):
+    """The spec under the id of a workflow's root in its `subprocess_specs`."""
+
+    def decoded(self, process_id: str) -> Any:
+        text = self.units._inner_root() or b"null"
+        if self._decoder is None or self._decoder is json.JSONDecoder:
+            return self.units._parsed(text, process_id)
+        return json.loads(text, cls=self._decoder)
 
 
 class SpecSources:
@@ -243,7 +244,7 @@ class SpecSources:
     def __init__(
         self, units: ElementUnits, serializer: Serializer, resolve: Optional[Resolve]
     ) -> None:
-        self.own = SpecStore(units, serializer)
+        self.own: SpecStore = SpecStore(units, serializer)
         self._serializer = serializer
         self._resolve = resolve
         self._lock = Lock()
@@ -292,7 +293,7 @@ class SpecSources:
         if not isinstance(units, ElementUnits):
             raise TypeError(
                 f"resolve({process_id!r}) returned {type(units).__name__}; return an ElementUnits, "
-                "or None for a process that there is not"
+                "or None if no workflow contains the process"
             )
         with self._lock.now:
             store = self._stores.get(units.digest)
@@ -302,7 +303,7 @@ class SpecSources:
         if not store.has(process_id):
             raise UnitNotFound(
                 f"resolve({process_id!r}) returned {label(store)}, which has no such process; "
-                "return the ElementUnits of a workflow that has it, or None"
+                "return the ElementUnits of a workflow that contains it, or None"
             )
         return store
 
@@ -335,6 +336,30 @@ def label(store: SpecStore) -> str:
 def changes_while_running(spec: Spec) -> bool:
     """Whether the engine changes this spec while an instance runs."""
     return isinstance(spec, _AD_HOC) or bool(getattr(spec.start, "trigger_specs", None))
+
+
+def extensible(spec: Spec) -> Spec:
+    """A copy of a spec, to which task specs can be added while the original stays as it is.
+
+    Its task specs are copies too, which belong to it. They share what no engine changes.
+    """
+    copies = {}
+    made = _like(spec)
+    for task_spec in spec.task_specs.values():
+        copied = copies[id(task_spec)] = _like(task_spec)
+        copied._wf_spec = made
+        copied._inputs, copied._outputs = [*task_spec._inputs], [*task_spec._outputs]
+    made.task_specs = {name: copies[id(one)] for name, one in spec.task_specs.items()}
+    for name, value in vars(spec).items():
+        if id(value) in copies:
+            setattr(made, name, copies[id(value)])
+    return made
+
+
+def _like(obj: Any) -> Any:
+    made = object.__new__(type(obj))
+    made.__dict__.update(obj.__dict__)
+    return made
 
 
 def links_of(spec: Spec) -> Links:

@@ -34,34 +34,43 @@ class Piece(Protocol):
     @property
     def typename(self) -> Optional[str]:
         """What the serializer calls its class."""
+        ...
 
     @property
     def member(self) -> Any:
         """Where its text is, for `core.cut.splice`."""
+        ...
 
     def members(self) -> Iterator[Any]:
         """The same of it and of all below it, in their order."""
+        ...
 
     @property
     def children(self) -> Sequence[Piece]:
         """The settled subprocesses of its tasks, in the order of the tasks."""
+        ...
 
     @property
     def has_children(self) -> bool:
         """Whether there are any."""
+        ...
 
     @property
     def drifts(self) -> bool:
         """Whether going through it changes what an iterator takes for its depth."""
+        ...
 
     def may_match(self, state: int, updated_ts: float, spec_name: Optional[str]) -> bool:
         """Whether a task in it or below it may have a state, be as new and have that name."""
+        ...
 
     def has_task(self, task_id: UUID) -> bool:
         """Whether the task is in it (not below it)."""
+        ...
 
     def decoded(self) -> dict[str, Any]:
         """The subprocess as the serializer's decoder reads it."""
+        ...
 
 
 class Holder(Protocol):
@@ -69,9 +78,11 @@ class Holder(Protocol):
 
     def open(self, stand_in: Any) -> Any:
         """Make a stand-in the subprocess that it stands for; the same object."""
+        ...
 
     def spec(self, stand_in: Any) -> Any:
         """The spec of the subprocess that is stood for."""
+        ...
 
 
 # What a stand-in answers unopened. A class that answers one of them itself gets no stand-ins.
@@ -103,7 +114,7 @@ class _StandIn:
     parent_task_id: UUID
 
     @property  # type: ignore[misc]
-    def __class__(self) -> type[Any]:
+    def __class__(self) -> type[Any]:  # pyright: ignore[reportIncompatibleMethodOverride, reportIncompatibleVariableOverride]
         return type(self)._native
 
     @property

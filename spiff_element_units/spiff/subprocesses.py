@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, Callable, Optional, Protocol
 from uuid import UUID
@@ -19,18 +19,23 @@ class Restorer(Protocol):
 
     def native_class(self, piece: Piece) -> type[Any]:
         """The class of the subprocess."""
+        ...
 
     def spec(self, task: Any, top_workflow: Any) -> Any:
         """The spec of the subprocess of a task."""
+        ...
 
     def restore(self, piece: Piece, task: Any, top_workflow: Any) -> Any:
         """The subprocess of `task`, restored as the serializer does it."""
+        ...
 
     def find(self, pieces: Sequence[Piece], task_id: UUID) -> Optional[Piece]:
         """Which of the pieces, or of those below them, has a task."""
+        ...
 
     def may_have(self, task_id: Any) -> bool:
         """Whether there may be a piece of that task."""
+        ...
 
 
 class Subprocesses(dict[UUID, Any]):
@@ -136,7 +141,13 @@ class Subprocesses(dict[UUID, Any]):
             piece = self._pieces.get(key)
             if piece is not None and piece.has_children and key not in self._unlisted:
                 below = [child.task_id for child in piece.children]
-                waiting.extend(one for one in reversed(below) if one in self._pieces)
+                waiting.extend(
+                    one for one in reversed(below) if one in content and one in self._pieces
+                )
+
+    def opened(self) -> Iterable[Any]:
+        """The subprocesses that are no stand-ins."""
+        return self._living.values()
 
     def living(self) -> Iterator[tuple[UUID, Any]]:
         """Each key and subprocess that is no stand-in, in their order."""
@@ -254,7 +265,8 @@ class Subprocesses(dict[UUID, Any]):
         return dict.__getitem__(self, key)
 
     def update(self, *args: Any, **kwargs: Any) -> None:
-        for key, subprocess in dict(*args, **kwargs).items():
+        given: dict[Any, Any] = dict(*args, **kwargs)
+        for key, subprocess in given.items():
             self[key] = subprocess
 
     def __ior__(self, other: Any) -> Subprocesses:  # type: ignore[override]

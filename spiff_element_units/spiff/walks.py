@@ -17,10 +17,12 @@ from SpiffWorkflow.bpmn import workflow as bpmn_workflow
 from SpiffWorkflow.bpmn.util.subworkflow import BpmnSubWorkflow
 from SpiffWorkflow.bpmn.util.task import BpmnTaskIterator
 from SpiffWorkflow.bpmn.workflow import BpmnWorkflow
+from SpiffWorkflow.util.task import TaskState
 from SpiffWorkflow.workflow import Workflow, logger
 
 from .standin import FINISHED, is_unopened, may_match
 from .subprocesses import Restorer, Subprocesses
+from .unfinished import unfinished
 
 _EVENT_MANAGER: Any = getattr(bpmn_workflow, "EventManager", None)  # since 3.2
 
@@ -95,6 +97,22 @@ def get_tasks_iterator(
     return Walk(subprocesses, first_task or workflow.task_tree, **kwargs)
 
 
+def get_tasks(
+    workflow: Any, subprocesses: Subprocesses, first_task: Any = None, **kwargs: Any
+) -> list[Any]:
+    if first_task is None and not subprocesses.listing_for_nobody:
+        found = unfinished(workflow, subprocesses, kwargs)
+        if found is not None:
+            return found
+    return list(workflow.get_tasks_iterator(first_task, **kwargs))
+
+
+def update_waiting_tasks(workflow: Any, subprocesses: Subprocesses) -> None:
+    """The engine's own, which walks through all tasks: only where one of them is waiting."""
+    if any(task._state & TaskState.WAITING for task in workflow.tasks.values()):
+        type(workflow).update_waiting_tasks(workflow)
+
+
 def get_task_from_id(workflow: Any, subprocesses: Subprocesses, task_id: UUID) -> Any:
     if task_id not in workflow.tasks:
         task = subprocesses.find(task_id)
@@ -139,11 +157,18 @@ def _logged(name: str) -> Callable[..., Any]:
     return method
 
 
-_ITERATES = (get_tasks_iterator, collect_log_extras, _logged("_mark_complete"), _logged("cancel"))
+_ITERATES = (
+    get_tasks_iterator,
+    update_waiting_tasks,
+    collect_log_extras,
+    _logged("_mark_complete"),
+    _logged("cancel"),
+)
 _OF_SUBPROCESS = {function.__name__: function for function in _ITERATES}
 _SEARCHES = map(
     _among_known,
     (
+        "create_subprocess",
         "get_active_subprocesses",
         "delete_subprocess",
         "reset_from_task_id",
@@ -151,7 +176,8 @@ _SEARCHES = map(
     ),
 )
 _OF_WORKFLOW = {
-    function.__name__: function for function in (*_ITERATES, get_task_from_id, *_SEARCHES)
+    function.__name__: function
+    for function in (*_ITERATES, get_tasks, get_task_from_id, *_SEARCHES)
 }
 _OF_EVENTS = {"update_collaboration": _among_known("update_collaboration")}
 
@@ -160,7 +186,9 @@ def _put(methods: dict[str, Any], owner: Any, base: type[Any], helper: Subproces
     """Put methods into an object, where its class has them from SpiffWorkflow."""
     for name, function in methods.items():
         own = getattr(base, name, None)
-        if own is not None and getattr(type(owner), name) is own:
+        # In SpiffWorkflow 3.0 the iterator of a subprocess goes into no other.
+        descends = name != "get_tasks_iterator" or own is not Workflow.get_tasks_iterator
+        if own is not None and descends and getattr(type(owner), name) is own:
             vars(owner)[name] = _Method(function, owner, helper)
 
 

@@ -232,7 +232,7 @@ def test_a_pack_of_another_format_is_told_and_caching_again_mends_it(
     path = cached(tmp_path / "cache")
     good = path.read_bytes()
     other = good[:8] + version.to_bytes(4, "little") + (good[12:] if sealed else b"anything")
-    wanted = f"pack format {version} and this version reads format 1; cache the workflow again"
+    wanted = f"pack format {version}, but this version reads format 1; cache the workflow again"
     for mend in (
         lambda: cached(tmp_path / "cache"),
         lambda: ElementUnits.from_json(TEXT).save(tmp_path / "cache", KEY),

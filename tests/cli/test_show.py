@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from pathlib import Path
+from typing import Any
 
 import models
 import pytest
@@ -226,9 +227,37 @@ def check_paths(units: ElementUnits, process_id: str, elements: tuple, defer: st
             assert step.process_id == at
             kinds = {(one.kind, one.element_id, one.process_id) for one in units.references(at)}
             assert (step.kind, step.element_id, step.to) in kinds
-            assert step.to in held
+            # What events start before SpiffWorkflow 3.2 may be called from what has not begun.
+            assert step.to in held or (defer == "calls" and process_id != units.root)
             at = step.to
         assert at == to
+
+
+@pytest.mark.parametrize("defer", ["calls", "all", "nothing"])
+def test_the_paths_explain_what_events_start_before_spiffworkflow_3_2(defer: str) -> None:
+    def spec(name: str, **tasks: Any) -> dict:
+        return {"name": name, "typename": "BpmnProcessSpec", "task_specs": tasks}
+
+    def call(process_id: str) -> dict:
+        return {"typename": "CallActivity", "spec": process_id}
+
+    message = {"typename": "StartEvent", "event_definition": {"typename": "MessageEventDefinition"}}
+    inner = {"typename": "SubWorkflowTask", "spec": "stairs"}
+    specs = [
+        spec("town", to_school=call("school")),
+        spec("school", to_lesson=call("lesson")),
+        spec("lesson", to_drill=call("drill")),
+        spec("drill", alarm=message, leave=inner),
+        spec("stairs"),
+    ]
+    others = {one["name"]: one for one in specs[1:]}
+    units = ElementUnits.from_json(json.dumps({"spec": specs[0], "subprocess_specs": others}))
+    for process_id in units.process_ids:
+        check_paths(units, process_id, (), defer)
+    if defer == "calls":
+        found = paths(units, "school", (), defer)
+        assert [step.to for step in found["stairs"]] == ["lesson", "drill", "stairs"]
+        assert list(found) == ["school", "drill", "stairs"]
 
 
 @pytest.mark.parametrize("defer", ["calls", "all", "nothing"])

@@ -675,6 +675,7 @@ def public_questions(directory: Path) -> Iterator[Callable[[], Any]]:
     for name in ("root", "process_ids", "subprocess_ids", "digest"):
         yield lambda name=name: getattr(ElementUnits.open(directory, "key"), name)
     yield lambda: repr(ElementUnits.open(directory, "key"))
+    yield lambda: ElementUnits.open(directory, "key")._inner_root()
     for process_id, element_id in itertools.product(["A", "B", "C", "none"], [*ELEMENTS, "none"]):
         for name in ("element_ids", "references", "spec_json", "_decoded", "_has"):
             yield lambda n=name, p=process_id: getattr(ElementUnits.open(directory, "key"), n)(p)

@@ -93,8 +93,8 @@ PLACES = {
     "one level down": (1, {"start", "one"}),
     "three levels down": (3, {"start", "one", "two", "three"}),
     "four levels down": (4, {"start", "one", "two", "three", "four"}),
-    "in a parallel multi-instance call": (6, {"start", "one", "two", "three", "four"}),
-    "in a call of one of the instances": (7, {"start", "one", "two", "three", "four"}),
+    "in a parallel multi-instance call": (6, {"start", "one", "three"}),
+    "in a call of one of the instances": (7, {"start", "one", "three", "four"}),
 }
 
 

@@ -10,13 +10,14 @@ import driving
 import lockstep
 import models
 import pytest
+import spiff_bpmn
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from lockstep import full_specs, loader_of
 from SpiffWorkflow.bpmn.workflow import BpmnWorkflow
 
 from spiff_element_units import ElementUnits
-from spiff_element_units.spiff import SpecMapping
+from spiff_element_units.spiff import SpecLoader, SpecMapping
 
 every_model = pytest.mark.parametrize("model", models.MODELS.values(), ids=lambda model: model.name)
 NESTED = models.MODELS["nested_calls"]
@@ -188,7 +189,7 @@ def test_only_what_is_looked_at_is_restored():
     mapping["transport"] = "assigned"
     del mapping["transport"]
     assert loader.kept == ()
-    assert mapping["handover"] is loader.spec("handover")
+    assert mapping["handover"] is loader.subprocess_specs()["handover"]
     assert mapping.touched == loader.kept == ("handover",)
 
 
@@ -253,6 +254,58 @@ def test_for_a_process_it_has_what_that_leads_to():
     recursive = loader_of(models.MODELS["mutual_recursion"])
     assert set(recursive.subprocess_specs("pong")) == {"ping", "pong"}
     assert set(loader_of(WITH_NULL).subprocess_specs("claim")) == set(full_specs(WITH_NULL))
+
+
+def with_another_under_the_roots_id():
+    """The root calls `middle`, which calls `root`: that is another spec than the root's."""
+    inner = [("script", "inner = True"), ("human",), ("call", "elsewhere")]
+    known = {"root": [("human",), ("call", "middle")], "middle": [("call", "root")]}
+    dct = json.loads(spiff_bpmn.spec_json(known, "root"))
+    other = json.loads(spiff_bpmn.spec_json({"root": inner}, "root"))
+    dct["subprocess_specs"]["root"] = other["spec"]
+    return dct
+
+
+@pytest.mark.parametrize("carry", [lockstep.kept, lockstep.resumed, lockstep.moved_over])
+def test_another_spec_under_the_roots_id_runs_when_that_is_called(carry):
+    dct = with_another_under_the_roots_id()
+    restore = models.serializer().registry.restore
+    elsewhere = spiff_bpmn.spec_json({"elsewhere": [("human",), ("human",)]}, "elsewhere")
+    specs = {**dct["subprocess_specs"], "elsewhere": json.loads(elsewhere)["spec"]}
+    plain = BpmnWorkflow(
+        restore(copy.deepcopy(dct["spec"])),
+        {name: restore(copy.deepcopy(spec)) for name, spec in specs.items()},
+        script_engine=models.script_engine(),
+    )
+    external = {"elsewhere": ElementUnits.from_json(elsewhere)}
+    loader = SpecLoader(
+        ElementUnits.from_json(json.dumps(dct)), models.serializer(), resolve=external.get
+    )
+    units = loader.start(script_engine=models.script_engine())
+    for _ in range(4):
+        for one in (plain, units):
+            one.do_engine_steps()
+            driving.ready_tasks(one)[0].run()
+        units = carry(units, loader)
+        lockstep.same_point(plain, units)
+    for one in (plain, units):
+        one.do_engine_steps()
+    assert plain.is_completed()
+    lockstep.same_point(plain, units)
+    mapping = loader.subprocess_specs()
+    assert mapping["root"] is mapping["root"] is loader.subprocess_specs()["root"]
+    assert list(mapping["root"].task_specs) == list(plain.subprocess_specs["root"].task_specs)
+    assert list(loader.spec("root").task_specs) == list(plain.spec.task_specs)
+    assert list(loader.subprocess_specs("middle")["root"].task_specs) == list(
+        specs["root"]["task_specs"]
+    )
+
+
+def test_a_spec_that_is_called_and_started_is_one_where_both_are_the_same():
+    loader = loader_of(models.MODELS["recursive_call"])
+    root = loader.units.root
+    assert root in loader.subprocess_specs()
+    assert loader.subprocess_specs()[root] is loader._sources.own.spec(root)
 
 
 def test_an_empty_one_is_false_as_a_dict_is_but_not_with_a_resolve():

@@ -201,7 +201,7 @@ def test_what_was_decided_stays_when_nothing_of_it_is_left():
     assert "common" not in [one.spec.name for one in workflow.subprocesses.values()]
     for _ in range(2):
         workflow = loader_of(resolved).resume(loader.save(workflow), workflow.script_engine)
-    with pytest.raises(ElementUnitsError, match="'common' is another"):
+    with pytest.raises(ElementUnitsError, match="'common' in the workflow"):
         do(workflow, "B")
 
 

@@ -186,7 +186,7 @@ def test_states_that_such_a_serializer_has_written_by_itself_move_over(cls):
     loader = loader_with(cls(registry()))
     resumed = loader.resume(cls(registry()).serialize_json(workflow))
     lockstep.same_point(workflow, resumed)
-    assert resumed.spec is loader.spec("order")
+    assert resumed.subprocess_specs["delivery"] is loader.subprocess_specs()["delivery"]
 
 
 def test_what_a_serializer_keeps_on_itself_is_on_itself_afterwards():
@@ -402,7 +402,7 @@ def test_specs_that_a_converter_writes_elsewhere_are_written():
     assert state["others"] == models.spec_dict(MODEL)["subprocess_specs"]
     resumed = loader.resume(json.dumps(state))
     assert resumed.model["name"] == "order"
-    assert resumed.subprocess_specs["delivery"] is loader.spec("delivery")
+    assert resumed.subprocess_specs["delivery"] is loader.subprocess_specs()["delivery"]
 
 
 def test_workflows_that_are_converted_by_functions_are_saved_and_resumed():
@@ -427,7 +427,7 @@ def test_workflows_that_are_converted_by_functions_are_saved_and_resumed():
     resumed = loader.resume(state)
     lockstep.same_point(workflow, resumed)
     assert resumed.processes == sorted(full_specs(MODEL))
-    assert resumed.spec is loader.spec("order")
+    assert resumed.subprocess_specs["delivery"] is loader.subprocess_specs()["delivery"]
 
 
 # What stands for a spec

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import json
 import sys
 import threading
 import time
@@ -14,6 +15,8 @@ import models
 import pytest
 import spiff_bpmn
 from lockstep import loader_of
+from SpiffWorkflow.bpmn import BpmnEvent, BpmnWorkflow
+from SpiffWorkflow.spiff.specs.event_definitions import SignalEventDefinition
 
 from spiff_element_units import ElementUnits
 from spiff_element_units.spiff import SpecLoader
@@ -51,7 +54,8 @@ def test_specs_that_the_engine_does_not_change_are_shared(model):
     loader = loader_of(model)
     first, second = loader.start(), loader.start()
     for name in loader.kept:
-        assert loader.spec(name) is loader.spec(name)
+        # Before 3.2 it gives a copy, which events may extend.
+        assert (loader.spec(name) is loader.spec(name)) == (models.SPIFF_VERSION >= (3, 2))
     mappings = first.subprocess_specs, second.subprocess_specs
     for name in first.subprocess_specs:
         specs = [mapping[name] for mapping in mappings]
@@ -77,20 +81,62 @@ def test_ad_hoc_specs_and_those_with_triggers_are_restored_anew_for_each_workflo
     assert collaboration.spec("supplier") is collaboration.spec("supplier")
 
 
-def test_before_3_2_a_root_that_events_extend_is_restored_anew_for_each_workflow():
-    if models.SPIFF_VERSION >= (3, 2):
-        pytest.skip("SpiffWorkflow from 3.2 on does not extend specs")
-    processes = {"main": [("throw", "go"), ("call", "other")], "other": [("human",)]}
-    silent = {**processes, "main": [("call", "other")]}
-    for text, shared in (
-        (spiff_bpmn.spec_json(processes, "main", starts={"other": "go"}), False),
-        (spiff_bpmn.spec_json(silent, "main"), True),
-    ):
-        loader = SpecLoader(ElementUnits.from_json(text), models.serializer())
-        assert (loader.start().spec is loader.start().spec) == shared
-        # The processes of other workflows are not known, and may be started by events.
-        resolving = SpecLoader(loader.units, models.serializer(), resolve=lambda name: None)
-        assert resolving.start().spec is not resolving.start().spec
+before_3_2 = pytest.mark.skipif(
+    models.SPIFF_VERSION >= (3, 2), reason="SpiffWorkflow from 3.2 on does not extend specs"
+)
+
+
+@before_3_2
+@every_model
+def test_before_3_2_each_workflow_has_a_spec_of_its_own_of_the_process_that_is_started(model):
+    """Events extend that. All that belongs to one is in it, and nothing of another's."""
+    loader = loader_of(model)
+    first, second = loader.start().spec, loader.start().spec
+    shared = loader._sources.own.spec(first.name)
+    kinds = [type(one) for one in (shared, first)]
+    assert kinds[0] is kinds[1]
+    assert list(first.task_specs) == list(shared.task_specs)
+    assert models.serializer().to_dict(first) == models.serializer().to_dict(shared)
+    for name, task_spec in first.task_specs.items():
+        found = set()
+        for value in [*vars(task_spec).values(), *vars(first).values()]:
+            inner = [*value.values()] if isinstance(value, dict) else value
+            found.update(map(id, inner if isinstance(inner, list) else [value]))
+        for other in (shared, second):
+            others = set(map(id, other.task_specs.values()))
+            assert found.isdisjoint(others), name
+        assert task_spec._wf_spec is first
+        assert first.task_specs[name] is not second.task_specs[name]
+    assert first.start is first.task_specs["Start"]
+
+
+@before_3_2
+@pytest.mark.parametrize("assigned_before", [True, False])
+def test_before_3_2_a_process_that_is_assigned_and_started_by_an_event_changes_no_shared_spec(
+    assigned_before,
+):
+    processes = {"root": [("human",), ("call", "other"), ("human",)], "other": [("human",)]}
+    text = spiff_bpmn.spec_json(processes, "root")
+    with_helper = {**processes, "helper": [("human",)]}
+    more = json.loads(spiff_bpmn.spec_json(with_helper, "root", starts={"helper": "go"}))
+    helper = more["subprocess_specs"]["helper"]
+    loader = SpecLoader(ElementUnits.from_json(text), models.serializer())
+    kept = loader._sources.own.spec("root")
+    before = copy.deepcopy(shape(kept))
+    specs = loader.subprocess_specs()
+    if assigned_before:
+        specs["helper"] = models.serializer().from_dict(helper)
+    workflow = BpmnWorkflow(loader.spec("root"), specs, script_engine=models.script_engine())
+    workflow.do_engine_steps()
+    if not assigned_before:
+        workflow.subprocess_specs["helper"] = models.serializer().from_dict(helper)
+    tasks = [task.task_spec.name for task in loader.start().get_tasks()]
+    workflow.catch(BpmnEvent(SignalEventDefinition("go")))
+    assert "helper" in [one.spec.name for one in workflow.subprocesses.values()]
+    assert shape(kept) == before
+    fresh = loader.start(script_engine=models.script_engine())
+    assert [task.task_spec.name for task in fresh.get_tasks()] == tasks
+    fresh.do_engine_steps()
 
 
 def test_a_spec_is_restored_once():

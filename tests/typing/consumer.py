@@ -11,6 +11,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, Optional
 
+from SpiffWorkflow.bpmn.workflow import BpmnWorkflow
 from typing_extensions import assert_type
 
 import spiff_element_units
@@ -40,9 +41,14 @@ def classic(cache_dir: Path, entry: os.DirEntry[str], text: str, content: bytes)
     cache_element_units_for_workflow(cache_dir, "key", content, durable=True)
     cache_element_units_for_workflow(entry, cache_key="key", workflow_spec_json=text)
     assert_type(workflow_from_cached_element_unit(cache_dir, "key", "process", "element"), str)
-    cache_element_units_for_workflow(b"cache", "key", text)  # type: ignore[arg-type]
-    cache_element_units_for_workflow("cache", 1, text)  # type: ignore[arg-type]
-    cache_element_units_for_workflow("cache", "key", {})  # type: ignore[arg-type]
+    cache_element_units_for_workflow("cache", "key", workflow_specs_json=text)
+    cache_element_units_for_workflow(b"cache", "key", text)  # type: ignore[call-overload]
+    cache_element_units_for_workflow("cache", 1, text)  # type: ignore[call-overload]
+    cache_element_units_for_workflow("cache", "key", {})  # type: ignore[call-overload]
+    cache_element_units_for_workflow("cache", "key")  # type: ignore[call-overload]
+    cache_element_units_for_workflow(  # type: ignore[call-overload]
+        "cache", "key", text, workflow_specs_json=text
+    )
     workflow_from_cached_element_unit("cache", "key", "process", None)  # type: ignore[arg-type]
 
 
@@ -94,13 +100,18 @@ def errors() -> list[type[ValueError]]:
     return [*kinds, *cache_errors]
 
 
+class Workflow(BpmnWorkflow):  # type: ignore[misc]
+    """An application's own."""
+
+
 def engine(opened: ElementUnits, serializer: Any) -> str:
     loader = SpecLoader(opened, serializer)
     assert_type(loader, SpecLoader)
     assert_type(loader.units, ElementUnits)
-    workflow = loader.start("process")
+    workflow = assert_type(loader.start("process"), BpmnWorkflow)
+    assert_type(loader.start(workflow_class=Workflow, owner="Ada"), Workflow)
     state = loader.save(workflow)
     assert_type(state, str)
-    loader.resume(state, accept_changed=True)
+    assert_type(loader.resume(state, accept_changed=True), BpmnWorkflow)
     SpecLoader("cache", serializer)  # type: ignore[arg-type]
     return state
