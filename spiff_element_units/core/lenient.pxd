@@ -18,7 +18,7 @@ cdef enum:
 
 
 cdef inline const unsigned char* skip(const unsigned char* at) noexcept nogil:
-    while is_space(at[0]):
+    while at[0] <= c" " and is_space(at[0]):
         at += 1
     return at
 
@@ -127,6 +127,8 @@ cdef inline const unsigned char* after_value(
     const unsigned char* at, const unsigned char* end, int depth
 ) noexcept nogil:
     if at[0] | 0x20 == c"{":
+        if at[1] == at[0] + 2:          # many are empty
+            return at + 2
         return after_container(at, end, depth)
     return after_scalar(at, end)
 

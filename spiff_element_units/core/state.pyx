@@ -96,23 +96,38 @@ cdef inline uint32_t field_of(const unsigned char* key, size_t length) noexcept 
     return OTHER
 
 
-cdef inline bint is_uuid(const unsigned char* at) noexcept nogil:
+cdef inline uint64_t above(uint64_t word, unsigned char most) noexcept nogil:
+    """The high bit of each byte that is above a value, if all bytes are below 0x80."""
+    return word + (0x7Fu - most) * 0x0101010101010101u
+
+
+cdef inline bint are_hex(uint64_t word) noexcept nogil:
+    """Whether each byte is 0 to 9 or a to f."""
+    cdef uint64_t digits = above(word, c"0" - 1) & ~above(word, c"9")
+    cdef uint64_t letters = above(word, c"a" - 1) & ~above(word, c"f")
+    return ~word & (digits | letters) & 0x8080808080808080u == 0x8080808080808080u
+
+
+cdef inline bint is_uuid(const unsigned char* at, const unsigned char* end) noexcept nogil:
     """Whether a UUID as `str(uuid)` writes it, and a quote, are there."""
-    cdef int place
-    for place in range(UUID):
-        if place == 8 or place == 13 or place == 18 or place == 23:
-            if at[place] != c"-":
-                return False
-        elif not (is_digit(at[place]) or c"a" <= at[place] <= c"f"):
-            return False
-    return at[UUID] == c'"'
+    cdef uint64_t left, right
+    if end - at <= UUID or at[UUID] != c'"':
+        return False
+    left, right = load64(at + 8), load64(at + 16)     # -xxxx-xx and xx-xxxx-
+    if left & 0x0000FF00000000FFu != 0x00002D000000002Du or (
+            right & 0xFF00000000FF0000u != 0x2D000000002D0000u):
+        return False
+    # What was seen to be a dash becomes a digit.
+    return (are_hex(load64(at)) and are_hex(left ^ 0x00001D000000001Du)
+            and are_hex(right ^ 0x1D000000001D0000u) and are_hex(load64(at + 24))
+            and are_hex(load64(at + UUID - 8)))
 
 
 cdef inline const unsigned char* after_id(
-    const unsigned char* at, const unsigned char** id
+    Scan* s, const unsigned char* at, const unsigned char** id
 ) noexcept nogil:
     """A key that is a UUID, and its colon."""
-    if at[0] != c'"' or not is_uuid(at + 1):
+    if at[0] != c'"' or not is_uuid(at + 1, s.end):
         return NULL
     id[0] = at + 1
     at = skip(at + UUID + 2)
@@ -195,7 +210,7 @@ cdef const unsigned char* after_tasks(
     process.first = s.found.task_count
     more = first_member(&at)
     while more:
-        at = after_id(at, &id)
+        at = after_id(s, at, &id)
         if at == NULL:
             return NULL
         at = after_task(s, at, depth + 1, id, process)
@@ -270,7 +285,7 @@ cdef const unsigned char* after_subprocesses(Scan* s, const unsigned char* at) n
     s.found.opening = <uint32_t>(at + 1 - s.start)
     more = first_member(&at)
     while more:
-        at = after_id(at, &id)
+        at = after_id(s, at, &id)
         if at == NULL:
             return NULL
         memset(&process, 0, sizeof(process))

@@ -26,6 +26,41 @@ cdef extern from *:
     """
     int lowest_bit(uint64_t word) noexcept nogil
 
+cdef extern from *:
+    """
+    /* Of the STRIDE bytes at a place, those that are a quote, a backslash or a control character:
+       a mask in which 2 to the power of MASK_BITS bits stand for each byte. Bits above the lowest
+       that is set mean nothing. */
+    #if defined(__SSE2__) || defined(_M_X64)
+    #include <emmintrin.h>
+    #define STRIDE 16
+    #define MASK_BITS 0
+    static inline unsigned long long specials(const unsigned char* at) {
+        __m128i bytes = _mm_loadu_si128((const __m128i*)at);
+        __m128i quotes = _mm_cmpeq_epi8(bytes, _mm_set1_epi8('"'));
+        __m128i backslashes = _mm_cmpeq_epi8(bytes, _mm_set1_epi8(0x5C));
+        __m128i controls = _mm_cmpeq_epi8(_mm_min_epu8(bytes, _mm_set1_epi8(0x1F)), bytes);
+        return (unsigned)_mm_movemask_epi8(
+            _mm_or_si128(_mm_or_si128(quotes, backslashes), controls));
+    }
+    #else
+    /* "Determine if a word has a zero byte" in S. E. Anderson, "Bit Twiddling Hacks". */
+    #define STRIDE 8
+    #define MASK_BITS 3
+    #define ZERO_BYTES(word) (((word) - 0x0101010101010101u) & ~(word) & 0x8080808080808080u)
+    static unsigned long long specials(const unsigned char* at) {
+        unsigned long long word = 0;
+        for (int i = 7; i >= 0; i--) word = word << 8 | at[i];
+        return ZERO_BYTES(word ^ 0x2222222222222222u) | ZERO_BYTES(word ^ 0x5C5C5C5C5C5C5C5Cu)
+            | ZERO_BYTES(word & 0xE0E0E0E0E0E0E0E0u);
+    }
+    #endif
+    """
+    enum:
+        STRIDE
+        MASK_BITS
+    uint64_t specials(const unsigned char* at) noexcept nogil
+
 cdef extern from "Python.h":
     double PyOS_string_to_double(const char* at, char** end, void* overflow) except? -1.0
 
@@ -38,26 +73,16 @@ cdef inline bint is_space(unsigned char c) noexcept nogil:
     return c == c" " or c == c"\n" or c == c"\r" or c == c"\t"
 
 
-cdef inline uint64_t zero_bytes(uint64_t word) noexcept nogil:
-    """The high bit of each byte that is 0; bytes above the lowest such may have it too.
-
-    Source: "Determine if a word has a zero byte" in S. E. Anderson, "Bit Twiddling Hacks"."""
-    return (word - 0x0101010101010101u) & ~word & 0x8080808080808080u
-
-
 cdef inline const unsigned char* after_plain(
     const unsigned char* at, const unsigned char* end
 ) noexcept nogil:
     """The next quote, backslash or control character, of which the NUL at `end` is one."""
-    cdef uint64_t word, special
-    while end - at >= 8:
-        word = load64(at)
-        special = (zero_bytes(word ^ 0x2222222222222222u)       # quotes
-                   | zero_bytes(word ^ 0x5C5C5C5C5C5C5C5Cu)     # backslashes
-                   | zero_bytes(word & 0xE0E0E0E0E0E0E0E0u))    # less than a space
+    cdef uint64_t special
+    while end - at >= STRIDE:
+        special = specials(at)
         if special:
-            return at + (lowest_bit(special) >> 3)
-        at += 8
+            return at + (lowest_bit(special) >> MASK_BITS)
+        at += STRIDE
     while at[0] >= 0x20 and at[0] != c'"' and at[0] != c"\\":
         at += 1
     return at
