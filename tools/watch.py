@@ -25,6 +25,7 @@ from __future__ import annotations
 import argparse
 import hashlib
 import importlib.metadata
+import itertools
 import os
 import re
 import shutil
@@ -71,10 +72,11 @@ def is_core(path: Path, since: float) -> bool:
     return start[:4] == b"\x7fELF" and int.from_bytes(start[16:18], sys.byteorder) == 4
 
 
-def cores(folders: Iterable[Path], since: float) -> Iterator[Path]:
-    """The cores below some folders."""
+def cores(folders: Iterable[Path], since: float, kept: Path) -> Iterator[Path]:
+    """The cores below some folders that are not kept already."""
     for folder in folders:
-        for place, _, names in os.walk(folder):
+        for place, below, names in os.walk(folder):
+            below[:] = [name for name in below if Path(place, name) != kept]
             for name in names:
                 if "core" in name and is_core(Path(place, name), since):
                     yield Path(place, name)
@@ -109,6 +111,13 @@ def freeze(files: Iterable[Path]) -> str:
     return "".join(sorted(lines, key=str.lower))
 
 
+def unused(folder: Path) -> Path:
+    """A folder in another that is not there yet, named by the time."""
+    now = time.strftime("%Y-%m-%d-%H%M%S")
+    names = (folder / f"{now}-{number}" for number in itertools.count())
+    return next(path for path in names if not path.exists())
+
+
 def keep(core: Path, folder: Path) -> None:
     """Move a core into a folder and put beside it what tells about it."""
     folder.mkdir(parents=True)
@@ -139,9 +148,9 @@ def run(command: list[str], folder: Path) -> tuple[int, int]:
             return code, code < 0
         pattern = Path(CORE_PATTERN.read_text().strip())
         places = [Path.cwd(), temporary, *([pattern.parent] if pattern.is_absolute() else [])]
-        found = list(cores(places, since))
-        for number, core in enumerate(found):
-            keep(core, folder / f"{time.strftime('%Y-%m-%d-%H%M%S')}-{number}")
+        found = list(cores(places, since, folder.absolute()))
+        for core in found:
+            keep(core, unused(folder))
         return code, max(len(found), code < 0)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)

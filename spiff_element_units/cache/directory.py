@@ -131,7 +131,8 @@ def directory_path(cache_dir: CacheDir) -> str:
     directory = os.fspath(cache_dir)
     if not isinstance(directory, str):
         raise TypeError(f"cache_dir must be a str or a path of str, not {type(directory).__name__}")
-    directory = str.__str__(directory)
+    if type(directory) is not str:
+        directory = str.__str__(directory)
     if not directory:
         raise CacheError("cache_dir is empty; pass a directory ('.' is the current one)")
     return platform.reachable(directory, _LONGEST_BELOW)
@@ -141,7 +142,7 @@ def key_text(cache_key: str) -> str:
     """A cache key as a plain `str`; TypeError if it has another type."""
     if not isinstance(cache_key, str):
         raise TypeError(f"cache_key must be a str, not {type(cache_key).__name__}")
-    return str.__str__(cache_key)
+    return cache_key if type(cache_key) is str else str.__str__(cache_key)
 
 
 def pack_name(cache_key: str) -> str:

@@ -72,14 +72,16 @@ cdef class Graph(Lookup):
 
         What the workflow's own root triggers are references of its, and not meant here.
         """
-        cdef IndexSet leading = IndexSet(self.count)
+        cdef IndexSet leading
         cdef uint32_t done = 0, count, position, target
         cdef const unsigned char* link
         cdef bint back = False
         cdef Entry entry
         self.entry(root, &entry)
-        if entry.flags & LEADS:
-            leading.add(root)
+        if not entry.flags & LEADS:
+            return False
+        leading = IndexSet(self.count)
+        leading.add(root)
         while done < leading.size:
             link = self.links(leading.items[done], &count)
             done += 1
