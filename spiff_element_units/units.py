@@ -63,7 +63,8 @@ class ElementUnits:
     ('Hello',)
     """
 
-    __slots__ = ("_key", "_pack")
+    __slots__ = ("_cache", "_key", "_pack")
+    _cache: Optional[directory.CacheDir]  # where it was opened or cached
     _key: Optional[str]
     _pack: Optional[Pack]
 
@@ -71,8 +72,11 @@ class ElementUnits:
         raise TypeError("use ElementUnits.from_json(..) or ElementUnits.open(..)")
 
     @classmethod
-    def _of(cls, pack: Pack, key: Optional[str]) -> ElementUnits:
+    def _of(
+        cls, pack: Pack, key: Optional[str], cache_dir: Optional[directory.CacheDir] = None
+    ) -> ElementUnits:
         units = object.__new__(cls)
+        units._cache = cache_dir
         units._pack = pack
         units._key = key
         return units
@@ -98,7 +102,7 @@ class ElementUnits:
         CacheError if the pack cannot be read.
         """
         pack = directory.open_pack(cache_dir, cache_key)
-        return cls._of(pack, pack.key)
+        return cls._of(pack, pack.key, cache_dir)
 
     @classmethod
     def get_or_cache(
@@ -126,11 +130,11 @@ class ElementUnits:
             raise TypeError(f"make_json must be callable, not {type(make_json).__name__}")
         key = directory.key_text(cache_key)
         with suppress(UnitNotFound, CorruptPack):
-            return cls._of(directory.open_whole_pack(cache_dir, key), key)
+            return cls._of(directory.open_whole_pack(cache_dir, key), key, cache_dir)
         text = read_text(make_json())
         pack = decompose(text, digest_of(text))
         directory.publish_or_warn(cache_dir, key, pack, durable=durable)
-        return cls._of(pack, key)
+        return cls._of(pack, key, cache_dir)
 
     def save(self, cache_dir: directory.CacheDir, cache_key: str, *, durable: bool = False) -> None:
         """Store the workflow in a cache under a key, and replace the workflow that was there.
@@ -293,6 +297,14 @@ class ElementUnits:
             return _process_digest(self._use(), process_id).hex()
         except Fault as fault:
             self._fail(fault, process_id)
+
+    def _beside(self, cache_key: str) -> Optional[ElementUnits]:
+        """What is cached under a key in the same cache; None if it cannot be opened."""
+        if self._cache is None:
+            return None
+        with suppress(UnitNotFound, CacheError):
+            return ElementUnits.open(self._cache, cache_key)
+        return None
 
     def _has(self, process_id: str) -> bool:
         """Whether the workflow contains a process. This reads only the entry of that process."""

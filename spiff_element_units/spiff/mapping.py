@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import ItemsView, Iterator, Mapping, MutableMapping, ValuesView
+from contextlib import contextmanager
 from copy import deepcopy
 from typing import TYPE_CHECKING, Any, Optional
 
@@ -18,6 +19,7 @@ from .specs import (
     label,
     plain,
 )
+from .versions import Versions
 
 if TYPE_CHECKING:  # SpiffWorkflow has no types
 
@@ -104,7 +106,7 @@ class SpecMapping(MutableMapping[str, Spec]):
 
     __slots__ = (
         *("_held", "_origins", "_overridden", "_process_id", "_sources", "_template"),
-        "changes_to_make",
+        *("changes_to_make", "versions"),
     )
 
     def __init__(
@@ -119,6 +121,7 @@ class SpecMapping(MutableMapping[str, Spec]):
         self._origins = Origins(sources, self._is_own)
         self._overridden: set[str] = set()  # what the application has assigned or deleted
         self.changes_to_make: dict[str, Change] = {}  # to specs that are not restored yet
+        self.versions = Versions()
 
     @property
     def sources(self) -> SpecSources:
@@ -320,10 +323,26 @@ class SpecMapping(MutableMapping[str, Spec]):
         made._held = specs
         made._origins.of_same(self._origins)
         made.changes_to_make = dict(self.changes_to_make)
+        made.versions = self.versions.copy()
         made._overridden = set(self._overridden)
         return made
 
     # Finding specs
+
+    @contextmanager
+    def standing(self, name: str, spec: Spec) -> Iterator[None]:
+        """Have another spec under a name, for as long as a settled subprocess is restored."""
+        name = plain(name)
+        held, overridden = self._held.get(name, _ABSENT), name in self._overridden
+        self[name] = spec
+        try:
+            yield
+        finally:
+            self._held[name] = held
+            if held is _ABSENT:
+                del self._held[name]
+            if not overridden:
+                self._overridden.discard(name)
 
     def _find(self, key: Any) -> Any:
         """The spec of `key`, restored now if necessary, or the marker that says why not."""

@@ -21,6 +21,7 @@ from typing import Any, Callable, NamedTuple, Optional
 
 from ..errors import ElementUnitsError
 from .specs import ExternalName, SpecSources, SpecStore, label, plain
+from .versions import version
 
 
 class Origin(NamedTuple):
@@ -123,8 +124,3 @@ class Origins:
                 f"one in {label(decided)}, and an instance cannot use both; give one of them "
                 "another id, or let resolve return the one that both shall call"
             )
-
-
-def version(store: SpecStore) -> dict[str, Any]:
-    """What a state tells of a workflow, to be recognised by."""
-    return {"cache_key": store.units.cache_key, "digest": store.digest}

@@ -10,10 +10,14 @@ subprocess, as the serializer writes it. A piece lists the settled subprocesses 
 and not what is below those:
 
     <list>  {"names": [[element name ..] ..], "settled": {"<task id>": [names, states, newest,
-            flags] ..}}: which of the lists of names, the states that tasks have (one bit each),
-            when the newest of them changed its state (seconds since 1970), and 1 if the piece
-            lists others, plus 2 if going through it changes an iterator's depth. All of that is
-            of the piece and everything below it.
+            flags, version] ..}}: which of the lists of names, the states that tasks have (one bit
+            each), when the newest of them changed its state (seconds since 1970), and 1 if the
+            piece lists others, plus 2 if going through it changes an iterator's depth. All of that
+            is of the piece and everything below it. `version` is the number of the version that it
+            settled on (see `versions`); it is left out if it is 0.
+
+A live piece that was split from a state that does not say which processes it has, lists those of
+the settled subprocesses: "processes": [process id, ..], beside "pieces".
 
 The checksum is XXH64 with the seed 0 of the text behind it, as UTF-8. It finds what accident does
 to a piece; it is no signature.
@@ -49,6 +53,7 @@ class Facts(NamedTuple):
     newest: float
     has_children: bool
     drifts: bool
+    version: int = 0  # the number of the version that it settled on
 
 
 class Written(NamedTuple):
@@ -100,6 +105,10 @@ class CutPiece:
     @property
     def drifts(self) -> bool:
         return self.source.cut.drifts(self.number)
+
+    @property
+    def version(self) -> Optional[int]:
+        return None  # the header of the state says it
 
     @property
     def typename(self) -> Optional[str]:
@@ -187,6 +196,18 @@ class CutPieces:
     def may_have(self, task_id: Any) -> bool:
         return self.cut.find(str(task_id)) is not None
 
+    def head(self) -> Any:
+        """The state without them."""
+        return self.decode(self.cut.head())
+
+    def ids(self) -> list[str]:
+        """The ids of all."""
+        return settled_ids(self.cut)
+
+    def process_names(self) -> set[str]:
+        """The names of their processes. This decodes each of them."""
+        return process_names(self.cut, self.decode)
+
 
 class StoredPiece:
     """A settled subprocess that is stored apart, and read when somebody looks into it."""
@@ -220,6 +241,10 @@ class StoredPiece:
     @property
     def drifts(self) -> bool:
         return self.facts.drifts
+
+    @property
+    def version(self) -> Optional[int]:
+        return self.facts.version
 
     @property
     def typename(self) -> Optional[str]:
@@ -280,9 +305,10 @@ class StoredPiece:
 class StoredPieces:
     """The settled subprocesses of one instance that are stored apart."""
 
-    def __init__(self, read: Read, decode: Callable[[str], dict[str, Any]]) -> None:
+    def __init__(self, read: Read, decode: Callable[[str], dict[str, Any]], live: str) -> None:
         self.read = read
         self.decode = decode
+        self.live = live  # the text of the live piece
         self.known: dict[str, StoredPiece] = {}  # those that were met
 
     def of_task(self, task_id: UUID) -> Optional[StoredPiece]:
@@ -304,6 +330,24 @@ class StoredPieces:
         """Whether there may be a piece of that task."""
         return True
 
+    def head(self) -> Any:
+        """The state without them."""
+        return self.decode(content(self.live)[1])
+
+    def ids(self) -> list[str]:
+        """The ids of those that were met."""
+        return list(self.known)
+
+    def versions(self, now: int) -> dict[str, int]:
+        """The numbers of the versions that those met settled on; not of those that did `now`."""
+        facts = {one: piece.facts.version for one, piece in self.known.items()}
+        return {one: number for one, number in facts.items() if number < now}
+
+    def process_names(self) -> Optional[list[str]]:
+        """The names of their processes; None if the live piece does not tell them."""
+        found: Optional[list[str]] = about(self.live).get("processes")
+        return found
+
     def made(self, piece_id: str, facts: Facts, parent: Optional[StoredPiece]) -> StoredPiece:
         piece = self.known[piece_id] = StoredPiece(self, piece_id, facts, parent)
         return piece
@@ -312,9 +356,9 @@ class StoredPieces:
 # Texts
 
 
-def piece_text(piece_id: str, settled: Mapping[str, Facts], inner: str) -> str:
+def piece_text(piece_id: str, settled: Mapping[str, Facts], inner: str, **more: Any) -> str:
     """A piece: what it lists, and the text of the state or subprocess."""
-    piece = {"id": piece_id, "pieces": write_list(settled)} if settled else {"id": piece_id}
+    piece = {"id": piece_id, **({"pieces": write_list(settled)} if settled else {}), **more}
     key = "state" if piece_id == LIVE else "subprocess"
     rest = f'","piece":{json.dumps(piece)},"{key}":{inner}}}'
     return f"{_START}{checksum(rest):0{_DIGITS}x}{rest}"
@@ -325,10 +369,21 @@ def checksum_of(piece: str) -> str:
     return piece[len(_START) : _CHECKED]
 
 
+def is_piece(text: Union[str, bytes]) -> bool:
+    """Whether this is the text of a piece, and not of a whole state."""
+    return text[: len(_START)] in (_START, _START.encode())
+
+
 def content(piece: str) -> tuple[Any, str]:
     """What a good piece lists, and the text of the state or subprocess in it."""
-    about, end = _DECODER.raw_decode(piece, _CHECKED + len('","piece":'))
-    return about.get("pieces"), piece[piece.index(":", end) + 1 : -1]
+    told, end = _DECODER.raw_decode(piece, _CHECKED + len('","piece":'))
+    return told.get("pieces"), piece[piece.index(":", end) + 1 : -1]
+
+
+def about(piece: str) -> dict[str, Any]:
+    """What a good piece says of itself."""
+    told: dict[str, Any] = _DECODER.raw_decode(piece, _CHECKED + len('","piece":'))[0]
+    return told
 
 
 def checked(read: Read, piece_id: str) -> str:
@@ -357,8 +412,7 @@ def checked(read: Read, piece_id: str) -> str:
             "kept as the text that they are"
         )
     try:
-        about = _DECODER.raw_decode(text, _CHECKED + len('","piece":'))[0]
-        found = about["id"]
+        found = about(text)["id"]
     except (ValueError, LookupError, TypeError) as error:
         raise StateError(f"piece {piece_id!r} of the state is not a piece") from error
     if found != piece_id:
@@ -377,6 +431,7 @@ def write_list(settled: Mapping[str, Facts]) -> dict[str, Any]:
             facts.states,
             facts.newest,
             facts.has_children + 2 * facts.drifts,
+            *([facts.version] if facts.version else ()),
         ]
         for piece_id, facts in settled.items()
     }
@@ -389,18 +444,29 @@ def read_list(listed: Any, piece_id: str) -> Iterator[tuple[str, Facts]]:
         return
     try:
         names = [frozenset(some) for some in listed["names"]]
-        for one, (kind, states, newest, flags) in listed["settled"].items():
-            yield one, Facts(names[kind], states, newest, bool(flags & 1), bool(flags & 2))
+        for one, (kind, states, newest, flags, *rest) in listed["settled"].items():
+            yield one, Facts(names[kind], states, newest, bool(flags & 1), bool(flags & 2), *rest)
     except (LookupError, TypeError, ValueError, AttributeError) as error:
         raise StateError(f"piece {piece_id!r} does not list others as a piece does") from error
 
 
 def together(own: Facts, children: Iterable[Facts]) -> Facts:
     """The facts of a subprocess and all below it, given its own and those of its children."""
-    names, states, newest, has_children, drifts = own
+    names, states, newest, has_children, drifts, version = own
     for child in children:
         names = names | child.names
         states |= child.states
         newest = max(newest, child.newest)
         drifts = drifts or child.drifts
-    return Facts(names, states, newest, has_children, drifts)
+    return Facts(names, states, newest, has_children, drifts, version)
+
+
+def settled_ids(cut: Cut) -> list[str]:
+    """The ids of the settled subprocesses in a text."""
+    return [cut.id(number) for number in range(len(cut)) if cut.is_settled(number)]
+
+
+def process_names(cut: Cut, decode: Callable[[str], dict[str, Any]]) -> set[str]:
+    """The names of the processes of the settled subprocesses in a text. This decodes each."""
+    numbers = (number for number in range(len(cut)) if cut.is_settled(number))
+    return {decode(cut.text(number))["spec"] for number in numbers}

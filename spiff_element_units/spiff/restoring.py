@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any, Callable, Optional, Union
 from uuid import UUID
 
@@ -20,15 +21,19 @@ from .walks import install
 class PieceRestorer:
     """Restores the pieces of one instance, as `subprocesses.Restorer` says.
 
-    `prepare` is called with the name of a process before its first piece is restored.
+    `spec_then` gives the spec of a settled subprocess if it ran on another one than runs now. It
+    gets the task of the caller, and the number of the version if the piece says it.
     """
 
     def __init__(
-        self, registry: Any, pieces: Union[CutPieces, StoredPieces], prepare: Callable[[str], None]
+        self,
+        registry: Any,
+        pieces: Union[CutPieces, StoredPieces],
+        spec_then: Callable[[Any, Optional[int]], Any],
     ) -> None:
         self._registry = registry
         self.pieces: Any = pieces
-        self._prepare = prepare
+        self._spec_then = spec_then
         self._classes = subprocess_classes(registry)
 
     def native_class(self, piece: Piece) -> type[Any]:
@@ -36,13 +41,13 @@ class PieceRestorer:
             return next(iter(self._classes.values()))
         return self._classes[str(piece.typename)]
 
-    def spec(self, task: Any, top_workflow: Any) -> Any:
-        self._prepare(task.task_spec.spec)
-        return top_workflow.subprocess_specs.get(task.task_spec.spec)
+    def spec(self, piece: Piece, task: Any, top_workflow: Any) -> Any:
+        then = self._spec_then(task, piece.version)
+        return top_workflow.subprocess_specs.get(task.task_spec.spec) if then is None else then
 
     def restore(self, piece: Piece, task: Any, top_workflow: Any) -> Any:
-        self._prepare(task.task_spec.spec)
-        return self._registry.restore(piece.decoded(), task=task, top_workflow=top_workflow)
+        with standing(top_workflow, task, self._spec_then(task, piece.version)):
+            return self._registry.restore(piece.decoded(), task=task, top_workflow=top_workflow)
 
     def find(self, pieces: Sequence[Piece], task_id: UUID) -> Optional[Piece]:
         found: Optional[Piece] = self.pieces.find(pieces, task_id)
@@ -74,6 +79,16 @@ class PieceRestorer:
                 subprocesses[task.id] = restored
                 restored.completed_event.connect(task.task_spec._on_subworkflow_completed, task)
                 self._descend(restored, top, saved, subprocesses)
+
+
+def standing(top_workflow: Any, task: Any, spec: Any) -> AbstractContextManager[None]:
+    """While the subprocess of a task is restored: the spec that it ran on, if it is another one."""
+    if spec is None:
+        return nullcontext()
+    found: AbstractContextManager[None] = top_workflow.subprocess_specs.standing(
+        task.task_spec.spec, spec
+    )
+    return found
 
 
 def subprocess_classes(registry: Any) -> dict[str, type[Any]]:

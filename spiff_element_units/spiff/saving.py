@@ -25,12 +25,20 @@ from .splitting import ROOT, WRITES_COMPLETED, Split, split_cut
 from .standin import FINISHED, is_unopened
 from .state import StateError
 from .subprocesses import Subprocesses
+from .versions import Telling
 
 
-def whole_text(serializing: Serializing, workflow: Any, header: dict[str, Any]) -> Any:
+def whole_text(
+    serializing: Serializing, workflow: Any, header: dict[str, Any], telling: Telling
+) -> Any:
     """The state of a workflow as one text; unopened pieces are put in as they were."""
     subprocesses = workflow.subprocesses
-    if isinstance(subprocesses, Subprocesses) and serializing.leaves_out:
+    held = isinstance(subprocesses, Subprocesses)
+    if held and isinstance(subprocesses.restorer.pieces, StoredPieces) and telling.has_earlier:
+        _members(subprocesses)  # which meets all of them
+        telling.add(subprocesses.restorer.pieces.versions)
+    header = {**header, **telling.header(in_text=True)}
+    if held and serializing.leaves_out:
         head = serializing.write(workflow, header, subprocesses.living)
         pieces = subprocesses.restorer.pieces
         cut = pieces.cut if isinstance(pieces, CutPieces) else None
@@ -54,13 +62,18 @@ def _members(subprocesses: Subprocesses) -> list[Member]:
 
 
 def workflow_pieces(
-    serializing: Serializing, workflow: Any, header: dict[str, Any], since: Optional[StatePieces]
+    serializing: Serializing,
+    workflow: Any,
+    header: dict[str, Any],
+    telling: Telling,
+    since: Optional[StatePieces],
 ) -> StatePieces:
     """The pieces of a workflow: what changed since it was resumed, or since `since`.
 
     Raises StateError where the serializer writes what cannot be taken apart.
     """
-    kept = _Kept(workflow, {} if since is None else since.settled)
+    kept = _Kept(workflow, {} if since is None else since.settled, telling)
+    header = {**header, **telling.header(in_text=False)}
     head = serializing.write(workflow, header, kept.others)
     cut = cut_state(head, WRITES_COMPLETED) if serializing.leaves_out else None
     if cut is None:
@@ -73,7 +86,7 @@ def workflow_pieces(
         return ROOT if caller is None else cut.find(str(caller))
 
     below = {number(caller): listed for caller, listed in kept.listed.items()}
-    split = split_cut(cut, below, {number(caller) for caller in kept.drifting})
+    split = split_cut(cut, telling.number, below, {number(caller) for caller in kept.drifting})
     before = kept.baseline
     if since is not None:
         before = {
@@ -94,7 +107,8 @@ class _Kept:
     have neither more tasks nor newer ones now.
     """
 
-    def __init__(self, workflow: Any, since: Mapping[str, Written]) -> None:
+    def __init__(self, workflow: Any, since: Mapping[str, Written], telling: Telling) -> None:
+        self._telling = telling
         self.written: dict[str, Written] = {}
         self.texts: dict[str, str] = {}  # of those that are in no piece yet
         self.listed: dict[Optional[UUID], dict[str, Facts]] = {}  # by the task of the caller
@@ -177,7 +191,7 @@ class _Kept:
 
     def _split(self, cut: Cut) -> Split:
         if self._text is None:  # all unopened pieces of a workflow are of one text
-            self._text = split_cut(cut, {})
+            self._text = split_cut(cut, self._telling.number, {})
         return self._text
 
     @cached_property

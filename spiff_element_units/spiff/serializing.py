@@ -32,14 +32,15 @@ from ..errors import ElementUnitsError
 from .aliases import Aliases, Call
 from .forks import Lock, in_child
 from .lazy import LazyDict
-from .pieces import LIVE, CutPieces, Read, StoredPieces, checked, content, read_list
-from .restoring import PieceRestorer, can_leave_out
+from .pieces import LIVE, CutPieces, Read, StoredPieces, checked, content, is_piece, read_list
+from .restoring import PieceRestorer, can_leave_out, standing
 from .splitting import WRITES_COMPLETED, join_pieces
 from .state import HEADER, StateError, decoded, is_zipped, parse, require_run, unzipped
 
 SPECS = ("spec", "subprocess_specs")
 Begin = Callable[[dict[str, Any]], None]
-Specs = Callable[[dict[str, Any]], tuple[Any, Any]]
+Specs = Callable[[dict[str, Any], Any], tuple[Any, Any, dict[str, Any]]]
+SpecThen = Callable[[Any, Optional[int]], Any]
 Shown = Callable[[], Iterable[tuple[Any, Any]]]  # subprocesses, with the ids of their tasks
 
 
@@ -109,16 +110,18 @@ class Serializing:
         return state
 
     def read(
-        self, state: Union[str, bytes], begin: Begin, specs: Specs, prepare: Callable[[str], None]
+        self, state: Union[str, bytes], begin: Begin, specs: Specs, spec_then: SpecThen
     ) -> Any:
         """The workflow of a state: what the serializer's `deserialize_json` gives.
 
         `begin` gets the run as it was written, before it is migrated, and `specs` gets it
-        afterwards: it gives the spec and the mapping of specs that the workflow goes on with.
-        Settled subprocesses are left as text; `prepare` is called with the name of a process
-        before the first of that process is restored.
+        afterwards, with the settled subprocesses that are left as text or apart, or None. It gives
+        the spec and the mapping of specs that the workflow goes on with, and the specs of settled
+        subprocesses in the run that ran on others, by their ids. `spec_then` gives the spec
+        of a settled subprocess if it ran on another one; it gets the task of the caller, and the
+        number of the version if the piece says it.
         """
-        resuming = Resuming(self._aliases, begin, specs, prepare)
+        resuming = Resuming(self._aliases, begin, specs, spec_then)
         if self._reads:
             workflow = self._deserialized(state, resuming)
         else:
@@ -130,20 +133,39 @@ class Serializing:
             )
         return workflow
 
-    def read_pieces(
-        self, read: Read, begin: Begin, specs: Specs, prepare: Callable[[str], None]
-    ) -> Any:
+    def read_pieces(self, read: Read, begin: Begin, specs: Specs, spec_then: SpecThen) -> Any:
         """The workflow of a state that is in pieces; arguments are those of `read`."""
-        listed, head = content(checked(read, LIVE))
+        live = checked(read, LIVE)
+        listed, head = content(live)
         decoder = self._serializer.json_decoder_cls
         run = parse(head, decoder)
         if not self.leaves_out or run.get(self._serializer.VERSION_KEY) in MIGRATIONS:
-            return self.read(join_pieces(read), begin, specs, prepare)
-        resuming = Resuming(self._aliases, begin, specs, prepare)
-        pieces = resuming.pieces = StoredPieces(read, partial(decoded, decoder=decoder))
+            return self.read(join_pieces(read), begin, specs, spec_then)
+        resuming = Resuming(self._aliases, begin, specs, spec_then)
+        pieces = resuming.pieces = StoredPieces(read, partial(decoded, decoder=decoder), live)
         for piece_id, facts in read_list(listed, LIVE):
             pieces.made(piece_id, facts, None)
         return self._restored(run, resuming)
+
+    def run_of(self, state: Union[str, bytes]) -> dict[str, Any]:
+        """The run of a state, or of a live piece, without its settled subprocesses if it has them
+        as text."""
+        text = state = unzipped(state)
+        if is_piece(text):
+            state = content(checked(lambda _: text, LIVE))[1]
+        if self._checks:
+            try:
+                self._deserialized(state, Looking(self._aliases))
+            except _Found as found:
+                return found.run
+        cut = cut_state(state, WRITES_COMPLETED) if self.leaves_out else None
+        run = parse(state if cut is None else cut.head(), self._serializer.json_decoder_cls)
+        require_run(run)
+        return run
+
+    def is_of_earlier_engine(self, run: dict[str, Any]) -> bool:
+        """Whether an earlier version of SpiffWorkflow wrote a run, so that it must be migrated."""
+        return run.get(self._serializer.VERSION_KEY) in MIGRATIONS
 
     def _deserialized(self, state: Union[str, bytes], call: Call) -> Any:
         if not self._reads:
@@ -260,16 +282,15 @@ class Saving(Call):
 class Resuming(Call):
     """Reads a workflow: it gets its spec and mapping in the place of those in the run."""
 
-    def __init__(
-        self, aliases: Aliases, begin: Begin, specs: Specs, prepare: Callable[[str], None]
-    ) -> None:
+    def __init__(self, aliases: Aliases, begin: Begin, specs: Specs, spec_then: SpecThen) -> None:
         super().__init__(aliases)
-        self._prepare_spec = prepare
+        self._spec_then = spec_then
         self.pieces: Union[CutPieces, StoredPieces, None] = None
         self._begin: Optional[Begin] = begin
         self._specs = specs
         self._spec: Any = None
         self.mapping: Any = None
+        self._standing: dict[str, Any] = {}  # specs of settled subprocesses, by their ids
         self._written: dict[str, Any] = {}  # what stands in the run for specs
 
     def migrate(self, native: Callable[..., Any], run: Any) -> Any:
@@ -283,6 +304,11 @@ class Resuming(Call):
             return self._restored(native, value, kwargs)
         if self._written and value is self._written["spec"]:
             return self._spec
+        task = kwargs.get("task") if self._standing else None
+        if task is not None:
+            then = self._standing.get(str(task.id))
+            with standing(task.workflow.top_workflow, task, then):
+                return self.original.restore(value, **kwargs)
         return self.original.restore(value, **kwargs)
 
     def subprocesses_from_dict(
@@ -290,7 +316,7 @@ class Resuming(Call):
     ) -> Any:
         if self.pieces is None:
             return native(dct, workflow, *rest)
-        return PieceRestorer(self.original, self.pieces, self._prepare_spec).put_into(workflow, dct)
+        return PieceRestorer(self.original, self.pieces, self._spec_then).put_into(workflow, dct)
 
     def specs_from_dict(self, mapping: Any) -> Any:
         return self.mapping if mapping is self._written["subprocess_specs"] else None
@@ -303,7 +329,7 @@ class Resuming(Call):
     def _restored(
         self, native: Callable[..., Any], run: dict[str, Any], kwargs: dict[str, Any]
     ) -> Any:
-        self._spec, self.mapping = self._specs(run)
+        self._spec, self.mapping, self._standing = self._specs(run, self.pieces)
         self.typename = run.get("typename")
         if not self.aliases.has_converter(self.typename):  # what then restores it, has no alias
             run["spec"], run["subprocess_specs"] = self._spec, self.mapping

@@ -103,6 +103,7 @@ class SpecStore:
         self._kept: dict[str, Spec] = {}
         self._changing: set[str] = set()  # ids of the processes whose specs the engine changes
         self._links: dict[str, Links] = {}
+        self._digests: dict[str, str] = {}
 
     @property
     def kept(self) -> tuple[str, ...]:
@@ -112,6 +113,13 @@ class SpecStore:
     def has(self, process_id: str) -> bool:
         """Whether the workflow has a process."""
         return self.units._has(process_id)
+
+    def process_digest(self, process_id: str) -> str:
+        """What tells whether a process is the same in another workflow."""
+        digest = self._digests.get(process_id)
+        if digest is None:
+            digest = self._digests[process_id] = self.units.process_digest(process_id)
+        return digest
 
     def spec(self, process_id: str) -> Spec:
         """The spec of a process to be called or embedded: the one kept, or one of the caller's own.
@@ -250,6 +258,7 @@ class SpecSources:
         self._lock = Lock()
         self._stores = {self.own.digest: self.own}
         self._resolved: dict[str, SpecStore] = {}
+        self._earlier: dict[str, SpecStore] = {}
 
     @property
     def resolves(self) -> bool:
@@ -265,7 +274,7 @@ class SpecSources:
         store = self._resolved.get(process_id)
         if store is not None:
             return store
-        store = self._ask(process_id)
+        store = self.ask(process_id)
         return store and self._resolved.setdefault(process_id, store)
 
     def version(self, digest: str, process_ids: list[str]) -> Optional[tuple[SpecStore, str]]:
@@ -281,12 +290,29 @@ class SpecSources:
             kept = name in self._resolved
             store = self.resolved(name)
             if kept and store is not None and store.digest != digest:
-                store = self._ask(name)  # it may be a newer one than was kept
+                store = self.ask(name)  # it may be a newer one than was kept
             if store is not None and store.digest == digest:
                 return store, name
         return None
 
-    def _ask(self, process_id: str) -> Optional[SpecStore]:
+    def earlier(
+        self, cache_key: Optional[str], digest: Optional[str], own: bool
+    ) -> Optional[SpecStore]:
+        """Another version of a workflow, from the cache of the loader's; None if it is not there.
+
+        `own` if it is a version of the loader's own workflow.
+        """
+        if digest is None:
+            return None
+        store = self._stores.get(digest) or self._earlier.get(digest)
+        if store is None and cache_key is not None:
+            units = self.own.units._beside(cache_key)
+            if units is not None and units.digest == digest:
+                store = self._earlier[digest] = SpecStore(units, self._serializer, own)
+        return store
+
+    def ask(self, process_id: str) -> Optional[SpecStore]:
+        """What `resolve` has for a process now."""
         units = None if self._resolve is None else self._resolve(process_id)
         if units is None:
             return None

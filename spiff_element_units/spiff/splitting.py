@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Container, Mapping
-from typing import Any, NamedTuple
+from typing import Any, Callable, NamedTuple
 
 from SpiffWorkflow.workflow import Workflow
 
@@ -21,10 +21,12 @@ from .pieces import (
     checksum_of,
     content,
     piece_text,
+    process_names,
     read_list,
     together,
 )
-from .state import StateError, require_run
+from .state import HEADER, StateError, require_run
+from .versions import with_settled
 
 ROOT = -1  # the number of the root in a cut
 
@@ -48,12 +50,16 @@ class Split(NamedTuple):
 
 
 def split_cut(
-    cut: Cut, below: Mapping[Any, Mapping[str, Facts]], drifting: Container[Any] = ()
+    cut: Cut,
+    version_of: Callable[[str], int],
+    below: Mapping[Any, Mapping[str, Facts]],
+    drifting: Container[Any] = (),
 ) -> Split:
     """Take a text apart.
 
-    `below` has those settled subprocesses that the text lacks, by the numbers of their callers, and
-    `drifting` the callers that have such a one at a task without children.
+    `version_of` gives the number of the version that a subprocess settled on. `below` has those
+    settled subprocesses that the text lacks, by the numbers of their callers, and `drifting` the
+    callers that have such a one at a task without children.
     """
     split = Split({}, {}, dict(below.get(ROOT, {})))
     facts: dict[int, Facts] = {}
@@ -67,6 +73,7 @@ def split_cut(
         if number in below:
             children.update(below[number])
             children = {one: children[one] for one in ids if one in children}
+        piece_id = cut.id(number)
         own = tuple(cut.names(number))
         newest = cut.newest(number)
         facts[number] = together(
@@ -76,12 +83,12 @@ def split_cut(
                 newest,
                 bool(children),
                 cut.drifts(number) or number in drifting,
+                version_of(piece_id),
             ),
             children.values(),
         )
         parent = cut.parent(number)
         caller = None if parent is None or parent == ROOT else cut.id(parent)
-        piece_id = cut.id(number)
         text = split.texts[piece_id] = piece_text(piece_id, children, cut.text(number))
         split.written[piece_id] = Written(
             facts[number], checksum_of(text), caller, (len(ids), newest)
@@ -96,15 +103,30 @@ def split_text(text: str) -> StatePieces:
     cut = cut_state(text, WRITES_COMPLETED)
     if cut is None:
         return StatePieces({LIVE: piece_text(LIVE, {}, text)})
-    split = split_cut(cut, {})
-    live = piece_text(LIVE, split.listed, cut.head())
+    head = cut.head()
+    run = json.loads(head)
+    header = run.get(HEADER)
+    header = header if isinstance(header, dict) else {}
+    earlier = header.get("earlier", [])
+    numbers = {
+        one: number for number, then in enumerate(earlier) for one in then.get("settled", ())
+    }
+    split = split_cut(cut, lambda one: numbers.get(one, len(earlier)), {})
+    if earlier:
+        header["earlier"] = with_settled(earlier, {})
+        head = json.dumps(run)
+    more: dict[str, Any] = {}
+    if split.texts and "processes" not in header:
+        more["processes"] = sorted(process_names(cut, json.loads))
+    live = piece_text(LIVE, split.listed, head, **more)
     return StatePieces({LIVE: live, **split.texts}, (), split.written)
 
 
 def join_pieces(read: Read) -> str:
     """The state that pieces make, as one text; errors are those of `pieces.checked`."""
-    listed, head = content(checked(read, LIVE))
-    source = StoredPieces(read, json.loads)
+    live = checked(read, LIVE)
+    listed, head = content(live)
+    source = StoredPieces(read, json.loads, live)
     pieces = {one: source.made(one, facts, None) for one, facts in read_list(listed, LIVE)}
     run = json.loads(head)
     require_run(run)
@@ -118,6 +140,12 @@ def join_pieces(read: Read) -> str:
             members.append(task_id)
             waiting.extend(reversed(run["subprocesses"].pop(task_id)["tasks"]))
     members.extend(run["subprocesses"])  # of tasks that were removed from the tree
+    header = run.get(HEADER)
+    if isinstance(header, dict) and header.get("earlier"):
+        earlier = header["earlier"]
+        numbers = source.versions(len(earlier))
+        header["earlier"] = with_settled(earlier, numbers)
+        head = json.dumps({**run, "subprocesses": json.loads(head)["subprocesses"]})
     text = splice(head, members)
     if text is None:
         raise StateError("the live piece is not that of a state; was it altered?")

@@ -32,6 +32,11 @@ class Piece(Protocol):
     parent: Any  # the piece that has that task; None: it is one of a living process
 
     @property
+    def version(self) -> Optional[int]:
+        """The number of the version that it settled on; None if the state's header says it."""
+        ...
+
+    @property
     def typename(self) -> Optional[str]:
         """What the serializer calls its class."""
         ...

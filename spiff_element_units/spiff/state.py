@@ -9,6 +9,7 @@ more top-level key, `spiff_element_units`:
     digest          SHA-256 of the workflow's JSON
     externals       of each other workflow that processes came from: its cache_key and digest, by
                     the id of a process; only if there is one
+    processes, earlier, moved  on which versions of the workflow the instance ran (see `versions`)
     externals_unknown  true where processes may have come from other workflows and the workflow
                     that was saved did not know from which; else absent
     spec_changes    what the run added to specs (see `changes`): `spec` for that of the
@@ -24,6 +25,7 @@ from typing import Any, Callable, Optional, Union
 
 import orjson
 from SpiffWorkflow.bpmn.specs.mixins.subworkflow_task import SubWorkflowTask
+from SpiffWorkflow.util.task import TaskState
 
 from ..core.cut import has_long_numbers
 from ..errors import ElementUnitsError
@@ -37,7 +39,12 @@ class StateError(ElementUnitsError):
 
 
 class ChangedWorkflow(StateError):
-    """The state was saved with another version of the workflow."""
+    """The instance is in a process that is not the same in this version of the workflow.
+
+    `comparison` is the StateComparison: what has changed, and whether the instance can be migrated.
+    """
+
+    comparison: Any = None
 
 
 def parse(state: Union[str, bytes], decoder: Any) -> Any:
@@ -111,18 +118,24 @@ def take_header(run: dict[str, Any]) -> Optional[dict[str, Any]]:
     for key in ("process_id", "digest"):
         if not isinstance(header.get(key), str):
             raise StateError(f"the state has no {HEADER}.{key}; check that it was not changed")
+    entries = header.get("earlier", [])
+    if not isinstance(entries, list) or not all(isinstance(one, dict) for one in entries):
+        raise StateError(f"the state's {HEADER}.earlier is no list of versions")
+    for entry in (header, *entries):
+        for key in ("processes", "externals"):
+            if not isinstance(entry.get(key, {}), dict):
+                raise StateError(f"the state's {HEADER} has {key} that are not an object")
     return header
 
 
 def needed_specs(
-    run: dict[str, Any], spec: Any, process_id: str, spec_of: Callable[[str], Any]
-) -> dict[str, Any]:
-    """The specs of the subprocesses in a saved run, by process id.
+    run: dict[str, Any], spec: Any, process_id: str, spec_of: Callable[[str, str], Any]
+) -> None:
+    """Restore the specs of the subprocesses in a saved run.
 
-    This visits the run in the order in which SpiffWorkflow restores it, and calls `spec_of` for
-    each process that an element refers to.
+    This visits the run in the order in which SpiffWorkflow restores it, and calls `spec_of` with
+    the id of each subprocess and the name of its process.
     """
-    needed: dict[str, Any] = {}
     subprocesses = dict(run["subprocesses"])
     waiting = [(process_id, spec, run)]
     while waiting:
@@ -138,10 +151,34 @@ def needed_specs(
                     f"{name!r}, but that element refers to no process; {_EARLIER}"
                 )
             called = task_spec.spec
-            if called not in needed:
-                needed[called] = spec_of(called)
-            waiting.append((called, needed[called], subprocess))
-    return needed
+            waiting.append((called, spec_of(task_id, called), subprocess))
+
+
+FINISHED = int(TaskState.FINISHED_MASK)
+
+
+def settled_in(run: dict[str, Any]) -> dict[str, str]:
+    """The settled subprocesses in a saved run: the names of their processes, by their ids.
+
+    A subprocess is settled if it is completed, its tasks are finished, and those below it are
+    settled.
+    """
+    subprocesses = run["subprocesses"]
+    caller_of = {task: key for key, one in subprocesses.items() for task in one["tasks"]}
+    open_ones = [key for key, one in subprocesses.items() if not _is_finished(one)]
+    unsettled: set[str] = set()
+    while open_ones:
+        key = open_ones.pop()
+        if key not in unsettled:
+            unsettled.add(key)
+            open_ones.extend([caller_of[key]] if key in caller_of else ())
+    return {key: one["spec"] for key, one in subprocesses.items() if key not in unsettled}
+
+
+def _is_finished(subprocess: dict[str, Any]) -> bool:
+    return bool(subprocess.get("completed", True)) and all(
+        task["state"] & FINISHED for task in subprocess["tasks"].values()
+    )
 
 
 def _task_spec(spec: Any, element_id: str, process_id: str) -> Any:

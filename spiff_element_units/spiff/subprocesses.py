@@ -21,7 +21,7 @@ class Restorer(Protocol):
         """The class of the subprocess."""
         ...
 
-    def spec(self, task: Any, top_workflow: Any) -> Any:
+    def spec(self, piece: Piece, task: Any, top_workflow: Any) -> Any:
         """The spec of the subprocess of a task."""
         ...
 
@@ -88,7 +88,7 @@ class Subprocesses(dict[UUID, Any]):
     def spec(self, stand_in: Any) -> Any:
         """The spec of the subprocess that is stood for; opens those above it."""
         task = stand_in._parent.tasks[stand_in.parent_task_id]
-        return self.restorer.spec(task, self._workflow)
+        return self.restorer.spec(stand_in._piece, task, self._workflow)
 
     def open(self, stand_in: Any) -> Any:
         """Make a stand-in the subprocess that it stands for; the same object."""
