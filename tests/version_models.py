@@ -18,9 +18,12 @@ from __future__ import annotations
 
 import json
 
+import driving
 import models
 import spiff_bpmn
+
 from spiff_element_units import ElementUnits
+from spiff_element_units.spiff import SpecLoader
 
 LOOP = "multiInstanceLoopCharacteristics"
 
@@ -54,6 +57,33 @@ def units(processes: dict, cache_dir=None, key: str = "", root: str = "root") ->
         return ElementUnits.from_json(text)
     ElementUnits.from_json(text).save(cache_dir, key)
     return ElementUnits.open(cache_dir, key)
+
+
+def loader_of(processes, cache_dir=None, key="", **options) -> SpecLoader:
+    found = units(processes, cache_dir, key)
+    return SpecLoader(found, models.serializer(), **options)
+
+
+def started(loader, *done):
+    """An instance that has done some human tasks."""
+    workflow = loader.start(script_engine=models.script_engine())
+    workflow.do_engine_steps()
+    for name in done:
+        do(workflow, name)
+    return workflow
+
+
+def do(workflow, name) -> None:
+    next(task for task in waiting(workflow) if task.task_spec.name == name).run()
+    workflow.do_engine_steps()
+
+
+def waiting(workflow) -> list:
+    return [task for task in driving.ready_tasks(workflow) if task.task_spec.manual]
+
+
+def at(workflow) -> list:
+    return [task.task_spec.name for task in waiting(workflow)]
 
 
 class _Flow(spiff_bpmn._Flow):

@@ -31,6 +31,8 @@ _COMMANDS = {
     "unit": ("_unit", "Write a unit, or explain what it contains."),
     "graph": ("_graph", "Draw the processes and their references: mermaid, dot, svg or html."),
     "run": ("_run", "Run a process on units, step by step."),
+    "check": ("_states", "Tell which saved instances continue on another version."),
+    "migrate": ("_states", "Move saved instances to another version."),
     "verify": ("_upkeep", "Check every byte of a cache."),
     "prune": ("_upkeep", "Remove old workflows and abandoned temporary files."),
     "rm": ("_upkeep", "Remove workflows from a cache."),

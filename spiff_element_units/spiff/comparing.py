@@ -93,7 +93,7 @@ class Comparing:
         for name, partner in self._renamed.items():
             if partner not in new and not self._loader._sources.resolves:
                 raise ElementUnitsError(
-                    f"{label(self._own)} has no element {partner!r}, which {name!r} was renamed to; "
+                    f"{label(self._own)} has no element {partner!r}, the new id of {name!r}; "
                     "correct the new id in renamed="
                 )
 
@@ -209,9 +209,10 @@ class _Comparison:
         if self._own.has(name):
             return self._own if name == self._opening.process_id else self._own.for_calls(name)
         try:
-            return self._mapping.origins.decide(name)
+            found: Optional[SpecStore] = self._mapping.origins.decide(name)
         except UnitNotFound:
             return None
+        return found
 
     def _alignment(self, name: str, saved: Any) -> Optional[Alignment]:
         now = self._now(name)

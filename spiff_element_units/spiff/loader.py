@@ -33,7 +33,7 @@ from .specs import (
 from .splitting import DamagedPiece, damaged_pieces, join_pieces, split_text
 from .state import FORMAT, ChangedWorkflow, StateError, parse, require_run, unzipped
 from .subprocesses import Subprocesses
-from .versions import Telling, version
+from .versions import Telling, Versions, version
 
 _Workflow = TypeVar("_Workflow", bound=BpmnWorkflow)
 State = Union[str, bytes]
@@ -394,7 +394,7 @@ class SpecLoader:
         decided = isinstance(mapping, SpecMapping)
         if not decided:
             mapping = self.subprocess_specs(process_id)
-        versions = mapping.versions
+        versions: Versions = mapping.versions
         digests = {process_id: self._sources.own.process_digest(process_id)}
         for key, subprocess in _living(workflow.subprocesses):
             if key in versions.brought_back:

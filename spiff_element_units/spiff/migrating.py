@@ -29,7 +29,7 @@ from .opening import Opening
 from .pieces import LIVE, Read
 from .specs import plain
 from .standin import is_unopened
-from .state import ChangedWorkflow, unzipped
+from .state import ChangedWorkflow, unzipped, with_callers
 from .versions import Versions, version
 
 FINISHED = TaskState.FINISHED_MASK
@@ -171,8 +171,7 @@ def move(process: Any, alignment: Alignment) -> None:
                 task.reset_branch(None)
             else:
                 _predict_anew(task)
-    if process.last_task is not None and process.last_task.id not in process.tasks:
-        process.last_task = None
+    process.last_task = None  # as SpiffWorkflow's `migrate_workflow` leaves it
 
 
 def give_spec(process: Any, spec: Any, partners: Mapping[str, Any]) -> None:
@@ -210,15 +209,10 @@ def _settled(workflow: Any) -> dict[str, str]:
     """The settled subprocesses that are restored: the names of their processes, by their ids."""
     restored = {key: one for key, one in dict.items(workflow.subprocesses) if not is_unopened(one)}
     callers = {task: key for key, one in restored.items() for task in one.tasks}
-    open_ones = [
-        key
-        for key, one in restored.items()
-        if not getattr(one, "completed", True) or any(not task.state & FINISHED for task in one.tasks.values())
-    ]
-    unsettled = set()
-    while open_ones:
-        key = open_ones.pop()
-        if key not in unsettled:
-            unsettled.add(key)
-            open_ones.extend([callers[key]] if key in callers else ())
+    unsettled = with_callers([key for key, one in restored.items() if _is_open(one)], callers)
     return {str(key): plain(one.spec.name) for key, one in restored.items() if key not in unsettled}
+
+
+def _is_open(subprocess: Any) -> bool:
+    completed = getattr(subprocess, "completed", True)  # 3.0 does not keep it
+    return not completed or any(not one.state & FINISHED for one in subprocess.tasks.values())

@@ -38,7 +38,7 @@ from .splitting import WRITES_COMPLETED, join_pieces
 from .state import HEADER, StateError, decoded, is_zipped, parse, require_run, unzipped
 
 SPECS = ("spec", "subprocess_specs")
-Begin = Callable[[dict[str, Any]], None]
+Begin = Callable[[dict[str, Any]], Any]
 Specs = Callable[[dict[str, Any], Any], tuple[Any, Any, dict[str, Any]]]
 SpecThen = Callable[[Any, Optional[int]], Any]
 Shown = Callable[[], Iterable[tuple[Any, Any]]]  # subprocesses, with the ids of their tasks
@@ -159,7 +159,9 @@ class Serializing:
             except _Found as found:
                 return found.run
         cut = cut_state(state, WRITES_COMPLETED) if self.leaves_out else None
-        run = parse(state if cut is None else cut.head(), self._serializer.json_decoder_cls)
+        run: dict[str, Any] = parse(
+            state if cut is None else cut.head(), self._serializer.json_decoder_cls
+        )
         require_run(run)
         return run
 

@@ -165,14 +165,21 @@ def settled_in(run: dict[str, Any]) -> dict[str, str]:
     """
     subprocesses = run["subprocesses"]
     caller_of = {task: key for key, one in subprocesses.items() for task in one["tasks"]}
-    open_ones = [key for key, one in subprocesses.items() if not _is_finished(one)]
-    unsettled: set[str] = set()
-    while open_ones:
-        key = open_ones.pop()
-        if key not in unsettled:
-            unsettled.add(key)
-            open_ones.extend([caller_of[key]] if key in caller_of else ())
+    unsettled = with_callers(
+        [key for key, one in subprocesses.items() if not _is_finished(one)], caller_of
+    )
     return {key: one["spec"] for key, one in subprocesses.items() if key not in unsettled}
+
+
+def with_callers(keys: list[Any], caller_of: dict[Any, Any]) -> set[Any]:
+    """Some subprocesses, their callers, the callers of these, and so on."""
+    found: set[Any] = set()
+    while keys:
+        key = keys.pop()
+        if key not in found:
+            found.add(key)
+            keys.extend([caller_of[key]] if key in caller_of else ())
+    return found
 
 
 def _is_finished(subprocess: dict[str, Any]) -> bool:

@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 import json
-from copy import deepcopy
 
 import driving
-import lockstep
 import models
 import pytest
-import version_models
 from lockstep import HEADER
 from SpiffWorkflow.util.task import TaskState
+from version_models import at, do, loader_of, started, waiting
 
 from spiff_element_units import ElementUnitsError
 from spiff_element_units.spiff import (
     ChangedWorkflow,
-    SpecLoader,
     StateError,
     compare_all,
 )
@@ -27,33 +24,6 @@ CALLING = {
     "claim": [("human", "review"), ("human", "decide")],
     "other": [("human", "alone")],
 }
-
-
-def loader_of(processes, cache_dir=None, key="", **options) -> SpecLoader:
-    units = version_models.units(processes, cache_dir, key)
-    return SpecLoader(units, models.serializer(), **options)
-
-
-def started(loader, *done):
-    """An instance that has done some human tasks."""
-    workflow = loader.start(script_engine=models.script_engine())
-    workflow.do_engine_steps()
-    for name in done:
-        do(workflow, name)
-    return workflow
-
-
-def do(workflow, name) -> None:
-    next(task for task in waiting(workflow) if task.task_spec.name == name).run()
-    workflow.do_engine_steps()
-
-
-def waiting(workflow) -> list:
-    return [task for task in driving.ready_tasks(workflow) if task.task_spec.manual]
-
-
-def at(workflow) -> list:
-    return [task.task_spec.name for task in waiting(workflow)]
 
 
 def finish(workflow) -> list:
