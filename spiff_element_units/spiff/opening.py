@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Callable, Optional
+from typing import Any, Optional
 
 from .changes import apply, changes_in_json
 from .lazy import LazyDict
@@ -23,7 +23,8 @@ class Opening:
         self._own: SpecStore = loader._sources.own
         self._accept_changed = accept_changed
         self._header: Optional[dict[str, Any]] = None
-        self._spec_of: Callable[[str], Spec]
+        self._told: dict[str, Any] = {}  # of processes that come from elsewhere
+        self._mapping: SpecMapping
         self.process_id = self._own.root
 
     def begin(self, run: dict[str, Any]) -> None:
@@ -46,32 +47,22 @@ class Opening:
 
     def specs(self, run: dict[str, Any]) -> tuple[Spec, SpecMapping]:
         """The spec of the process that was started, and the mapping for all others."""
-        mapping = self._loader.subprocess_specs(self.process_id)
+        mapping = self._mapping = self._loader.subprocess_specs(self.process_id)
         spec = self._loader.spec(self.process_id)
         changes: dict[str, Any] = {}
-        told: dict[str, Any] = {}
         if self._header is not None:
             changes = self._header.get("spec_changes", {})
-            told = self._header.get("externals", {})
-            if told:
-                mapping.origins.record(told)
+            self._told = self._header.get("externals", {})
+            if self._told:
+                mapping.origins.record(self._told)
             if changes:
                 mapping.changes_to_make.update(changes.get("subprocess_specs", {}))
 
-        def spec_of(name: str) -> Spec:
-            found = mapping[name]
-            store = mapping.owner(name)
-            assert store is not None
-            if not self._accept_changed:
-                require_same(told.get(name), store, plain(name))
-            return found
-
-        self._spec_of = spec_of
         if not self._own.keeps(self.process_id, spec):
             apply(changes.get("spec", {}), spec, self._own.registry.restore)
         if self._header is None:
             self._change(self.process_id, spec, self._own, run["spec"], run)
-        needed_specs(run, spec, self.process_id, spec_of)
+        needed_specs(run, spec, self.process_id, self._spec_of)
         if self._header is None:
             self._change_as_saved(mapping, run)
         return spec, mapping
@@ -82,6 +73,14 @@ class Opening:
         Raises ChangedWorkflow.
         """
         self._spec_of(name)
+
+    def _spec_of(self, name: str) -> Spec:
+        found = self._mapping[name]
+        store = self._mapping.owner(name)
+        assert store is not None
+        if not self._accept_changed:
+            require_same(self._told.get(name), store, plain(name))
+        return found
 
     def _change_as_saved(self, mapping: SpecMapping, run: dict[str, Any]) -> None:
         """Changes specs as the engine has, which a state of `serialize_json` has changed specs of.
