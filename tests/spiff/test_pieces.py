@@ -58,15 +58,24 @@ def filters(model, whole):
     )
 
 
+def found(workflow, method, arguments):
+    """The ids that a method gives, or what it raises: some walks of SpiffWorkflow end in errors."""
+    try:
+        tasks = getattr(workflow, method)(**arguments)
+    except IndexError as error:
+        return repr(error)
+    return ids(tasks if isinstance(tasks, list) else filter(None, [tasks]))
+
+
 @given(st.data())
 def test_get_tasks_gives_the_same_tasks_in_the_same_order_for_every_filter(data):
     model, *texts = data.draw(st.sampled_from(states()), label="state")
     whole, units = both(model, *texts)
     for _ in range(3):
         arguments = data.draw(filters(model, whole))
-        assert ids(units.get_tasks(**arguments)) == ids(whole.get_tasks(**arguments)), arguments
-        first = [workflow.get_next_task(**arguments) for workflow in (whole, units)]
-        assert ids(filter(None, first[:1])) == ids(filter(None, first[1:])), arguments
+        for method in ("get_tasks", "get_next_task"):
+            given = [found(workflow, method, arguments) for workflow in (whole, units)]
+            assert given[0] == given[1], arguments
 
 
 @given(st.data())
