@@ -84,18 +84,21 @@ class CutPiece:
 
     __slots__ = ("_children", "number", "parent", "source", "task_id")
 
-    def __init__(self, source: CutPieces, number: int, parent: Optional[CutPiece]) -> None:
+    def __init__(self, source: CutPieces, number: int, parent: Any, task_id: UUID) -> None:
         self.source = source
         self.number = number
-        self.parent = parent
-        self.task_id = UUID(source.cut.id(number))
+        self.parent: Optional[CutPiece] = parent
+        self.task_id = task_id
         self._children: Optional[list[CutPiece]] = None
 
     @property
     def children(self) -> Sequence[CutPiece]:
         if self._children is None:
-            numbers = self.source.cut.children(self.number)
-            self._children = [CutPiece(self.source, number, self) for number in numbers]
+            cut = self.source.cut
+            self._children = [
+                CutPiece(self.source, number, self, UUID(cut.id(number)))
+                for number in cut.children(self.number)
+            ]
         return self._children
 
     @property
@@ -161,11 +164,9 @@ class CutPieces:
     def of_task(self, task_id: UUID) -> Optional[CutPiece]:
         """The settled subprocess of a task of a living process."""
         number = self.cut.find(str(task_id))
-        return (
-            None
-            if number is None or not self.cut.is_settled(number)
-            else CutPiece(self, number, None)
-        )
+        if number is None or not self.cut.is_settled(number):
+            return None
+        return CutPiece(self, number, None, task_id)
 
     def matching(self, state: int, updated_ts: float, spec_name: Optional[str]) -> set[int]:
         """Those in which, or below which, a task may match."""

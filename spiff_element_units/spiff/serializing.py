@@ -222,7 +222,11 @@ class Serializing:
 
 
 class Saving(Call):
-    """Writes a workflow. Its specs are converted when somebody looks at what they give."""
+    """Writes a workflow. Its specs are converted when somebody looks at what they give.
+
+    What it makes does not refer to it. So it goes away with the run when it is written, and
+    leaves no cycle to the garbage collector, which would find it much later.
+    """
 
     def __init__(
         self, aliases: Aliases, header: dict[str, Any], shown: Optional[Shown] = None
@@ -257,20 +261,18 @@ class Saving(Call):
             self.run = {HEADER: self.header, **made}
             return self.run if self._within else self._stripped(self.run)
         if self._workflow is not None and obj is self._workflow.spec:
-            return LazyDict(lambda: self.original.convert(obj, **kwargs))
+            return LazyDict(partial(self.original.convert, obj, **kwargs))
         return self.original.convert(obj, **kwargs)
 
     def mapping_to_dict(self, mapping: Any) -> Any:
         if mapping is self._workflow.subprocess_specs:
-            return LazyDict(lambda: {k: self.original.convert(v) for k, v in mapping.items()})
+            return LazyDict(partial(_converted, self.original, mapping))
         if self._shown is not None and mapping is self._workflow.subprocesses:
-            self._living = self._converted(self._shown())
-            self._all = LazyDict(lambda: self._converted(mapping.items()))
+            convert = self.original.convert
+            self._living = {str(key): convert(one) for key, one in self._shown()}
+            self._all = LazyDict(partial(_converted, self.original, mapping))
             return self._all
         return None
-
-    def _converted(self, subprocesses: Any) -> dict[str, Any]:
-        return {str(key): self.original.convert(one) for key, one in subprocesses}
 
     def _stripped(self, made: Any) -> Any:
         """What was made, less the specs."""
@@ -279,6 +281,10 @@ class Saving(Call):
                 if isinstance(dct, dict) and dct.get(key) is hidden:
                     del dct[key]
         return made
+
+
+def _converted(registry: Any, mapping: Any) -> dict[str, Any]:
+    return {str(key): registry.convert(one) for key, one in mapping.items()}
 
 
 class Resuming(Call):

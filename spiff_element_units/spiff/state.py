@@ -140,8 +140,11 @@ def needed_specs(
     waiting = [(process_id, spec, run)]
     while waiting:
         name, spec, process = waiting.pop()
+        task_specs = spec.task_specs
         for task_id, task in process["tasks"].items():
-            task_spec = _task_spec(spec, task["task_spec"], name)
+            task_spec = task_specs.get(task["task_spec"])
+            if task_spec is None:
+                raise _no_element(task["task_spec"], name)
             subprocess = subprocesses.pop(task_id, None)
             if subprocess is None:
                 continue
@@ -188,14 +191,11 @@ def _is_finished(subprocess: dict[str, Any]) -> bool:
     )
 
 
-def _task_spec(spec: Any, element_id: str, process_id: str) -> Any:
-    task_spec = spec.task_specs.get(element_id)
-    if task_spec is None:
-        raise StateError(
-            f"the state has a task of element {element_id!r} of process {process_id!r}, but the "
-            f"process has no such element; {_EARLIER}"
-        )
-    return task_spec
+def _no_element(element_id: str, process_id: str) -> StateError:
+    return StateError(
+        f"the state has a task of element {element_id!r} of process {process_id!r}, but the "
+        f"process has no such element; {_EARLIER}"
+    )
 
 
 _EARLIER = "resume it with the version of the workflow that it was saved with"

@@ -53,6 +53,7 @@ class Subprocesses(dict[UUID, Any]):
         self.restorer = restorer
         self.unlogged = False  # whether nobody gets what is collected for the log
         self.listing_for_nobody = False
+        self.drifting = False  # whether a piece was ever in here that drifts
         self._workflow = workflow
         self._adopt = adopt
         self._living: dict[UUID, Any] = {}  # those that are no stand-ins
@@ -82,6 +83,7 @@ class Subprocesses(dict[UUID, Any]):
         )
         dict.__setitem__(self, piece.task_id, stand_in)
         self._pieces[piece.task_id] = piece
+        self.drifting = self.drifting or piece.drifts
         if piece.has_children:
             self._unlisted[piece.task_id] = piece
 

@@ -107,6 +107,16 @@ def get_tasks(
     return list(workflow.get_tasks_iterator(first_task, **kwargs))
 
 
+def get_next_task(
+    workflow: Any, subprocesses: Subprocesses, first_task: Any = None, **kwargs: Any
+) -> Any:
+    if first_task is None and not subprocesses.listing_for_nobody:
+        found = unfinished(workflow, subprocesses, kwargs)
+        if found is not None:
+            return next(iter(found), None)
+    return type(workflow).get_next_task(workflow, first_task, **kwargs)
+
+
 def update_waiting_tasks(workflow: Any, subprocesses: Subprocesses) -> None:
     """The engine's own, which walks through all tasks: only where one of them is waiting."""
     if any(task._state & TaskState.WAITING for task in workflow.tasks.values()):
@@ -176,9 +186,9 @@ _SEARCHES = map(
     ),
 )
 _OF_WORKFLOW = {
-    function.__name__: function
-    for function in (*_ITERATES, get_tasks, get_task_from_id, *_SEARCHES)
+    function.__name__: function for function in (*_ITERATES, get_task_from_id, *_SEARCHES)
 }
+_OF_ITERATOR = {function.__name__: function for function in (get_tasks, get_next_task)}
 _OF_EVENTS = {"update_collaboration": _among_known("update_collaboration")}
 
 
@@ -203,6 +213,8 @@ def install(workflow: Any, restorer: Restorer) -> Subprocesses:
     subprocesses = Subprocesses(workflow, restorer, adopt)
     workflow.subprocesses = subprocesses
     _put(_OF_WORKFLOW, workflow, BpmnWorkflow, subprocesses)
+    if type(workflow).get_tasks_iterator is BpmnWorkflow.get_tasks_iterator:  # which they ask
+        _put(_OF_ITERATOR, workflow, BpmnWorkflow, subprocesses)
     events = getattr(workflow, "event_manager", None)  # since 3.2
     if events is not None:
         _put(_OF_EVENTS, events, _EVENT_MANAGER, subprocesses)
