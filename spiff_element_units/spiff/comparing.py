@@ -199,9 +199,9 @@ class _Comparison:
         if now is None:
             return "gone"
         if self._header is None:
-            same = saved is None or self._opening.is_as_saved(name, now, saved, self._run)
+            same = saved is None or self._opening.same.is_as_saved(name, now, saved, self._run)
         else:
-            same = not self._opening.differs(name, now, self._comparing.store_then)
+            same = not self._opening.same.differs(name, now, self._comparing.store_then)
         return "same" if same else "changed"
 
     def _now(self, name: str) -> Optional[SpecStore]:

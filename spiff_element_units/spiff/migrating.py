@@ -27,6 +27,7 @@ from .comparing import Comparing
 from .mapping import SpecMapping
 from .opening import Opening
 from .pieces import LIVE, Read
+from .sameness import versions_of
 from .specs import plain
 from .standin import is_unopened
 from .state import ChangedWorkflow, unzipped, with_callers
@@ -113,13 +114,13 @@ class Migration:
             settled = _settled(workflow)
             kept = {key: run.get(key) for key in ("tasks", "subprocess_specs")}
             mapping.versions = Versions(
-                opening.header or {},
+                opening.same.header or {},
                 lambda: settled,
                 lambda: set(settled.values()),
-                partial(opening.is_same, lambda: kept),
+                partial(opening.same.is_same, lambda: kept),
             )
         else:
-            mapping.versions = opening.versions(run, pieces)
+            mapping.versions = versions_of(opening.same, run, pieces)
         mapping.versions.moved = [
             *mapping.versions.moved,
             {

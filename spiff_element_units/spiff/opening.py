@@ -2,23 +2,18 @@
 
 from __future__ import annotations
 
-import json
 from contextlib import suppress
-from functools import cache, partial
-from typing import Any, Callable, Literal, Optional, Union
+from functools import partial
+from typing import Any, Literal, Optional
 
 from ..errors import ElementUnitsError, UnitNotFound
 from .changes import apply, changes_in_json
 from .lazy import LazyDict
 from .mapping import SpecMapping
-from .pieces import CutPieces, StoredPieces
+from .sameness import Pieces, Sameness, versions_of
 from .specs import Spec, SpecStore, label, plain
 from .state import ChangedWorkflow, needed_specs, require_run, settled_in, take_header
-from .versions import Versions, WorkflowVersion, place
-
-Pieces = Union[CutPieces, StoredPieces, None]
-StoreThen = Callable[[dict[str, Any], bool], Optional[SpecStore]]
-
+from .versions import WorkflowVersion, place
 
 Binding = Literal["latest", "version"]
 
@@ -57,7 +52,7 @@ class Opening:
         self._loader = loader
         self._own: SpecStore = loader._sources.own
         self._same_version = same_version
-        self.header: Optional[dict[str, Any]] = None
+        self.same: Sameness
         self._mapping: SpecMapping
         self._standing: dict[str, Spec] = {}
         self.process_id = self._own.root
@@ -68,7 +63,8 @@ class Opening:
         Raises StateError.
         """
         require_run(run)
-        self.header = header = take_header(run)
+        header = take_header(run)
+        self.same = Sameness(self._own, self._loader._sources, header, self._same_version)
         self.process_id = run["spec"]["name"] if header is None else header["process_id"]
         if header is not None:  # what migrates a run may read its specs
             run["spec"] = self._decoded(self.process_id)
@@ -87,17 +83,17 @@ class Opening:
         """
         self._require_root()
         self._mapping = mapping = self._loader.subprocess_specs(self.process_id)
-        mapping.versions = self.versions(run, pieces)
-        header = self.header
+        mapping.versions = versions_of(self.same, run, pieces)
+        header = self.same.header
         changes: dict[str, Any] = {}
         if header is None:
-            if not self.is_as_saved(self.process_id, self._own, run["spec"], run):
+            if not self.same.is_as_saved(self.process_id, self._own, run["spec"], run):
                 raise self._changed(self.process_id)
         else:
             mapping.origins.record(header.get("externals", {}))
             changes = header.get("spec_changes", {})
             mapping.changes_to_make.update(changes.get("subprocess_specs", {}))
-            if self.differs(self.process_id, self._own):
+            if self.same.differs(self.process_id, self._own):
                 raise self._changed(self.process_id)
         spec = self._loader.spec(self.process_id)
         if not self._own.keeps(self.process_id, spec):
@@ -129,7 +125,7 @@ class Opening:
 
     def _require_root(self) -> None:
         if not self._own.has(self.process_id):
-            if self.header is not None and self.header["digest"] != self._own.digest:
+            if self.same.header is not None and self.same.header["digest"] != self._own.digest:
                 raise self._changed(self.process_id)
             self._loader._require_process(self.process_id)
 
@@ -141,12 +137,12 @@ class Opening:
         try:
             found = mapping[name]
         except (UnitNotFound, KeyError):
-            if self.header is None or self.header["digest"] == self._own.digest:
+            if self.same.header is None or self.same.header["digest"] == self._own.digest:
                 raise
             found = None
         store = mapping.owner(name)
         name = plain(name)
-        if found is not None and store is not None and self.is_same(lambda: run, name, store):
+        if found is not None and store is not None and self.same.is_same(lambda: run, name, store):
             return found
         if task_id not in settled_in(run):
             raise self._changed(name, store)
@@ -156,82 +152,14 @@ class Opening:
         self._standing[task_id] = then
         return then
 
-    def is_same(self, saved: Callable[[], Any], name: str, now: SpecStore) -> bool:
-        """Whether a process is what it was; `saved` gives the state, which may have its spec."""
-        if self.header is not None:
-            return not self.differs(name, now)
-        run = saved()
-        spec = (run.get("subprocess_specs") or {}).get(name)
-        return spec is None or self.is_as_saved(name, now, spec, run)
-
-    def differs(self, name: str, now: SpecStore, store_then: Optional[StoreThen] = None) -> bool:
-        """Whether a process is not what it was when the state was saved, or may not be.
-
-        `store_then` finds the version of a workflow that a state names.
-        """
-        assert self.header is not None
-        where = place(self.header, name)
-        if now.digest == where["digest"]:
-            return False
-        if self._same_version:
-            return True
-        then = self.header.get("processes", {}).get(name)
-        if then is None and "externals_unknown" in self.header and now.digest != self._own.digest:
-            return False
-        if then is None:
-            store = (store_then or self._store_then)(where, where is self.header)
-            if store is None or not store.has(name):
-                return True
-            then = store.process_digest(name)
-        return not now.has(name) or now.process_digest(name) != then
-
-    def _store_then(self, where: dict[str, Any], own: bool) -> Optional[SpecStore]:
-        store: Optional[SpecStore] = self._loader._sources.earlier(
-            where.get("cache_key"), where.get("digest"), own
-        )
-        return store
-
-    def is_as_saved(
-        self, name: str, store: SpecStore, saved: dict[str, Any], run: dict[str, Any]
-    ) -> bool:
-        """Whether a process is what a state of `serialize_json` has, with the engine's changes."""
-        if saved == store.decoded(name):
-            return True
-        spec = store.restore(name)
-        try:
-            change = changes_in_json(saved, spec, store.links(name), run)
-        except (LookupError, TypeError, AttributeError):
-            return False
-        apply(change, spec, store.registry.restore)
-        serializer = self._loader._serializer
-        written = json.dumps(store.registry.convert(spec), cls=serializer.json_encoder_cls)
-        return bool(json.loads(written, cls=serializer.json_decoder_cls) == saved)
-
     def _changed(self, name: str, now: Optional[SpecStore] = None) -> ChangedWorkflow:
-        saved = WorkflowVersion.told({} if self.header is None else place(self.header, name))
+        saved = WorkflowVersion.told(
+            {} if self.same.header is None else place(self.same.header, name)
+        )
         now = now or self._own
         return ChangedWorkflow(
             f"process {name!r}, which the instance is in, is not the same in {label(now)} with "
             f"digest {now.digest} as in {saved}"
-        )
-
-    def versions(self, run: dict[str, Any], pieces: Pieces) -> Versions:
-        """What is known of the versions that a run was on."""
-        header = self.header
-        if pieces is not None:
-            saved = cache(pieces.head)
-            return Versions(
-                header or {}, pieces.ids, pieces.process_names, partial(self.is_same, saved)
-            )
-        if header is not None and header["digest"] == self._own.digest:
-            return Versions(header, is_same=partial(self.is_same, dict))
-        settled = settled_in(run)
-        kept = {key: run.get(key) for key in ("tasks", "subprocess_specs")} if settled else {}
-        return Versions(
-            header or {},
-            lambda: settled,
-            lambda: set(settled.values()),
-            partial(self.is_same, lambda: kept),
         )
 
     def _change_as_saved(self, mapping: SpecMapping, run: dict[str, Any]) -> None:

@@ -46,6 +46,7 @@ class Serializer(Protocol):
     VERSION: Any
     registry: Any
     json_decoder_cls: Any
+    json_encoder_cls: Any
 
     @property
     def VERSION_KEY(self) -> str: ...
@@ -253,7 +254,7 @@ class SpecSources:
         self, units: ElementUnits, serializer: Serializer, resolve: Optional[Resolve]
     ) -> None:
         self.own: SpecStore = SpecStore(units, serializer)
-        self._serializer = serializer
+        self.serializer = serializer
         self._resolve = resolve
         self._lock = Lock()
         self._stores = {self.own.digest: self.own}
@@ -308,7 +309,7 @@ class SpecSources:
         if store is None and cache_key is not None:
             units = self.own.units._beside(cache_key)
             if units is not None and units.digest == digest:
-                store = self._earlier[digest] = SpecStore(units, self._serializer, own)
+                store = self._earlier[digest] = SpecStore(units, self.serializer, own)
         return store
 
     def ask(self, process_id: str) -> Optional[SpecStore]:
@@ -324,7 +325,7 @@ class SpecSources:
         with self._lock.now:
             store = self._stores.get(units.digest)
             if store is None:
-                store = SpecStore(units, self._serializer, own=False)
+                store = SpecStore(units, self.serializer, own=False)
                 self._stores[units.digest] = store
         if not store.has(process_id):
             raise UnitNotFound(
