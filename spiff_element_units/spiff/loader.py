@@ -350,14 +350,14 @@ class SpecLoader:
             if store is not None:
                 yield name, store, spec
 
-    # What both check, and what a mapping is made of
+    # Helpers
 
     def _require_process(self, process_id: str) -> None:
         if not self._sources.own.has(process_id):
             self._units.element_ids(process_id)  # raises an error with suggestions
 
     def _template(self, process_id: str) -> dict[str, Any]:
-        """The first content of a mapping for a process that is not the root."""
+        """The initial content of a mapping for a process that is not the root."""
         root = self._units.root
         reached = self._units.needs(process_id, defer="nothing")
         named = {one.process_id for name in reached for one in self._units.references(name)}

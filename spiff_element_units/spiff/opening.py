@@ -1,4 +1,4 @@
-"""One resume: from a saved run to the specs that it goes on with."""
+"""One resume: finds the specs with which a saved run continues."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from .state import ChangedWorkflow, needed_specs, require_run, take_header
 class Opening:
     """The specs of one run that is resumed.
 
-    `begin` and `specs` are called one after the other, with the run before and after it was
-    migrated. Both put and take nothing but header and specs.
+    `begin` is called first, with the run before it is migrated, and then `specs`, with the run
+    after it was migrated. In the run they change nothing except the header and the specs.
     """
 
     def __init__(self, loader: Any, accept_changed: bool) -> None:
@@ -27,9 +27,9 @@ class Opening:
         self.process_id = self._own.root
 
     def begin(self, run: dict[str, Any]) -> None:
-        """Takes the header out of a run, and puts specs into it where it has none.
+        """Remove the header from a run, and add the specs if it has none.
 
-        Raises StateError, ChangedWorkflow, UnitNotFound.
+        Raises StateError, ChangedWorkflow and UnitNotFound.
         """
         require_run(run)
         self._header = header = take_header(run)
@@ -40,7 +40,7 @@ class Opening:
         if not self._accept_changed:
             require_same(header, self._own, self.process_id)
         self._loader._require_process(self.process_id)
-        # What migrates a run may read its specs.
+        # A migration may read the specs.
         run["spec"] = self._decoded(self.process_id)
         run["subprocess_specs"] = LazyDict(self._decoded_specs)
 
@@ -84,9 +84,9 @@ class Opening:
         self._spec_of(name)
 
     def _change_as_saved(self, mapping: SpecMapping, run: dict[str, Any]) -> None:
-        """Changes specs as the engine has, which a state of `serialize_json` has changed specs of.
+        """Change specs as the engine did, according to the specs in a state of `serialize_json`.
 
-        That is done now, so that the run's dict need not be kept.
+        This is done now, so that the run's dict need not be kept.
         """
         for name, saved in (run.get("subprocess_specs") or {}).items():
             if saved and "conditional_paths" in saved:
@@ -95,7 +95,7 @@ class Opening:
                     self._change(name, spec, store, saved, run)
 
     def _change(self, name: str, spec: Spec, store: SpecStore, saved: Any, run: Any) -> None:
-        if not store.keeps(name, spec):  # what is shared, no run changes
+        if not store.keeps(name, spec):  # no run changes a shared spec
             change = changes_in_json(saved, spec, store.links(name), run)
             apply(change, spec, store.registry.restore)
 
@@ -109,9 +109,9 @@ class Opening:
 
 
 def require_same(then: Any, now: SpecStore, process_id: str) -> None:
-    """Raises ChangedWorkflow where a process is of another version of its workflow.
+    """Raise ChangedWorkflow if a process now comes from another version of its workflow.
 
-    `then` is what a state tells of the workflow with the process; None if nothing.
+    `then` is what a state says about the workflow with the process; None if it says nothing.
     """
     if then is None or then["digest"] == now.digest:
         return

@@ -1,22 +1,28 @@
-"""The pieces of a state: the live one, and one for each settled subprocess.
+"""The pieces of a state: the live piece, and one piece for each settled subprocess.
 
-A state is one text, or pieces that are stored apart. Each piece is a JSON text with a checksum:
+A state is one text, or several pieces that are stored separately. Each piece is a JSON text with a
+checksum:
 
     {"checksum": "<16 hex>", "piece": {"id": "live", "pieces": <list>}, "state": {..}}
     {"checksum": "<16 hex>", "piece": {"id": "<task id>", "pieces": <list>}, "subprocess": {..}}
 
-The live piece has the state less its settled subprocesses. Each of the others has one settled
-subprocess, as the serializer writes it. A piece lists the settled subprocesses of its own tasks,
-and not what is below those:
+The live piece contains the state without its settled subprocesses. Every other piece contains one
+settled subprocess, as the serializer writes it. A piece lists the settled subprocesses of its own
+tasks, and not those further below:
 
-    <list>  {"names": [[element name ..] ..], "settled": {"<task id>": [names, states, newest,
-            flags] ..}}: which of the lists of names, the states that tasks have (one bit each),
-            when the newest of them changed its state (seconds since 1970), and 1 if the piece
-            lists others, plus 2 if going through it changes an iterator's depth. All of that is
-            of the piece and everything below it.
+    <list>  {"names": [[element name ..] ..],
+             "settled": {"<task id>": [names, states, newest, flags] ..}}
 
-The checksum is XXH64 with the seed 0 of the text behind it, as UTF-8. It finds what accident does
-to a piece; it is no signature.
+    names   the index of a list in "names": the names of the elements that have tasks
+    states  the states of the tasks, one bit each
+    newest  when a task last changed its state, in seconds since 1970
+    flags   1 if the piece lists others, plus 2 if iterating over its tasks changes the depth that
+            SpiffWorkflow's iterator counts
+
+All four values describe a piece and everything below it.
+
+The checksum is XXH64 with seed 0 of the text that follows it, as UTF-8. It detects accidental
+damage. It is not a signature.
 """
 
 from __future__ import annotations
@@ -37,12 +43,12 @@ Member = Union[int, str, tuple[str, str]]
 
 _START = '{"checksum":"'
 _DIGITS = 16
-_CHECKED = len(_START) + _DIGITS  # where what the checksum is of starts
+_CHECKED = len(_START) + _DIGITS  # where the text that the checksum covers starts
 _DECODER = json.JSONDecoder()
 
 
 class Facts(NamedTuple):
-    """What is known of a settled subprocess and all below it without reading it."""
+    """What is known about a settled subprocess and everything below it without reading them."""
 
     names: frozenset[str]
     states: int
@@ -52,21 +58,21 @@ class Facts(NamedTuple):
 
 
 class Written(NamedTuple):
-    """What is known of a settled subprocess that was written as a piece."""
+    """What is known about a settled subprocess that was written as a piece."""
 
     facts: Facts
-    checksum: str  # "" where it is that of a piece that was not read
+    checksum: str  # "" for a piece that was not read
     caller: Optional[str]  # the id of the subprocess that has its task; None: the root, or unknown
-    size: tuple[int, float]  # how many tasks it has itself, and the newest change of one
+    size: tuple[int, float]  # the number of its own tasks, and when one last changed its state
 
 
 @dataclass(frozen=True)
 class StatePieces:
-    """What `SpecLoader.save_pieces` and `SpecLoader.split` give: what to write, and to delete.
+    """The result of `SpecLoader.save_pieces` and `SpecLoader.split`: what to write and delete.
 
-    `changed` has the text of each piece to be written, by its id: "live", which is always there,
-    and the id of its task for a settled subprocess. `removed` has the ids of the pieces to be
-    deleted. Write and delete in one transaction.
+    `changed` contains the text of each piece that you write, by its id. The id is "live", which is
+    always there, or the id of the task that the settled subprocess belongs to. `removed` contains
+    the ids of the pieces that you delete. Write and delete in one transaction.
     """
 
     changed: Mapping[str, str]
@@ -116,7 +122,7 @@ class CutPiece:
         return self.number
 
     def members(self) -> Iterator[Member]:
-        """The same of it and all below it, in their order."""
+        """The same for this piece and all below it, in their order."""
         return self._numbers()
 
     def _numbers(self) -> Iterator[int]:
@@ -128,7 +134,7 @@ class CutPiece:
             waiting.extend(reversed(children(number)))
 
     def ids(self) -> list[str]:
-        """The ids of it and all below it."""
+        """The ids of this piece and all below it."""
         return [self.source.cut.id(number) for number in self._numbers()]
 
     def may_match(self, state: int, updated_ts: float, spec_name: Optional[str]) -> bool:
@@ -159,7 +165,7 @@ class CutPieces:
         )
 
     def matching(self, state: int, updated_ts: float, spec_name: Optional[str]) -> set[int]:
-        """Those in which, or below which, a task may match."""
+        """The numbers of the pieces in which, or below which, a task may match."""
         key = state, updated_ts, spec_name
         found = self._matching.get(key)
         if found is None:
@@ -189,7 +195,7 @@ class CutPieces:
 
 
 class StoredPiece:
-    """A settled subprocess that is stored apart, and read when somebody looks into it."""
+    """A settled subprocess that is stored separately and read when somebody looks into it."""
 
     __slots__ = ("_children", "_source", "_text", "facts", "id", "parent", "task_id")
 
@@ -227,7 +233,7 @@ class StoredPiece:
 
     @property
     def text(self) -> str:
-        """The whole piece as it is stored; checked."""
+        """The whole piece as it is stored. It is read and checked on first use."""
         if self._text is None:
             self._text = checked(self._source.read, self.id)
         return self._text
@@ -238,7 +244,7 @@ class StoredPiece:
         return self.id, content(self.text)[1]
 
     def members(self) -> Iterator[Member]:
-        """The same of it and all below it, in their order."""
+        """The same for this piece and all below it, in their order."""
         waiting: list[StoredPiece] = [self]
         while waiting:
             piece = waiting.pop()
@@ -247,11 +253,11 @@ class StoredPiece:
 
     @property
     def checksum(self) -> str:
-        """Its checksum; "" where it was not read."""
+        """Its checksum; "" if it was not read."""
         return "" if self._text is None else checksum_of(self._text)
 
     def written(self) -> dict[str, Written]:
-        """What is known of it and of those below it that were met."""
+        """What is known about this piece and about the pieces below it that were read from it."""
         met: list[StoredPiece] = [self]
         for piece in met:
             met.extend(piece._children or ())
@@ -278,12 +284,12 @@ class StoredPiece:
 
 
 class StoredPieces:
-    """The settled subprocesses of one instance that are stored apart."""
+    """The settled subprocesses of one instance that are stored separately."""
 
     def __init__(self, read: Read, decode: Callable[[str], dict[str, Any]]) -> None:
         self.read = read
         self.decode = decode
-        self.known: dict[str, StoredPiece] = {}  # those that were met
+        self.known: dict[str, StoredPiece] = {}  # all pieces that another piece has listed so far
 
     def of_task(self, task_id: UUID) -> Optional[StoredPiece]:
         """The settled subprocess of a task of a living process."""
@@ -291,7 +297,7 @@ class StoredPieces:
         return piece if piece is not None and piece.parent is None else None
 
     def find(self, pieces: Sequence[StoredPiece], task_id: UUID) -> Optional[StoredPiece]:
-        """The piece that has a task: one of these, or one below them; reads them in turn."""
+        """The piece that has a task: one of these, or one below them. This reads the pieces."""
         waiting = list(reversed(pieces))
         while waiting:
             piece = waiting.pop()
@@ -301,7 +307,7 @@ class StoredPieces:
         return None
 
     def may_have(self, task_id: Any) -> bool:
-        """Whether there may be a piece of that task."""
+        """Whether a task may have a piece."""
         return True
 
     def made(self, piece_id: str, facts: Facts, parent: Optional[StoredPiece]) -> StoredPiece:
@@ -313,7 +319,7 @@ class StoredPieces:
 
 
 def piece_text(piece_id: str, settled: Mapping[str, Facts], inner: str) -> str:
-    """A piece: what it lists, and the text of the state or subprocess."""
+    """The text of a piece, from the pieces that it lists and its state or subprocess."""
     piece = {"id": piece_id, "pieces": write_list(settled)} if settled else {"id": piece_id}
     key = "state" if piece_id == LIVE else "subprocess"
     rest = f'","piece":{json.dumps(piece)},"{key}":{inner}}}'
@@ -321,18 +327,18 @@ def piece_text(piece_id: str, settled: Mapping[str, Facts], inner: str) -> str:
 
 
 def checksum_of(piece: str) -> str:
-    """The checksum that stands in a piece."""
+    """The checksum that is written in a piece."""
     return piece[len(_START) : _CHECKED]
 
 
 def content(piece: str) -> tuple[Any, str]:
-    """What a good piece lists, and the text of the state or subprocess in it."""
+    """The list in an undamaged piece, and the text of its state or subprocess."""
     about, end = _DECODER.raw_decode(piece, _CHECKED + len('","piece":'))
     return about.get("pieces"), piece[piece.index(":", end) + 1 : -1]
 
 
 def checked(read: Read, piece_id: str) -> str:
-    """Read a piece and check it. Raises StateError where it cannot be read or is damaged."""
+    """Read a piece and check it. Raises StateError if it cannot be read or is damaged."""
     try:
         text = read(piece_id)
         if isinstance(text, (bytes, bytearray, memoryview)):
@@ -369,7 +375,7 @@ def checked(read: Read, piece_id: str) -> str:
 
 
 def write_list(settled: Mapping[str, Facts]) -> dict[str, Any]:
-    """What a piece says of the settled subprocesses of its tasks."""
+    """The list of a piece, from the facts about the settled subprocesses of its tasks."""
     kinds: dict[frozenset[str], int] = {}
     rows = {
         piece_id: [
@@ -396,7 +402,7 @@ def read_list(listed: Any, piece_id: str) -> Iterator[tuple[str, Facts]]:
 
 
 def together(own: Facts, children: Iterable[Facts]) -> Facts:
-    """The facts of a subprocess and all below it, given its own and those of its children."""
+    """The facts of a subprocess and everything below it, from its own and its children's."""
     names, states, newest, has_children, drifts = own
     for child in children:
         names = names | child.names

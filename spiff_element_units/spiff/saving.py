@@ -1,4 +1,4 @@
-"""Writes workflows: as one text, or as pieces of which those that are settled stay as they are."""
+"""Writes a workflow as one text or as pieces. Settled subprocesses are not written again."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from .subprocesses import Subprocesses
 
 
 def whole_text(serializing: Serializing, workflow: Any, header: dict[str, Any]) -> Any:
-    """The state of a workflow as one text; unopened pieces are put in as they were."""
+    """The state of a workflow as one text. It contains the text of unopened pieces unchanged."""
     subprocesses = workflow.subprocesses
     if isinstance(subprocesses, Subprocesses) and serializing.leaves_out:
         head = serializing.write(workflow, header, subprocesses.living)
@@ -41,7 +41,7 @@ def whole_text(serializing: Serializing, workflow: Any, header: dict[str, Any]) 
 
 
 def _members(subprocesses: Subprocesses) -> list[Member]:
-    """Where the text of each subprocess is, in their order."""
+    """Where the text of each subprocess is, in the order of the subprocesses."""
     members: list[Member] = []
     for key, piece, alone in subprocesses.in_order():
         if piece is None:
@@ -56,9 +56,9 @@ def _members(subprocesses: Subprocesses) -> list[Member]:
 def workflow_pieces(
     serializing: Serializing, workflow: Any, header: dict[str, Any], since: Optional[StatePieces]
 ) -> StatePieces:
-    """The pieces of a workflow: what changed since it was resumed, or since `since`.
+    """What changed in the pieces of a workflow since it was resumed, or since `since`.
 
-    Raises StateError where the serializer writes what cannot be taken apart.
+    Raises StateError if what the serializer writes cannot be split into pieces.
     """
     kept = _Kept(workflow, {} if since is None else since.settled)
     head = serializing.write(workflow, header, kept.others)
@@ -88,15 +88,15 @@ def workflow_pieces(
 
 
 class _Kept:
-    """The settled subprocesses of a workflow that are kept as the pieces that they are.
+    """The settled subprocesses of a workflow that need not be converted again.
 
-    These are the unopened ones, and of the others those that were written before (`since`) and
-    have neither more tasks nor newer ones now.
+    These are the unopened ones. The opened ones are among them if they were written before
+    (`since`) and have no further tasks and no newer changes now.
     """
 
     def __init__(self, workflow: Any, since: Mapping[str, Written]) -> None:
         self.written: dict[str, Written] = {}
-        self.texts: dict[str, str] = {}  # of those that are in no piece yet
+        self.texts: dict[str, str] = {}  # of those that are not stored as pieces yet
         self.listed: dict[Optional[UUID], dict[str, Facts]] = {}  # by the task of the caller
         self.drifting: set[Optional[UUID]] = set()
         self._since = since
@@ -112,7 +112,7 @@ class _Kept:
                 self._list(key, self._callers[key])
 
     def others(self) -> Iterator[tuple[UUID, Any]]:
-        """The subprocesses that are to be converted, in their order."""
+        """The subprocesses that must be converted, in their order."""
         subprocesses: Any = self._subprocesses
         listed = (
             subprocesses.living()
@@ -123,7 +123,7 @@ class _Kept:
 
     @property
     def baseline(self) -> dict[str, str]:
-        """The checksums of the pieces that the workflow was resumed with; "" if not read yet."""
+        """The checksums of the pieces that the workflow was resumed from; "" if not read yet."""
         pieces = getattr(getattr(self._subprocesses, "restorer", None), "pieces", None)
         if not isinstance(pieces, StoredPieces):
             return {}
@@ -176,7 +176,7 @@ class _Kept:
             self.texts[one] = split.texts[one]
 
     def _split(self, cut: Cut) -> Split:
-        if self._text is None:  # all unopened pieces of a workflow are of one text
+        if self._text is None:  # all unopened pieces of a workflow come from the same text
             self._text = split_cut(cut, {})
         return self._text
 

@@ -1,4 +1,4 @@
-"""Takes states apart into pieces, and joins and checks pieces."""
+"""Splits states into pieces, and joins and checks pieces."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from .state import StateError, require_run
 
 ROOT = -1  # the number of the root in a cut
 
-# SpiffWorkflow 3.0 does not save whether a subprocess is completed: it is when its tasks are.
+# SpiffWorkflow 3.0 does not save whether a subprocess is completed. It is if its tasks are.
 WRITES_COMPLETED = hasattr(Workflow, "_mark_complete")
 
 
@@ -40,7 +40,7 @@ class DamagedPiece(NamedTuple):
 
 
 class Split(NamedTuple):
-    """A text taken apart: its settled subprocesses, and what the living processes list."""
+    """A split text: its settled subprocesses, and the list of the live piece."""
 
     texts: dict[str, str]
     written: dict[str, Written]
@@ -50,10 +50,10 @@ class Split(NamedTuple):
 def split_cut(
     cut: Cut, below: Mapping[Any, Mapping[str, Facts]], drifting: Container[Any] = ()
 ) -> Split:
-    """Take a text apart.
+    """Split a text into pieces.
 
-    `below` has those settled subprocesses that the text lacks, by the numbers of their callers, and
-    `drifting` the callers that have such a one at a task without children.
+    `below` contains the settled subprocesses that are not in the text, by the numbers of their
+    callers. `drifting` contains those callers that have one of them at a task without children.
     """
     split = Split({}, {}, dict(below.get(ROOT, {})))
     facts: dict[int, Facts] = {}
@@ -92,7 +92,7 @@ def split_cut(
 
 
 def split_text(text: str) -> StatePieces:
-    """The pieces of a state that is one text."""
+    """Return the pieces of a state that is one text."""
     cut = cut_state(text, WRITES_COMPLETED)
     if cut is None:
         return StatePieces({LIVE: piece_text(LIVE, {}, text)})
@@ -102,7 +102,7 @@ def split_text(text: str) -> StatePieces:
 
 
 def join_pieces(read: Read) -> str:
-    """The state that pieces make, as one text; errors are those of `pieces.checked`."""
+    """Return the state of pieces as one text. Raises the errors of `pieces.checked`."""
     listed, head = content(checked(read, LIVE))
     source = StoredPieces(read, json.loads)
     pieces = {one: source.made(one, facts, None) for one, facts in read_list(listed, LIVE)}
@@ -125,7 +125,7 @@ def join_pieces(read: Read) -> str:
 
 
 def damaged_pieces(read: Read) -> list[DamagedPiece]:
-    """Which pieces cannot be read or are damaged; those below such a one are not looked for."""
+    """The pieces that cannot be read or are damaged. Pieces below such a piece are not read."""
     damaged: list[DamagedPiece] = []
     waiting = [LIVE]
     while waiting:

@@ -7,12 +7,12 @@ more top-level key, `spiff_element_units`:
     process_id      the process that was started
     cache_key       the key of its workflow in the cache, or null
     digest          SHA-256 of the workflow's JSON
-    externals       of each other workflow that processes came from: its cache_key and digest, by
-                    the id of a process; only if there is one
-    externals_unknown  true where processes may have come from other workflows and the workflow
-                    that was saved did not know from which; else absent
-    spec_changes    what the run added to specs (see `changes`): `spec` for that of the
-                    process started, `subprocess_specs` for others; only if there is something
+    externals       for each process that came from another workflow: the cache_key and digest of
+                    that workflow, by the id of the process; absent if there is no such process
+    externals_unknown  true if processes may have come from other workflows, but the saved workflow
+                    did not know from which; otherwise absent
+    spec_changes    what the run added to specs (see `changes`): `spec` for the process that was
+                    started, `subprocess_specs` for the others; absent if nothing was added
 """
 
 from __future__ import annotations
@@ -49,15 +49,15 @@ def parse(state: Union[str, bytes], decoder: Any) -> Any:
 
 
 def decoded(text: Union[str, bytes], decoder: Any) -> Any:
-    """What a decoder class reads in a text, `json.JSONDecoder` if None; errors are the decoder's.
+    """The text decoded by a decoder class, `json.JSONDecoder` if None. Raises its errors.
 
-    It is read by orjson, which is faster, where that gives the same.
+    Where orjson gives the same result, it is used because it is faster.
     """
     if decoder in (None, json.JSONDecoder):
         try:
             if not has_long_numbers(text):
                 return orjson.loads(text)
-        except ValueError:  # NaN, for one, or a half of a surrogate pair
+        except ValueError:  # for example NaN, or one half of a surrogate pair
             pass
     return json.loads(text, cls=decoder)
 
