@@ -160,6 +160,56 @@ def hostile(monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
     command(monkeypatch, "show", str(bpmn))
 
 
+class Enveloped(BpmnWorkflowSerializer):  # type: ignore[misc]
+    """Puts a state into a dict of its own."""
+
+    def serialize_json(self, workflow: Any, use_gzip: bool = False) -> str:
+        return json.dumps({"state": super().serialize_json(workflow)})
+
+
+class Readable(Enveloped):
+    """Finds the state in it again."""
+
+    def deserialize_json(self, text: str, use_gzip: bool = False) -> Any:
+        return super().deserialize_json(json.loads(text)["state"])
+
+
+class Elsewhere(BpmnWorkflowSerializer):  # type: ignore[misc]
+    """Restores a workflow in a way of its own."""
+
+    def deserialize_json(self, text: str, use_gzip: bool = False) -> Any:
+        return run_to_payment(loader())
+
+
+def without_call() -> SpecLoader:
+    """A loader of orders in which payment is not called, but is a task with the same name."""
+    spec = orders()["spec"]
+    for one in spec["task_specs"].values():
+        if one.get("spec") == "payment":
+            one.update(typename="ManualTask")
+            del one["spec"]
+    return loader(order=spec)
+
+
+def pieces() -> dict[str, str]:
+    """The pieces of an instance whose payment is settled."""
+    workflow = run_to_payment(loader())
+    (task,) = (task for task in workflow.get_tasks() if task.task_spec.name == "payment_receive")
+    task.run()
+    workflow.do_engine_steps()
+    return dict(loader().save_pieces(workflow).changed)
+
+
+def look_at_all(stored: dict[str, Any]) -> None:
+    loader().resume_pieces(stored.get).get_tasks()
+
+
+def of_another_instance() -> None:
+    """The payment of one instance in the place of another's."""
+    stored, (other,) = pieces(), (one for piece, one in pieces().items() if piece != "live")
+    look_at_all({piece: one if piece == "live" else other for piece, one in stored.items()})
+
+
 def wrong_header(**changes: Any) -> str:
     return state(spiff_element_units={**json.loads(state())["spiff_element_units"], **changes})
 
@@ -235,9 +285,14 @@ PRODUCED: list[tuple[str, Produce]] = [
         lambda *_: loader(other=payment()).resume(state()),
     ),
     ("the state is not JSON: …", lambda *_: loader().resume(state()[:100])),
+    ("the state is a JSON …, not an object", lambda *_: loader().resume(json.dumps(state()))),
     (
         'the state has no "…", which is in every state of SpecLoader.save and serialize_json',
-        lambda *_: loader().resume("{}"),
+        lambda *_: loader().resume(pieces()["live"]),
+    ),
+    (
+        'the state has neither "spiff_element_units" nor a "spec" with a name',
+        lambda *_: loader().resume(state(spiff_element_units=None)),
     ),
     (
         "the state's spiff_element_units.state_format is …",
@@ -247,10 +302,37 @@ PRODUCED: list[tuple[str, Produce]] = [
         "the state has a task of element … of process …, but the process has no such element",
         lambda *_: of_gone_element(),
     ),
+    (
+        "the state has a subprocess at element … of process …, but that element refers to no "
+        "process",
+        lambda *_: without_call().resume(state(), accept_changed=True),
+    ),
     ("the state of process … cannot be restored (…)", lambda *_: loader().resume(state(root="x"))),
     (
         "the workflow was started by the loader of …, and this is the loader of …",
         lambda *_: loader(other=payment()).save(run_to_payment(loader())),
+    ),
+    (
+        "serializer must be a BpmnWorkflowSerializer, not …",
+        lambda *_: SpecLoader(units(), BpmnWorkflowSerializer.configure()),
+    ),
+    (
+        "… wrote a state that cannot be resumed: …",
+        lambda *_: SpecLoader(units(), Enveloped()).save(run_to_payment(loader())),
+    ),
+    (
+        "… does not restore a workflow with the serializer's registry; …",
+        lambda *_: SpecLoader(units(), Elsewhere()).resume(state()),
+    ),
+    (
+        "piece … of the state is damaged: …",
+        lambda *_: look_at_all({piece: f" {text}" for piece, text in pieces().items()}),
+    ),
+    ("piece … of the state is missing: …", lambda *_: of_another_instance()),
+    ("piece … of the state cannot be read (…)", lambda *_: loader().resume_pieces({}.__getitem__)),
+    (
+        "the state cannot be split into pieces, because …",
+        lambda *_: SpecLoader(units(), Readable()).save_pieces(run_to_payment(loader())),
     ),
     ("spiff-element-units: the command needs …", lambda _, monkeypatch: without_click(monkeypatch)),
     (

@@ -344,34 +344,40 @@ def checked(read: Read, piece_id: str) -> str:
         if isinstance(text, (bytes, bytearray, memoryview)):
             text = bytes(text).decode()
     except UnicodeDecodeError as error:
-        raise StateError(f"piece {piece_id!r} is damaged: it is not UTF-8") from error
+        raise damage(piece_id, "it is not UTF-8") from error
     except Exception as error:
         raise StateError(
             f"piece {piece_id!r} of the state cannot be read ({type(error).__name__}: {error}); "
-            "restore it from a backup of where pieces are kept"
+            "check the read function, or restore the piece from a backup"
         ) from error
     if not isinstance(text, str):
         raise StateError(
-            f"piece {piece_id!r} of the state is missing: reading it gave {type(text).__name__}, "
-            "not str or bytes"
+            f"piece {piece_id!r} of the state is missing: the read function returned "
+            f"{type(text).__name__}, not str or bytes; restore the piece from a backup"
         )
     if text[: len(_START)] != _START or checksum_of(text) != (
         f"{checksum(text, _CHECKED):0{_DIGITS}x}"
     ):
-        raise StateError(
-            f"piece {piece_id!r} of the state is damaged: its checksum is wrong; pieces must be "
-            "kept as the text that they are"
-        )
+        raise damage(piece_id, "its checksum is missing or wrong")
     try:
         about = _DECODER.raw_decode(text, _CHECKED + len('","piece":'))[0]
         found = about["id"]
     except (ValueError, LookupError, TypeError) as error:
-        raise StateError(f"piece {piece_id!r} of the state is not a piece") from error
+        raise damage(piece_id, "it does not have the form of a piece") from error
     if found != piece_id:
         raise StateError(
-            f"piece {piece_id!r} of the state holds piece {found!r}; were they mixed up?"
+            f"piece {piece_id!r} of the state is missing: the read function returned piece "
+            f"{found!r}; return the piece of this instance that has the id"
         )
     return text
+
+
+def damage(piece_id: str, reason: str) -> StateError:
+    """The error for a damaged piece."""
+    return StateError(
+        f"piece {piece_id!r} of the state is damaged: {reason}; restore it from a backup, and "
+        "store each piece as exactly the text that save_pieces or split returned"
+    )
 
 
 def write_list(settled: Mapping[str, Facts]) -> dict[str, Any]:
@@ -398,7 +404,7 @@ def read_list(listed: Any, piece_id: str) -> Iterator[tuple[str, Facts]]:
         for one, (kind, states, newest, flags) in listed["settled"].items():
             yield one, Facts(names[kind], states, newest, bool(flags & 1), bool(flags & 2))
     except (LookupError, TypeError, ValueError, AttributeError) as error:
-        raise StateError(f"piece {piece_id!r} does not list others as a piece does") from error
+        raise damage(piece_id, "its list of other pieces is wrong") from error
 
 
 def together(own: Facts, children: Iterable[Facts]) -> Facts:

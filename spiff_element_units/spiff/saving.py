@@ -65,8 +65,9 @@ def workflow_pieces(
     cut = cut_state(head, WRITES_COMPLETED) if serializing.leaves_out else None
     if cut is None:
         raise StateError(
-            "the state cannot be taken apart, because the application's serializer or one of its "
-            "converters writes workflows otherwise than SpiffWorkflow does; save it as one text"
+            "the state cannot be split into pieces, because the application's serializer or one of "
+            "its converters does not write workflows as SpiffWorkflow does; use save, which "
+            "returns one text"
         )
 
     def number(caller: Optional[UUID]) -> Any:

@@ -125,8 +125,9 @@ class Serializing:
             workflow = self._restored(self._cut(state, resuming), resuming)
         if resuming.mapping is None:
             raise StateError(
-                f"{self._named('deserialize_json')} restores no workflow by the serializer's "
-                "registry; let it call from_dict, or registry.restore, with the saved dict"
+                f"{self._named('deserialize_json')} does not restore a workflow with the "
+                "serializer's registry; let it call from_dict, or registry.restore, with the saved "
+                "dict"
             )
         return workflow
 
@@ -189,9 +190,10 @@ class Serializing:
             except Exception as error:
                 wrong = error
         raise ElementUnitsError(
-            f"{self._named('serialize_json')} has written a state that cannot be resumed: "
-            f"{self._named('deserialize_json')} does not find what the serializer's registry has "
-            f'converted, with all of its keys and "{HEADER}" among them; let both keep it whole'
+            f"{self._named('serialize_json')} wrote a state that cannot be resumed: "
+            f"{self._named('deserialize_json')} does not find the dict that the serializer's "
+            f'registry made of the workflow, with all of its keys and "{HEADER}"; let both methods '
+            "keep this dict unchanged"
         ) from wrong
 
     def _named(self, method: str) -> str:

@@ -20,6 +20,7 @@ from .pieces import (
     checked,
     checksum_of,
     content,
+    damage,
     piece_text,
     read_list,
     together,
@@ -120,7 +121,7 @@ def join_pieces(read: Read) -> str:
     members.extend(run["subprocesses"])  # of tasks that were removed from the tree
     text = splice(head, members)
     if text is None:
-        raise StateError("the live piece is not that of a state; was it altered?")
+        raise damage(LIVE, "it does not contain a state")
     return text
 
 

@@ -82,7 +82,10 @@ def is_zipped(state: Union[str, bytes]) -> bool:
 def require_run(run: Any) -> None:
     """Raise StateError if this is not a saved run."""
     if not isinstance(run, dict):
-        raise StateError(f"the state is a JSON {type(run).__name__}, not an object")
+        raise StateError(
+            f"the state is a JSON {type(run).__name__}, not an object; pass the text that "
+            "SpecLoader.save or serialize_json returned"
+        )
     for key, kind in (("tasks", dict), ("subprocesses", dict), ("root", str)):
         if not isinstance(run.get(key), kind):
             raise StateError(
