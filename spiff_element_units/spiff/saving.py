@@ -65,9 +65,9 @@ def workflow_pieces(
     cut = cut_state(head, WRITES_COMPLETED) if serializing.leaves_out else None
     if cut is None:
         raise StateError(
-            "the state cannot be split into pieces, because the application's serializer or one of "
-            "its converters does not write workflows as SpiffWorkflow does; use save, which "
-            "returns one text"
+            "the state cannot be split into pieces, because the application's serializer, its "
+            "converter for workflows or its subworkflow class overrides a method that pieces need; "
+            "use save, which returns one text"
         )
 
     def number(caller: Optional[UUID]) -> Any:

@@ -560,6 +560,9 @@ def test_a_subprocess_class_of_the_applications_own_stays_that(cls, stands_in):
         assert subprocess.task_tree.workflow is subprocess
         assert type(subprocess) is cls
     assert lockstep.in_order(own.save(workflow)) == lockstep.in_order(own.save(own.resume(state)))
+    if not stands_in:
+        with pytest.raises(StateError, match="or its subworkflow class overrides a method"):
+            own.save_pieces(workflow)
 
 
 def test_a_converter_that_looks_at_subprocesses_sees_all_of_them():
