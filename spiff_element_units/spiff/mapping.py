@@ -348,7 +348,7 @@ class SpecMapping(MutableMapping[str, Spec]):
     def missing(self, key: str, task: Any = None) -> MissingProcess:
         """The error for a process that an element refers to and no workflow contains."""
         if not isinstance(key, ExternalName):
-            return MissingProcess(f"process {key!r} is not there", task=task)
+            return MissingProcess(f"no workflow contains process {key!r}", task=task)
         told = (
             "resolve returned None for it"
             if self._sources.resolves
