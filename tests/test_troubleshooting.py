@@ -191,13 +191,25 @@ def without_call() -> SpecLoader:
     return loader(order=spec)
 
 
-def pieces() -> dict[str, str]:
-    """The pieces of an instance whose payment is settled."""
+def paid() -> Any:
+    """An instance whose payment is settled."""
     workflow = run_to_payment(loader())
     (task,) = (task for task in workflow.get_tasks() if task.task_spec.name == "payment_receive")
     task.run()
     workflow.do_engine_steps()
-    return dict(loader().save_pieces(workflow).changed)
+    return workflow
+
+
+def pieces() -> dict[str, str]:
+    return dict(loader().save_pieces(paid()).changed)
+
+
+def without_last_task() -> None:
+    """A look into a settled subprocess of which a part was removed."""
+    saved = json.loads(loader().save(paid()))
+    (settled,) = (one for one in saved["subprocesses"].values() if one["spec"] == "payment")
+    del settled["last_task"]
+    loader().resume(json.dumps(saved)).get_tasks()
 
 
 def look_at_all(stored: dict[str, Any]) -> None:
@@ -308,6 +320,10 @@ PRODUCED: list[tuple[str, Produce]] = [
         lambda *_: without_call().resume(state(), accept_changed=True),
     ),
     ("the state of process … cannot be restored (…)", lambda *_: loader().resume(state(root="x"))),
+    (
+        "the settled subprocess of process … cannot be restored (…)",
+        lambda *_: without_last_task(),
+    ),
     (
         "the workflow was started by the loader of …, and this is the loader of …",
         lambda *_: loader(other=payment()).save(run_to_payment(loader())),

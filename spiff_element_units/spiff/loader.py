@@ -28,7 +28,7 @@ from .specs import (
     plain,
 )
 from .splitting import DamagedPiece, damaged_pieces, join_pieces, split_text
-from .state import FORMAT, StateError, parse, require_run, unzipped
+from .state import FORMAT, NOT_RESTORED, not_restored, parse, require_run, unzipped
 
 _Workflow = TypeVar("_Workflow", bound=BpmnWorkflow)
 
@@ -213,12 +213,8 @@ class SpecLoader:
             workflow = read()
         except (ElementUnitsError, SpiffWorkflowException):
             raise
-        except (LookupError, TypeError, ValueError, AttributeError) as error:
-            raise StateError(
-                f"the state of process {opening.process_id!r} cannot be restored "
-                f"({type(error).__name__}: {error}); check that it was not changed, and that the "
-                "serializer is the one that saved it"
-            ) from error
+        except NOT_RESTORED as error:
+            raise not_restored(f"the state of process {opening.process_id!r}", error) from error
         if script_engine is not None:
             workflow.script_engine = script_engine
         return workflow

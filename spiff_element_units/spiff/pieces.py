@@ -46,6 +46,8 @@ _DIGITS = 16
 _CHECKED = len(_START) + _DIGITS  # where the text that the checksum covers starts
 _DECODER = json.JSONDecoder()
 
+LISTED_TWICE = "it is listed twice"
+
 
 class Facts(NamedTuple):
     """What is known about a settled subprocess and everything below it without reading them."""
@@ -280,7 +282,14 @@ class StoredPiece:
         return str(task_id) in self.decoded()["tasks"]
 
     def decoded(self) -> dict[str, Any]:
-        return self._source.decode(content(self.text)[1])
+        text = content(self.text)[1]
+        try:
+            decoded: Any = self._source.decode(text)
+        except (ValueError, RecursionError) as error:
+            raise damage(self.id, "it does not contain a subprocess") from error
+        if not isinstance(decoded, dict) or not isinstance(decoded.get("tasks"), dict):
+            raise damage(self.id, "it does not contain a subprocess")
+        return decoded
 
 
 class StoredPieces:
@@ -311,7 +320,12 @@ class StoredPieces:
         return True
 
     def made(self, piece_id: str, facts: Facts, parent: Optional[StoredPiece]) -> StoredPiece:
-        piece = self.known[piece_id] = StoredPiece(self, piece_id, facts, parent)
+        if piece_id in self.known:
+            raise damage(piece_id, LISTED_TWICE)
+        try:
+            piece = self.known[piece_id] = StoredPiece(self, piece_id, facts, parent)
+        except ValueError as error:
+            raise damage(piece_id, "its id is not that of a task") from error
         return piece
 
 

@@ -10,9 +10,12 @@ from SpiffWorkflow.bpmn.serializer.default.workflow import BpmnWorkflowConverter
 from SpiffWorkflow.bpmn.specs.mixins.subworkflow_task import SubWorkflowTask
 from SpiffWorkflow.bpmn.util.subworkflow import BpmnSubWorkflow
 from SpiffWorkflow.bpmn.workflow import BpmnWorkflow
+from SpiffWorkflow.exceptions import SpiffWorkflowException
 
+from ..errors import ElementUnitsError
 from .pieces import CutPieces, StoredPieces
 from .standin import Piece, can_stand_in
+from .state import NOT_RESTORED, not_restored
 from .subprocesses import Subprocesses
 from .walks import install
 
@@ -42,7 +45,14 @@ class PieceRestorer:
 
     def restore(self, piece: Piece, task: Any, top_workflow: Any) -> Any:
         self._prepare(task.task_spec.spec)
-        return self._registry.restore(piece.decoded(), task=task, top_workflow=top_workflow)
+        decoded = piece.decoded()
+        try:
+            return self._registry.restore(decoded, task=task, top_workflow=top_workflow)
+        except (ElementUnitsError, SpiffWorkflowException):
+            raise
+        except NOT_RESTORED as error:
+            what = f"the settled subprocess of process {task.task_spec.spec!r}"
+            raise not_restored(what, error) from error
 
     def find(self, pieces: Sequence[Piece], task_id: UUID) -> Optional[Piece]:
         found: Optional[Piece] = self.pieces.find(pieces, task_id)

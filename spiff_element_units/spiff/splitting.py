@@ -10,6 +10,7 @@ from SpiffWorkflow.workflow import Workflow
 
 from ..core.cut import Cut, cut_state, splice
 from .pieces import (
+    LISTED_TWICE,
     LIVE,
     Facts,
     Member,
@@ -25,7 +26,7 @@ from .pieces import (
     read_list,
     together,
 )
-from .state import StateError, require_run
+from .state import StateError, parse, require_run
 
 ROOT = -1  # the number of the root in a cut
 
@@ -107,7 +108,7 @@ def join_pieces(read: Read) -> str:
     listed, head = content(checked(read, LIVE))
     source = StoredPieces(read, json.loads)
     pieces = {one: source.made(one, facts, None) for one, facts in read_list(listed, LIVE)}
-    run = json.loads(head)
+    run = parse(head, None)
     require_run(run)
     members: list[Member] = []
     waiting = list(reversed(run["tasks"]))
@@ -117,7 +118,10 @@ def join_pieces(read: Read) -> str:
             members.extend(pieces[task_id].members())
         elif task_id in run["subprocesses"]:
             members.append(task_id)
-            waiting.extend(reversed(run["subprocesses"].pop(task_id)["tasks"]))
+            subprocess = run["subprocesses"].pop(task_id)
+            if not isinstance(subprocess, dict) or not isinstance(subprocess.get("tasks"), dict):
+                raise damage(LIVE, "it does not contain a state")
+            waiting.extend(reversed(subprocess["tasks"]))
     members.extend(run["subprocesses"])  # of tasks that were removed from the tree
     text = splice(head, members)
     if text is None:
@@ -129,9 +133,13 @@ def damaged_pieces(read: Read) -> list[DamagedPiece]:
     """The pieces that cannot be read or are damaged. Pieces below such a piece are not read."""
     damaged: list[DamagedPiece] = []
     waiting = [LIVE]
+    met: set[str] = set()
     while waiting:
         piece_id = waiting.pop()
         try:
+            if piece_id in met:
+                raise damage(piece_id, LISTED_TWICE)
+            met.add(piece_id)
             listed, _ = content(checked(read, piece_id))
             waiting.extend(one for one, _facts in read_list(listed, piece_id))
         except StateError as error:

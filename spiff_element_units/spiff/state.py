@@ -74,6 +74,18 @@ def _not_json(error: Exception) -> StateError:
     return StateError(f"the state is not JSON: {error}; check that it was not cut off or changed")
 
 
+def not_restored(what: str, error: Exception) -> StateError:
+    """The error for a part of a state, `what`, that the serializer failed to restore."""
+    return StateError(
+        f"{what} cannot be restored ({type(error).__name__}: {error}); check that it was not "
+        "changed, and that the serializer is the one that saved it"
+    )
+
+
+# What a serializer raises for a state that was changed, or that another one wrote.
+NOT_RESTORED = (LookupError, TypeError, ValueError, AttributeError)
+
+
 def is_zipped(state: Union[str, bytes]) -> bool:
     """Whether a state is compressed, as by `serialize_json(workflow, use_gzip=True)`."""
     return isinstance(state, bytes) and state[:2] == b"\x1f\x8b"

@@ -96,6 +96,14 @@ def ids(tasks) -> list:
     return [task.id for task in tasks]
 
 
+def given_by(workflow, *first, **arguments):
+    """The tasks that `get_tasks` gives; SpiffWorkflow's own walk fails for some arguments."""
+    try:
+        return ids(workflow.get_tasks(*first, **arguments))
+    except IndexError:
+        return IndexError
+
+
 # What a walk gives
 
 
@@ -131,7 +139,7 @@ def test_get_tasks_gives_the_same_tasks_in_the_same_order_for_every_filter(data)
     whole, units = both(model, *texts)
     for _ in range(3):
         arguments = data.draw(filters(model, whole))
-        assert ids(units.get_tasks(**arguments)) == ids(whole.get_tasks(**arguments)), arguments
+        assert given_by(units, **arguments) == given_by(whole, **arguments), arguments
 
 
 @given(st.data())
@@ -141,9 +149,7 @@ def test_a_walk_that_starts_at_any_task_is_the_same(data):
     start = data.draw(st.sampled_from(ids(whole.get_tasks())))
     arguments = data.draw(filters(model, whole))
     first = [workflow.get_task_from_id(start) for workflow in (whole, units)]
-    assert ids(units.get_tasks(first[1], **arguments)) == ids(
-        whole.get_tasks(first[0], **arguments)
-    )
+    assert given_by(units, first[1], **arguments) == given_by(whole, first[0], **arguments)
 
 
 def test_a_filter_of_the_applications_own_sees_every_task():
