@@ -99,6 +99,15 @@ def damaged(folder: Path, at: int, value: bytes) -> ElementUnits:
     return ElementUnits.open(folder, "key")
 
 
+def renamed(folder: Path) -> None:
+    """A pack in the place of another key's."""
+    pack = cached(folder)
+    units().save(folder, "other")
+    (other,) = (one for one in folder.glob("v2/*/*.pack") if one != pack)
+    pack.replace(other)
+    ElementUnits.open(folder, "other")
+
+
 def written_over(folder: Path) -> None:
     (folder / "v2").write_text("a file in the place of a directory")
     units().save(folder, "key")
@@ -239,11 +248,13 @@ PRODUCED: list[tuple[str, Produce]] = [
         lambda folder, _: failing_import("spiff_element_units", sources_alone(folder)),
     ),
     ("the workflow is not JSON: …", lambda *_: ElementUnits.from_json('{"spec": {')),
+    ("the workflow must be an object, …", lambda *_: ElementUnits.from_json("[]")),
     ('the workflow has no "…"; expected …', lambda *_: ElementUnits.from_json("{}")),
     (
         'spec has no "…" (…); serialize the workflow with SpiffWorkflow again',
         lambda *_: units(order={"name": "order"}),
     ),
+    ("spec.… must be …, not …", lambda *_: units(order={**orders()["spec"], "name": 1})),
     ("cannot write the pack …: …", lambda folder, _: written_over(folder)),
     ("cache key … is not cached in …", lambda folder, _: ElementUnits.open(folder, "key")),
     ("no process … in the workflow of …", lambda *_: units().needs("Payment")),
@@ -263,10 +274,12 @@ PRODUCED: list[tuple[str, Produce]] = [
         "pack … is damaged (…); cache the workflow again",
         lambda folder, _: damaged(folder, 40, b"damage"),
     ),
+    ("pack … belongs to cache key …, not …", lambda folder, _: renamed(folder)),
     (
         "pack … has pack format …, but this version reads format …",
         lambda folder, _: damaged(folder, 8, b"c"),
     ),
+    ("cannot read the pack …: …", lambda *_: ElementUnits.open("a\0b", "key")),
     ("this ElementUnits is closed; open it again", lambda *_: closed().root),
     ("defer must be one of …", lambda *_: units().needs("order", defer="some")),
     (
