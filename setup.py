@@ -2,8 +2,8 @@
 
 `SPIFF_ELEMENT_UNITS_WERROR=1` makes compiler warnings errors, as CI does.
 `SPIFF_ELEMENT_UNITS_TRACE=1` traces each line of the .pyx files, for `make coverage`.
-`SPIFF_ELEMENT_UNITS_URL` is the address of the repository, such as https://github.com/owner/name. If
-it is set, the metadata and the relative links of the README point to the repository.
+`SPIFF_ELEMENT_UNITS_URL` is the address of the repository, such as https://github.com/owner/name.
+With it, the metadata and the relative links of the README point to the repository.
 """
 
 import os
