@@ -271,21 +271,21 @@ class ElementUnits:
             self._fail(fault, process_id)
 
     def process_digest(self, process_id: str) -> str:
-        """A SHA-256 of a process, as 64 hex digits. Use it to compare versions of the process.
+        """A SHA-256 of the process, as 64 hex digits, to compare versions of it by.
 
         It covers the specs of the process's start unit, byte for byte: the process, its embedded
         subprocesses and the processes that events start, as `needs(process_id)` names them. For the
-        root, it also covers the spec under its id in `subprocess_specs`, if that spec is different.
-        It does not cover called processes or anything else in the workflow.
+        root, it also covers the spec under its id in `subprocess_specs`, if that is another one. It
+        does not cover called processes, the names of files, or anything else of the workflow.
 
-        The same specs have the same digest in every workflow and every cache. Whitespace between
-        tokens does not count. Everything else in the specs does, including the order of keys and
-        the path of the BPMN file, which SpiffWorkflow writes into each spec. Another version of
-        SpiffWorkflow may serialize the same model differently. If the start unit contains only the
-        process, the digest is the SHA-256 of `spec_json(process_id)`.
+        The same specs have the same digest, in whichever workflow they are and wherever it is
+        cached. Whitespace between tokens does not count. Everything else in the text does, also the
+        order of keys, which is always the same for a model that one version of SpiffWorkflow
+        serializes; another version may serialize the same model differently. If nothing belongs to
+        the process, it is the SHA-256 of `spec_json(process_id)`.
 
-        The first call for a process reads the specs that the digest covers. The digest is then kept
-        in memory. Raises UnitNotFound if the workflow does not contain the process, and
+        A digest is computed when you first ask for it, which reads the specs that it covers, and is
+        kept in memory. Raises UnitNotFound if the workflow does not contain the process, and
         CorruptPack if the pack is damaged.
         """
         process_id = _string("process_id", process_id)

@@ -231,11 +231,11 @@ class SpecLoader:
         Without `since`, `changed` and `removed` describe the difference to the pieces that
         `resume_pieces` read. For a workflow that was not resumed from pieces, everything is new.
         If a transaction fails, save again: you get the same pieces. For a workflow that stays in
-        memory, pass the result of its last save as `since`. Then the call does not see data that
-        you change by hand in a task of a settled subprocess.
+        memory, pass the result of its last save as `since`. Do not pass it if you change the data
+        of finished tasks yourself, because the call does not notice such a change then.
 
-        Raises StateError if the serializer does not write states as SpiffWorkflow does, and the
-        errors of `save`.
+        Raises StateError if the serializer, its converter for workflows or its subworkflow class
+        overrides a method that pieces need, and the errors of `save`.
         """
         return workflow_pieces(self._serializing, workflow, self._header(workflow), since)
 

@@ -33,7 +33,7 @@ FORMAT = 1
 
 
 class StateError(ElementUnitsError):
-    """The text is not a saved state, or the state is damaged."""
+    """The text is not a saved state, or the state or one of its pieces is damaged or missing."""
 
 
 class ChangedWorkflow(StateError):
