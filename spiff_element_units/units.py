@@ -314,7 +314,7 @@ class ElementUnits:
             raise in_words(fault) from fault.__cause__
 
     def _inner_root(self) -> Optional[bytes]:
-        """The spec under the root's id in `subprocess_specs`, if that is another one."""
+        """The spec under the root's id in `subprocess_specs`, if it differs from `spec`."""
         try:
             inner = self._use().inner_root()
         except Fault as fault:

@@ -231,12 +231,8 @@ class SpecLoader:
             raise explained(error, self, state()) from None
         except (ElementUnitsError, SpiffWorkflowException):
             raise
-        except (LookupError, TypeError, ValueError, AttributeError) as error:
-            raise StateError(
-                f"the state of process {opening.process_id!r} cannot be restored "
-                f"({type(error).__name__}: {error}); check that it was not changed, and that the "
-                "serializer is the one that saved it"
-            ) from error
+        except NOT_RESTORED as error:
+            raise not_restored(f"the state of process {opening.process_id!r}", error) from error
         if script_engine is not None:
             workflow.script_engine = script_engine
         return workflow
@@ -310,11 +306,11 @@ class SpecLoader:
         Without `since`, `changed` and `removed` describe the difference to the pieces that
         `resume_pieces` read. For a workflow that was not resumed from pieces, everything is new.
         If a transaction fails, save again: you get the same pieces. For a workflow that stays in
-        memory, pass the result of its last save as `since`. Then the call does not see data that
-        you change by hand in a task of a settled subprocess.
+        memory, pass the result of its last save as `since`. Do not pass it if you change the data
+        of finished tasks yourself, because the call does not notice such a change then.
 
-        Raises StateError if the serializer does not write states as SpiffWorkflow does, and the
-        errors of `save`.
+        Raises StateError if the serializer, its converter for workflows or its subworkflow class
+        overrides a method that pieces need, and the errors of `save`.
         """
         header, telling = self._header(workflow)
         return workflow_pieces(self._serializing, workflow, header, telling, since)
@@ -447,14 +443,14 @@ class SpecLoader:
             if store is not None:
                 yield name, store, spec
 
-    # What both check, and what a mapping is made of
+    # Helpers
 
     def _require_process(self, process_id: str) -> None:
         if not self._sources.own.has(process_id):
             self._units.element_ids(process_id)  # raises an error with suggestions
 
     def _template(self, process_id: str) -> dict[str, Any]:
-        """The first content of a mapping for a process that is not the root."""
+        """The initial content of a mapping for a process that is not the root."""
         root = self._units.root
         reached = self._units.needs(process_id, defer="nothing")
         named = {one.process_id for name in reached for one in self._units.references(name)}

@@ -163,9 +163,9 @@ class Opening:
         )
 
     def _change_as_saved(self, mapping: SpecMapping, run: dict[str, Any]) -> None:
-        """Changes specs as the engine has, which a state of `serialize_json` has changed specs of.
+        """Change specs as the engine did, according to the specs in a state of `serialize_json`.
 
-        That is done now, so that the run's dict need not be kept.
+        This is done now, so that the run's dict need not be kept.
         """
         for name, saved in (run.get("subprocess_specs") or {}).items():
             if saved and "conditional_paths" in saved:
@@ -174,7 +174,7 @@ class Opening:
                     self._change(name, spec, store, saved, run)
 
     def _change(self, name: str, spec: Spec, store: SpecStore, saved: Any, run: Any) -> None:
-        if not store.keeps(name, spec):  # what is shared, no run changes
+        if not store.keeps(name, spec):  # no run changes a shared spec
             change = changes_in_json(saved, spec, store.links(name), run)
             apply(change, spec, store.registry.restore)
 

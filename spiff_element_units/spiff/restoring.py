@@ -1,4 +1,4 @@
-"""Restores settled subprocesses when they are looked into, and puts stand-ins in their places."""
+"""Puts stand-ins into a workflow, and restores the settled subprocesses that they stand for."""
 
 from __future__ import annotations
 
@@ -11,15 +11,18 @@ from SpiffWorkflow.bpmn.serializer.default.workflow import BpmnWorkflowConverter
 from SpiffWorkflow.bpmn.specs.mixins.subworkflow_task import SubWorkflowTask
 from SpiffWorkflow.bpmn.util.subworkflow import BpmnSubWorkflow
 from SpiffWorkflow.bpmn.workflow import BpmnWorkflow
+from SpiffWorkflow.exceptions import SpiffWorkflowException
 
+from ..errors import ElementUnitsError
 from .pieces import CutPieces, StoredPieces
 from .standin import Piece, can_stand_in
+from .state import NOT_RESTORED, not_restored
 from .subprocesses import Subprocesses
 from .walks import install
 
 
 class PieceRestorer:
-    """Restores the pieces of one instance, as `subprocesses.Restorer` says.
+    """Restores the pieces of one instance. It is a `subprocesses.Restorer`.
 
     `spec_then` gives the spec of a settled subprocess if it ran on another one than runs now. It
     gets the task of the caller, and the number of the version if the piece says it.
@@ -57,9 +60,10 @@ class PieceRestorer:
         return bool(self.pieces.may_have(task_id))
 
     def put_into(self, workflow: Any, saved: dict[str, Any]) -> None:
-        """Restore a workflow's living subprocesses, as its converter does, and put stand-ins in.
+        """Restore the living subprocesses of a workflow and add a stand-in for each piece.
 
-        `saved` has the living ones by the id of their tasks.
+        `saved` contains the living ones by the id of their tasks. They are restored as the
+        workflow's converter does it.
         """
         self._descend(workflow, workflow, saved, install(workflow, self))
 
@@ -92,16 +96,16 @@ def standing(top_workflow: Any, task: Any, spec: Any) -> AbstractContextManager[
 
 
 def subprocess_classes(registry: Any) -> dict[str, type[Any]]:
-    """The classes of subprocesses that a registry converts, by what it calls them."""
+    """The classes of subprocesses that a registry converts, by their typenames."""
     return {
         name: cls for cls, name in registry.typenames.items() if issubclass(cls, BpmnSubWorkflow)
     }
 
 
 def can_leave_out(registry: Any) -> bool:
-    """Whether subprocesses can be left out of what a registry's converters restore and write.
+    """Whether a registry's converters can restore and write a workflow without some subprocesses.
 
-    They can where the workflow's converter restores and writes them as SpiffWorkflow's does.
+    They can if the workflow's converter treats subprocesses as SpiffWorkflow's own does.
     """
     classes = subprocess_classes(registry)
     names = [name for cls, name in registry.typenames.items() if issubclass(cls, BpmnWorkflow)]

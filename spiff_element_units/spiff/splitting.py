@@ -1,4 +1,4 @@
-"""Takes states apart into pieces, and joins and checks pieces."""
+"""Splits states into pieces, and joins and checks pieces."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from SpiffWorkflow.workflow import Workflow
 
 from ..core.cut import Cut, cut_state, splice
 from .pieces import (
+    LISTED_TWICE,
     LIVE,
     Facts,
     Member,
@@ -20,6 +21,7 @@ from .pieces import (
     checked,
     checksum_of,
     content,
+    damage,
     piece_text,
     process_names,
     read_list,
@@ -30,7 +32,7 @@ from .versions import with_settled
 
 ROOT = -1  # the number of the root in a cut
 
-# SpiffWorkflow 3.0 does not save whether a subprocess is completed: it is when its tasks are.
+# SpiffWorkflow 3.0 does not save whether a subprocess is completed. It is if its tasks are.
 WRITES_COMPLETED = hasattr(Workflow, "_mark_complete")
 
 
@@ -42,7 +44,7 @@ class DamagedPiece(NamedTuple):
 
 
 class Split(NamedTuple):
-    """A text taken apart: its settled subprocesses, and what the living processes list."""
+    """A split text: its settled subprocesses, and the list of the live piece."""
 
     texts: dict[str, str]
     written: dict[str, Written]
@@ -55,7 +57,7 @@ def split_cut(
     below: Mapping[Any, Mapping[str, Facts]],
     drifting: Container[Any] = (),
 ) -> Split:
-    """Take a text apart.
+    """Split a text into pieces.
 
     `version_of` gives the number of the version that a subprocess settled on. `below` has those
     settled subprocesses that the text lacks, by the numbers of their callers, and `drifting` the
@@ -99,7 +101,7 @@ def split_cut(
 
 
 def split_text(text: str) -> StatePieces:
-    """The pieces of a state that is one text."""
+    """Return the pieces of a state that is one text."""
     cut = cut_state(text, WRITES_COMPLETED)
     if cut is None:
         return StatePieces({LIVE: piece_text(LIVE, {}, text)})
@@ -128,7 +130,7 @@ def join_pieces(read: Read) -> str:
     listed, head = content(live)
     source = StoredPieces(read, json.loads, live)
     pieces = {one: source.made(one, facts, None) for one, facts in read_list(listed, LIVE)}
-    run = json.loads(head)
+    run = parse(head, None)
     require_run(run)
     members: list[Member] = []
     waiting = list(reversed(run["tasks"]))
@@ -138,7 +140,10 @@ def join_pieces(read: Read) -> str:
             members.extend(pieces[task_id].members())
         elif task_id in run["subprocesses"]:
             members.append(task_id)
-            waiting.extend(reversed(run["subprocesses"].pop(task_id)["tasks"]))
+            subprocess = run["subprocesses"].pop(task_id)
+            if not isinstance(subprocess, dict) or not isinstance(subprocess.get("tasks"), dict):
+                raise damage(LIVE, "it does not contain a state")
+            waiting.extend(reversed(subprocess["tasks"]))
     members.extend(run["subprocesses"])  # of tasks that were removed from the tree
     header = run.get(HEADER)
     if isinstance(header, dict) and header.get("earlier"):
@@ -148,17 +153,21 @@ def join_pieces(read: Read) -> str:
         head = json.dumps({**run, "subprocesses": json.loads(head)["subprocesses"]})
     text = splice(head, members)
     if text is None:
-        raise StateError("the live piece is not that of a state; was it altered?")
+        raise damage(LIVE, "it does not contain a state")
     return text
 
 
 def damaged_pieces(read: Read) -> list[DamagedPiece]:
-    """Which pieces cannot be read or are damaged; those below such a one are not looked for."""
+    """The pieces that cannot be read or are damaged. Pieces below such a piece are not read."""
     damaged: list[DamagedPiece] = []
     waiting = [LIVE]
+    met: set[str] = set()
     while waiting:
         piece_id = waiting.pop()
         try:
+            if piece_id in met:
+                raise damage(piece_id, LISTED_TWICE)
+            met.add(piece_id)
             listed, _ = content(checked(read, piece_id))
             waiting.extend(one for one, _facts in read_list(listed, piece_id))
         except StateError as error:

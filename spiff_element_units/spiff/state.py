@@ -35,7 +35,7 @@ FORMAT = 1
 
 
 class StateError(ElementUnitsError):
-    """The text is not a saved state, or the state is damaged."""
+    """The text is not a saved state, or the state or one of its pieces is damaged or missing."""
 
 
 class ChangedWorkflow(StateError):
@@ -56,15 +56,15 @@ def parse(state: Union[str, bytes], decoder: Any) -> Any:
 
 
 def decoded(text: Union[str, bytes], decoder: Any) -> Any:
-    """What a decoder class reads in a text, `json.JSONDecoder` if None; errors are the decoder's.
+    """The text decoded by a decoder class, `json.JSONDecoder` if None. Raises its errors.
 
-    It is read by orjson, which is faster, where that gives the same.
+    Where orjson gives the same result, it is used because it is faster.
     """
     if decoder in (None, json.JSONDecoder):
         try:
             if not has_long_numbers(text):
                 return orjson.loads(text)
-        except ValueError:  # NaN, for one, or a half of a surrogate pair
+        except ValueError:  # for example NaN, or one half of a surrogate pair
             pass
     return json.loads(text, cls=decoder)
 
@@ -81,6 +81,18 @@ def _not_json(error: Exception) -> StateError:
     return StateError(f"the state is not JSON: {error}; check that it was not cut off or changed")
 
 
+def not_restored(what: str, error: Exception) -> StateError:
+    """The error for a part of a state, `what`, that the serializer failed to restore."""
+    return StateError(
+        f"{what} cannot be restored ({type(error).__name__}: {error}); check that it was not "
+        "changed, and that the serializer is the one that saved it"
+    )
+
+
+# What a serializer raises for a state that was changed, or that another one wrote.
+NOT_RESTORED = (LookupError, TypeError, ValueError, AttributeError)
+
+
 def is_zipped(state: Union[str, bytes]) -> bool:
     """Whether a state is compressed, as by `serialize_json(workflow, use_gzip=True)`."""
     return isinstance(state, bytes) and state[:2] == b"\x1f\x8b"
@@ -89,7 +101,10 @@ def is_zipped(state: Union[str, bytes]) -> bool:
 def require_run(run: Any) -> None:
     """Raise StateError if this is not a saved run."""
     if not isinstance(run, dict):
-        raise StateError(f"the state is a JSON {type(run).__name__}, not an object")
+        raise StateError(
+            f"the state is a JSON {type(run).__name__}, not an object; pass the text that "
+            "SpecLoader.save or serialize_json returned"
+        )
     for key, kind in (("tasks", dict), ("subprocesses", dict), ("root", str)):
         if not isinstance(run.get(key), kind):
             raise StateError(
