@@ -31,7 +31,15 @@ from .specs import (
     plain,
 )
 from .splitting import DamagedPiece, damaged_pieces, join_pieces, split_text
-from .state import FORMAT, ChangedWorkflow, StateError, parse, require_run, unzipped
+from .state import (
+    FORMAT,
+    NOT_RESTORED,
+    ChangedWorkflow,
+    not_restored,
+    parse,
+    require_run,
+    unzipped,
+)
 from .subprocesses import Subprocesses
 from .versions import Telling, Versions, version
 

@@ -475,7 +475,10 @@ def read_list(listed: Any, piece_id: str) -> Iterator[tuple[str, Facts]]:
     try:
         names = [frozenset(some) for some in listed["names"]]
         for one, (kind, states, newest, flags, *rest) in listed["settled"].items():
-            yield one, Facts(names[kind], states, newest, bool(flags & 1), bool(flags & 2), *rest)
+            version = rest[0] if rest else 0
+            if not isinstance(version, int) or version < 0:
+                raise ValueError(version)
+            yield one, Facts(names[kind], states, newest, bool(flags & 1), bool(flags & 2), version)
     except (LookupError, TypeError, ValueError, AttributeError) as error:
         raise damage(piece_id, "its list of other pieces is wrong") from error
 

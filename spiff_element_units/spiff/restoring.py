@@ -49,8 +49,15 @@ class PieceRestorer:
         return top_workflow.subprocess_specs.get(task.task_spec.spec) if then is None else then
 
     def restore(self, piece: Piece, task: Any, top_workflow: Any) -> Any:
-        with standing(top_workflow, task, self._spec_then(task, piece.version)):
-            return self._registry.restore(piece.decoded(), task=task, top_workflow=top_workflow)
+        decoded = piece.decoded()
+        try:
+            with standing(top_workflow, task, self._spec_then(task, piece.version)):
+                return self._registry.restore(decoded, task=task, top_workflow=top_workflow)
+        except (ElementUnitsError, SpiffWorkflowException):
+            raise
+        except NOT_RESTORED as error:
+            what = f"the settled subprocess of process {task.task_spec.spec!r}"
+            raise not_restored(what, error) from error
 
     def find(self, pieces: Sequence[Piece], task_id: UUID) -> Optional[Piece]:
         found: Optional[Piece] = self.pieces.find(pieces, task_id)

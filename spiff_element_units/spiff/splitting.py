@@ -27,7 +27,7 @@ from .pieces import (
     read_list,
     together,
 )
-from .state import HEADER, StateError, require_run
+from .state import HEADER, StateError, parse, require_run
 from .versions import with_settled
 
 ROOT = -1  # the number of the root in a cut
