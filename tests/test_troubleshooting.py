@@ -16,6 +16,7 @@ import sys
 from pathlib import Path
 from typing import Any, Callable
 
+import driving
 import pytest
 from SpiffWorkflow.bpmn.parser.BpmnParser import BpmnParser
 from SpiffWorkflow.bpmn.serializer import BpmnWorkflowSerializer
@@ -200,6 +201,22 @@ def without_call() -> SpecLoader:
     return loader(order=spec)
 
 
+def changed_payment() -> SpecLoader:
+    """A loader of orders with another version of the payment."""
+    return loader(payment=payment(documentation="another one"))
+
+
+def back_to_life(folder: Path) -> None:
+    """A reset into a payment that was settled before it changed."""
+    units().save(folder, "old")
+    old = SpecLoader(ElementUnits.open(folder, "old"), serializer())
+    changed_payment().units.save(folder, "new")
+    new = SpecLoader(ElementUnits.open(folder, "new"), serializer())
+    workflow = new.resume(old.save(paid()))
+    driving.reset(workflow, "payment_receive")
+    new.save(workflow)
+
+
 def paid() -> Any:
     """An instance whose payment is settled."""
     workflow = run_to_payment(loader())
@@ -306,8 +323,21 @@ PRODUCED: list[tuple[str, Produce]] = [
     ),
     ("process … in …, which … needs, differs from the one in …", lambda *_: two_of_one_name()),
     (
-        "the state was saved with another version of the workflow that has process …",
-        lambda *_: loader(other=payment()).resume(state()),
+        "process …, which the instance is in, is not the same in … as in …",
+        lambda *_: without_call().resume(state()),
+    ),
+    (
+        "the instance of process … cannot be migrated: …",
+        lambda *_: without_call().migrate(state(), loader()),
+    ),
+    (
+        "the settled subprocess … ran on process … of …, which is not there any more",
+        lambda *_: changed_payment().resume(loader().save(paid())).get_tasks(),
+    ),
+    (
+        "subprocess … of process … settled on an earlier version of the workflow, and was brought "
+        "back …",
+        lambda folder, _: back_to_life(folder),
     ),
     ("the state is not JSON: …", lambda *_: loader().resume(state()[:100])),
     ("the state is a JSON …, not an object", lambda *_: loader().resume(json.dumps(state()))),
@@ -330,7 +360,7 @@ PRODUCED: list[tuple[str, Produce]] = [
     (
         "the state has a subprocess at element … of process …, but that element refers to no "
         "process",
-        lambda *_: without_call().resume(state(), accept_changed=True),
+        lambda *_: without_call().resume(wrong_header(digest=without_call().units.digest)),
     ),
     ("the state of process … cannot be restored (…)", lambda *_: loader().resume(state(root="x"))),
     (

@@ -480,8 +480,8 @@ def _require_settled(subprocess: Any, key: Any) -> None:
     if any(not task.state & TaskState.FINISHED_MASK for task in subprocess.tasks.values()):
         raise ElementUnitsError(
             f"subprocess {key} of process {subprocess.spec.name!r} settled on an earlier version "
-            "of the workflow, and was brought back to life since; migrate the last saved state "
-            "before you reset it"
+            "of the workflow, and was brought back to life; resume the last saved state with "
+            "that version, reset it there, and migrate it then"
         )
 
 

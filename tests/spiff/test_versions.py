@@ -420,7 +420,7 @@ def test_a_settled_subprocess_of_an_earlier_version_is_not_brought_back_to_life(
         do(workflow, name)
     workflow = new.resume(old.save(workflow), models.script_engine())
     driving.reset(workflow, "review")
-    with pytest.raises(ElementUnitsError, match="migrate the last saved state"):
+    with pytest.raises(ElementUnitsError, match="was brought back to life"):
         new.save(workflow)
 
 
