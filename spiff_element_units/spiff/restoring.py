@@ -10,6 +10,7 @@ from SpiffWorkflow.bpmn.serializer.default.workflow import BpmnWorkflowConverter
 from SpiffWorkflow.bpmn.specs.mixins.subworkflow_task import SubWorkflowTask
 from SpiffWorkflow.bpmn.util.subworkflow import BpmnSubWorkflow
 from SpiffWorkflow.bpmn.workflow import BpmnWorkflow
+from SpiffWorkflow.workflow import Workflow
 
 from .pieces import CutPieces, StoredPieces
 from .standin import Piece, can_stand_in
@@ -88,11 +89,12 @@ def can_leave_out(registry: Any) -> bool:
 
     They can where the workflow's converter restores and writes them as SpiffWorkflow's does.
     """
-    classes = subprocess_classes(registry)
-    names = [name for cls, name in registry.typenames.items() if issubclass(cls, BpmnWorkflow)]
+    known = [(cls, name) for cls, name in registry.typenames.items() if issubclass(cls, Workflow)]
+    classes = [cls for cls, _ in known if issubclass(cls, BpmnSubWorkflow)]
+    names = [name for cls, name in known if issubclass(cls, BpmnWorkflow)]
     return (
         bool(classes)
-        and all(can_stand_in(cls) for cls in classes.values())
+        and all(map(can_stand_in, classes))
         and all(_is_native(registry.convert_from_dict.get(name)) for name in names)
     )
 

@@ -106,6 +106,7 @@ class Serializing:
                 _Writer.thread, _Writer.registry = outer
         if self._checks or saving.run is None:
             self._require_readable(state, saving)
+        saving.forget()
         return state
 
     def read(
@@ -244,6 +245,11 @@ class Saving(Call):
             self._all = LazyDict(lambda: self._converted(mapping.items()))
             return self._all
         return None
+
+    def forget(self) -> None:
+        """Let go of what was converted, which refers back to this call, before a collection."""
+        self.run = self._all = self._workflow = None
+        self._hidden = {}
 
     def _converted(self, subprocesses: Any) -> dict[str, Any]:
         return {str(key): self.original.convert(one) for key, one in subprocesses}
