@@ -15,8 +15,9 @@ from Cython.Build import cythonize
 from setuptools import Distribution, Extension, setup
 
 MODULES = (
-    "text", "slicer", "ids", "model", "order", "writer",
-    "parts", "records", "lookup", "graph", "pack", "verify", "unit", "digest", "state", "cut",
+    "text", "slicer", "ids", "model", "spec", "references", "reader", "order", "directory",
+    "writer", "parts", "records", "lookup", "graph", "pack", "verify", "unit", "digest", "state",
+    "cut",
 )  # fmt: skip
 
 flags = [] if sys.platform == "win32" else ["-O3", "-g0", "-Wall", "-Wextra"]

@@ -12,6 +12,7 @@ from SpiffWorkflow.bpmn.specs.mixins.subworkflow_task import SubWorkflowTask
 from SpiffWorkflow.bpmn.util.subworkflow import BpmnSubWorkflow
 from SpiffWorkflow.bpmn.workflow import BpmnWorkflow
 from SpiffWorkflow.exceptions import SpiffWorkflowException
+from SpiffWorkflow.workflow import Workflow
 
 from ..errors import ElementUnitsError
 from .pieces import CutPieces, StoredPieces
@@ -114,11 +115,12 @@ def can_leave_out(registry: Any) -> bool:
 
     They can if the workflow's converter treats subprocesses as SpiffWorkflow's own does.
     """
-    classes = subprocess_classes(registry)
-    names = [name for cls, name in registry.typenames.items() if issubclass(cls, BpmnWorkflow)]
+    known = [(cls, name) for cls, name in registry.typenames.items() if issubclass(cls, Workflow)]
+    classes = [cls for cls, _ in known if issubclass(cls, BpmnSubWorkflow)]
+    names = [name for cls, name in known if issubclass(cls, BpmnWorkflow)]
     return (
         bool(classes)
-        and all(can_stand_in(cls) for cls in classes.values())
+        and all(map(can_stand_in, classes))
         and all(_is_native(registry.convert_from_dict.get(name)) for name in names)
     )
 

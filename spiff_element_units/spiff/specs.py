@@ -205,8 +205,14 @@ class SpecStore:
         In a workflow that `resolve` returned, this replaces all names.
         """
 
+        # One record says this of all references. `has` reads a record for each name.
+        references = self.units.references(process_id) if self._own else ()
+        here = {one.process_id for one in references if not one.external}
+
         def leads_away(name: Any) -> bool:
-            return isinstance(name, str) and not (self._own and self.has(name))
+            if not isinstance(name, str) or name in here:
+                return False
+            return not (self._own and self.has(name))
 
         for task_spec in task_specs.values():
             if isinstance(task_spec, SubWorkflowTask) and leads_away(task_spec.spec):

@@ -101,7 +101,8 @@ raw_dict: Callable[[Any], dict[str, Any]] = Workflow.__dict__["__dict__"].__get_
 set_class: Callable[[Any, type[Any]], None] = object.__dict__["__class__"].__set__
 
 
-def can_stand_in(native: type[Any]) -> bool:
+@cache
+def can_stand_in(native: Any) -> bool:
     """Whether stand-ins can take the place of instances of a class."""
     return issubclass(native, BpmnSubWorkflow) and all(
         getattr(native, name, _MISSING) is getattr(BpmnSubWorkflow, name, _MISSING)
