@@ -321,7 +321,9 @@ def _is_short(value: Any) -> bool:
 
 
 def _shown(value: Any) -> str:
-    return "nothing" if value is None else json.dumps(value, ensure_ascii=False)
+    if isinstance(value, str):
+        return repr(value)
+    return "nothing" if value is None else json.dumps(value)
 
 
 def _kind(path: str, name: str, kinds: dict[str, str]) -> str:

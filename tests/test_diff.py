@@ -420,8 +420,8 @@ def test_the_workflow_itself_tells_its_root_its_externals_and_its_other_members(
     )
     assert str(diff) == (
         "0 processes changed, 0 added, 0 removed, 2 the same\n"
-        'the workflow: root "A" -> "B", external processes, '
-        'source_serializer_version "1.4" -> "1.5", by (by.name) "Ada" -> "Eve"'
+        "the workflow: root 'A' -> 'B', external processes, "
+        "source_serializer_version '1.4' -> '1.5', by (by.name) 'Ada' -> 'Eve'"
     )
 
 
@@ -449,12 +449,11 @@ def test_a_diff_reads_well() -> None:
     assert str(old.diff(new)) == (
         "1 process changed, 2 added, 1 removed, 0 the same\n"
         "changed 'A'\n"
-        "  changed 'pay' (ScriptTask 'Pay'): script "
-        '"x = 1" -> "x = 2", '
-        'lane nothing -> "Staff"\n'
+        "  changed 'pay' (ScriptTask 'Pay'): script 'x = 1' -> 'x = 2', "
+        "lane nothing -> 'Staff'\n"
         "  added 'new' (UserTask 'Look again')\n"
         "  removed 'old' (ScriptTask)\n"
-        '  the process: file "a.bpmn" -> "b.bpmn"\n'
+        "  the process: file 'a.bpmn' -> 'b.bpmn'\n"
         "added 'C'\n"
         "added 'D'\n"
         "removed 'B'"
