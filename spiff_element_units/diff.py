@@ -296,6 +296,8 @@ class _Text:
 
     def pop(self, name: str) -> _Text:
         """A member, which is then none of this any more."""
+        if name not in self.members:
+            raise self._damage()
         member = self.member(name)
         del self.members[name]
         return member
@@ -309,7 +311,7 @@ class _Text:
             if process_id is None or self._pack.has_long_numbers(process_id):
                 return json.loads(text)
             return orjson.loads(text)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise self._damage() from error
 
     def _damage(self) -> Fault:
