@@ -315,6 +315,8 @@ class _Text:
             raise self._damage() from error
 
     def _damage(self) -> Fault:
+        if self._process_id is None:
+            return Fault("tail JSON", pack=self._pack.where)
         return Fault("spec JSON", pack=self._pack.where, process=self._process_id)
 
 
