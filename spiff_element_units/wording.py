@@ -64,6 +64,7 @@ DAMAGE = {
     "place": "process {index} does not follow the part before it",
     "end": "it does not end with its last process",
     "spec JSON": "the spec of process {process!r} is not JSON",
+    "tail JSON": "the members beside its specs are not JSON",
     "no process": "its directory lacks process {process!r}",
 }
 """Faults of a pack."""
