@@ -1,4 +1,4 @@
-# Everything runs in .venv, which is made when it is missing. PYTHON chooses its interpreter.
+# Everything runs in .venv, which is created if it does not exist. PYTHON is its interpreter.
 PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
@@ -36,8 +36,8 @@ compile: dev-env
 bindings: dev-env
 	$(BIN)/python setup.py --quiet build_ext --inplace
 
-# A process for each core, up to where they would wait for the longest file; a file is for one of
-# them, for what its tests share. They begin with the files that tests/conftest.py puts first.
+# One process for each core, but at most eight: more would only wait for the longest file. All tests
+# of a file run in one process, because they share data. tests/conftest.py says which files start.
 PARALLEL = --numprocesses auto --maxprocesses 8 --dist loadfile --no-loadscope-reorder
 tests: bindings
 	@echo "7,000 tests take about two minutes on eight cores, and five on two."
