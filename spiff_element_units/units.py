@@ -64,7 +64,8 @@ class ElementUnits:
     ('Hello',)
     """
 
-    __slots__ = ("_key", "_pack")
+    __slots__ = ("_cache", "_key", "_pack")
+    _cache: Optional[directory.CacheDir]  # where it was opened or cached
     _key: Optional[str]
     _pack: Optional[Pack]
 
@@ -72,8 +73,11 @@ class ElementUnits:
         raise TypeError("use ElementUnits.from_json(..) or ElementUnits.open(..)")
 
     @classmethod
-    def _of(cls, pack: Pack, key: Optional[str]) -> ElementUnits:
+    def _of(
+        cls, pack: Pack, key: Optional[str], cache_dir: Optional[directory.CacheDir] = None
+    ) -> ElementUnits:
         units = object.__new__(cls)
+        units._cache = cache_dir
         units._pack = pack
         units._key = key
         return units
@@ -99,7 +103,7 @@ class ElementUnits:
         CacheError if the pack cannot be read.
         """
         pack = directory.open_pack(cache_dir, cache_key)
-        return cls._of(pack, pack.key)
+        return cls._of(pack, pack.key, cache_dir)
 
     @classmethod
     def get_or_cache(
@@ -127,11 +131,11 @@ class ElementUnits:
             raise TypeError(f"make_json must be callable, not {type(make_json).__name__}")
         key = directory.key_text(cache_key)
         with suppress(UnitNotFound, CorruptPack):
-            return cls._of(directory.open_whole_pack(cache_dir, key), key)
+            return cls._of(directory.open_whole_pack(cache_dir, key), key, cache_dir)
         text = read_text(make_json())
         pack = decompose(text, digest_of(text))
         directory.publish_or_warn(cache_dir, key, pack, durable=durable)
-        return cls._of(pack, key)
+        return cls._of(pack, key, cache_dir)
 
     def save(self, cache_dir: directory.CacheDir, cache_key: str, *, durable: bool = False) -> None:
         """Store the workflow in a cache under a key, and replace the workflow that was there.
@@ -299,6 +303,14 @@ class ElementUnits:
         except Fault as fault:
             self._fail(fault, process_id)
 
+    def _beside(self, cache_key: str) -> Optional[ElementUnits]:
+        """What is cached under a key in the same cache; None if it cannot be opened."""
+        if self._cache is None:
+            return None
+        with suppress(UnitNotFound, CacheError):
+            return ElementUnits.open(self._cache, cache_key)
+        return None
+
     def diff(self, other: ElementUnits) -> WorkflowDiff:
         """What `other`, a later version of the workflow, has changed.
 
@@ -324,7 +336,7 @@ class ElementUnits:
             raise in_words(fault) from fault.__cause__
 
     def _inner_root(self) -> Optional[bytes]:
-        """The spec under the root's id in `subprocess_specs`, if that is another one."""
+        """The spec under the root's id in `subprocess_specs`, if it differs from `spec`."""
         try:
             inner = self._use().inner_root()
         except Fault as fault:

@@ -30,7 +30,7 @@ INVALID = {
     "SpiffWorkflow again",
     "field": "{place}.{field} must be {expected}, not {found}",
     "spec": "{place} must be an object, not {found}",
-    "trigger": "{place}.trigger_specs must hold strings, not {found}",
+    "trigger": "{place}.trigger_specs must contain strings, not {found}",
 }
 """Faults of a text. `place` is the process or its task spec, and `found` is a JSON type."""
 

@@ -234,7 +234,7 @@ def test_a_task_specs_fields_must_be_of_their_types(place: str, field: str, valu
 def test_triggers_must_be_strings(value: Any) -> None:
     message = refusal(changed(("spec", "task_specs", "T", "trigger_specs"), ["Refund", value]))
     at = 'spec.task_specs["T"].trigger_specs'
-    assert message == f"{at} must hold strings, not {NAMES[type(value)]}"
+    assert message == f"{at} must contain strings, not {NAMES[type(value)]}"
 
 
 def test_triggers_that_are_a_string_are_refused() -> None:

@@ -33,6 +33,8 @@ _COMMANDS = {
     "diff": ("_diff", "Show what differs between two versions of a workflow."),
     "graph": ("_graph", "Draw the processes and their references: mermaid, dot, svg or html."),
     "run": ("_run", "Run a process on units, step by step."),
+    "check": ("_states", "Tell which saved instances continue on another version."),
+    "migrate": ("_states", "Move saved instances to another version."),
     "verify": ("_upkeep", "Check every byte of a cache."),
     "prune": ("_upkeep", "Remove old workflows and abandoned temporary files."),
     "rm": ("_upkeep", "Remove workflows from a cache."),

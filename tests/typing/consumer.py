@@ -138,6 +138,6 @@ def engine(opened: ElementUnits, serializer: Any) -> str:
     assert_type(loader.start(workflow_class=Workflow, owner="Ada"), Workflow)
     state = loader.save(workflow)
     assert_type(state, str)
-    assert_type(loader.resume(state, accept_changed=True), BpmnWorkflow)
+    assert_type(loader.resume(state, binding="version"), BpmnWorkflow)
     SpecLoader("cache", serializer)  # type: ignore[arg-type]
     return state
