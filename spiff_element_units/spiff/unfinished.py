@@ -1,8 +1,9 @@
 """Finds the few unfinished tasks of a workflow without walking through its history.
 
-The engine asks for READY and WAITING tasks at every step. There are few, at the end of a long
-history of finished tasks. They are found by their states, and the way up from each tells where a
-walk would come to it. A question that is not of this kind is left to the walk.
+The engine asks for READY and WAITING tasks at every step. There are few of them, at the end of a
+long history of finished tasks. This module finds them by their states. The path from each task up
+to the root gives the order in which a walk would find them. All other questions are left to the
+walk.
 """
 
 from __future__ import annotations
@@ -55,7 +56,7 @@ def _is_understood(task_filter: Any) -> bool:
 
 
 def _lowest(state: int) -> int:
-    """The lowest state of a task that an iterator goes on below."""
+    """The lowest state of a task below which an iterator continues."""
     lowest: int = TaskState.MAYBE if state & TaskState.PREDICTED_MASK else TaskState.FUTURE
     return lowest
 
@@ -63,7 +64,7 @@ def _lowest(state: int) -> int:
 def _way(
     task: Any, workflow: Any, subprocesses: Subprocesses, lowest: int, tables: dict[int, Any]
 ) -> Optional[tuple[int, ...]]:
-    """The way from the root of a workflow to a task, to be sorted by; None: a walk may differ.
+    """The path from the root of a workflow to a task, as a sort key; None if a walk may differ.
 
     It has the places among children, and -1 for going into a subprocess, which comes first.
     `tables` keeps the tasks of each process by the numbers of their ids: a way is as long as the
@@ -97,7 +98,7 @@ def _way(
 
 
 def _caller(process: Any, subprocesses: Subprocesses) -> Any:
-    """The task that a subprocess belongs to; None where that is gone."""
+    """The task that a subprocess belongs to; None if it no longer exists."""
     known: Any = dict.get(subprocesses, process.parent_task_id)
     return known.parent_workflow.tasks.get(known.parent_task_id) if known is process else None
 
@@ -110,9 +111,9 @@ def _may_be_too_deep(levels: int, subprocesses: Subprocesses) -> bool:
 
 
 def _extra_levels(subprocesses: Subprocesses) -> int:
-    """At most how many levels an iterator counts too many.
+    """An upper limit for the levels that an iterator counts too many.
 
-    It does so behind a task that has a subprocess and no children.
+    It counts one too many after each task that has a subprocess and no children.
     """
     extra = 0
     for key, subprocess in dict.items(subprocesses):

@@ -266,7 +266,7 @@ def test_a_serializer_that_restores_by_itself_is_told_at_resume():
         def deserialize_json(self, text, use_gzip=False):
             return plain()
 
-    with pytest.raises(StateError, match=r"Elsewhere\.deserialize_json restores no workflow"):
+    with pytest.raises(StateError, match=r"Elsewhere\.deserialize_json does not restore"):
         loader_with(Elsewhere(registry())).resume(state)
 
 
