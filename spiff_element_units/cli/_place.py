@@ -119,10 +119,9 @@ def opened_place(place: str, key: Optional[str], parser: str, root: Optional[str
     if place == "-":
         return ElementUnits.from_json(sys.stdin.buffer.read())
     if place.lower().endswith(".bpmn"):
-        from ._models import Model  # needs SpiffWorkflow
+        from ._models import model_of_file  # needs SpiffWorkflow
 
-        model = Model(parser)
-        model.add(place, os.path.basename(place))
+        model = model_of_file(place, parser)
         return ElementUnits.from_json(model.spec_json(model.require_root(root)).text)
     with open(place, "rb") as stream:
         return ElementUnits.from_json(stream.read())
