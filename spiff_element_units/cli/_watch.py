@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 from typing import Any, Callable
@@ -37,14 +38,15 @@ def watched(
 
     # Watching begins before the files are read, so no change is missed in between.
     changes = watch(*files, watch_filter=concerns, yield_on_timeout=True, rust_timeout=100)
-    next(changes, None)
-    _try(once, False)
-    out.line("watching; press Ctrl-C to stop", "dim")
-    sys.stdout.flush()
-    for some in changes:
-        if some:
-            _try(once, True)
-            sys.stdout.flush()
+    with contextlib.suppress(KeyboardInterrupt):  # which is how it is meant to end
+        next(changes)
+        _try(once, False)
+        out.line("watching; press Ctrl-C to stop", "dim")
+        sys.stdout.flush()
+        for some in changes:
+            if some:
+                _try(once, True)
+                sys.stdout.flush()
     return 0
 
 
