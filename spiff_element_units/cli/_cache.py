@@ -19,6 +19,7 @@ from ..errors import ElementUnitsError
 from ..units import ElementUnits, digest_of, read_text
 from ._app import Failure, command
 from ._failures import Failures
+from ._links import externals
 from ._output import Output, count, shown
 from ._place import parser as parser_option
 from ._sources import NoWorkflow, Source, Sources, key_of, require_template
@@ -171,7 +172,7 @@ class _Run:
                 "processes": len(units.process_ids),
                 "bytes": os.path.getsize(directory.pack_path(self.cache_dir, key)),
                 "digest": digest.hex(),
-                "external": list(_external(units) if external is None else external),
+                "external": list(externals(units) if external is None else external),
             }
         )
 
@@ -253,8 +254,3 @@ def _content(path: str) -> bytes:
         return sys.stdin.buffer.read()
     with open(path, "rb") as stream:
         return stream.read()
-
-
-def _external(units: ElementUnits) -> Iterator[str]:
-    named = (one for process in units.process_ids for one in units.references(process))
-    yield from dict.fromkeys(one.process_id for one in named if one.external)

@@ -14,8 +14,9 @@ from ..units import ElementUnits
 from ._app import Failure, command
 from ._drawing import dot, draw, mermaid
 from ._facts import Facts
+from ._links import linked
 from ._output import Output
-from ._place import opened_place, parser, place
+from ._place import opened_place, parser, place, require_process
 
 PROCESSES = 100  # that are drawn of a large workflow
 
@@ -65,8 +66,11 @@ def graph(
     subprocesses and triggers have different lines. In a large workflow, only the processes nearest
     to the root are drawn, and the others are folded.
     """
-    with opened_place(place, key, parser, process_id) as units:
-        facts = Facts(units)
+    with opened_place(place, key, parser, process_id) as own:
+        units, origins = linked(own, place, key)
+        facts = Facts(units, origins)
+        if unit:
+            require_process(units, unit[0])
         held = frozenset(units.needs(*unit) if unit else ())
         if out.as_json:
             return out.json(_described(facts, unit, held))
@@ -97,7 +101,12 @@ def _described(
         "bytes": facts.whole,
         "unit": None if unit is None else {"process": unit[0], "element": unit[1]},
         "processes": [
-            {"id": one, "bytes": facts.sizes[one], "in_unit": one in held}
+            {
+                "id": one,
+                "from": facts.origins.get(one),
+                "bytes": facts.sizes[one],
+                "in_unit": one in held,
+            }
             for one in facts.process_ids
         ],
         "references": [

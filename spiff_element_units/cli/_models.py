@@ -195,14 +195,8 @@ class Model:
                 waiting.extend(called.get(one, ()))
         return found
 
-    def require_root(self, root: Optional[str]) -> str:
-        """The given root, or the only root of the model. Raises Failure."""
-        roots = self.roots()
-        if root is None:
-            if len(roots) == 1:
-                return roots[0]
-            which = ", ".join(map(repr, roots)) or "none"
-            raise Failure(f"use --process to choose the root process; the model has: {which}")
+    def require_root(self, root: str) -> str:
+        """The given root. Raises Failure if the model does not have it."""
         if root not in self.processes:
             there = ", ".join(map(repr, self.processes)) or "none"
             raise Failure(f"no process {root!r} in the model; it has: {there}")
@@ -291,15 +285,21 @@ class Model:
 _REGISTRIES = ("process_parsers", "collaborations", "dmn_parsers", "dmn_parsers_by_name")
 
 
-def model_of_file(path: str, kind: str) -> Model:
-    """The model of a BPMN file, with what it needs of the other files of its folder.
+def parsed_file(path: str, kind: str, root: Optional[str], choose: str) -> Parsed:
+    """The workflow of a BPMN file, with what it needs of the other files of its folder.
 
-    Raises Broken.
+    Without a root, the file must have only one. `choose` says how to choose one. Raises Failure.
     """
     model = Model(kind)
     model.add(Document(path, os.path.basename(path)))
+    roots = model.roots()
     model.complete(_beside(path), processes=True)
-    return model
+    if len(roots) == 1 and root not in model.processes:
+        root = roots[0]  # what was asked for may be an embedded subprocess
+    if root is None:
+        which = ", ".join(map(repr, roots)) or "none"
+        raise Failure(f"{choose} the root process; the model has: {which}")
+    return model.spec_json(model.require_root(root))
 
 
 def _beside(path: str) -> Iterator[Document]:

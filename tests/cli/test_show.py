@@ -48,18 +48,20 @@ def test_what_show_says_adds_up(cache: Path) -> None:
     assert (shown["root"], shown["digest"]) == ("Claim", units.digest)
     assert [one["id"] for one in shown["processes"]] == list(units.process_ids)
     assert shown["bytes"] == sum(one["bytes"] for one in shown["processes"])
+    sizes = {one["id"]: one["bytes"] for one in shown["processes"]}
     for one in shown["processes"]:
         spec = json.loads(units.spec_json(one["id"]))
         unit = units.workflow(one["id"])
         held = units.needs(one["id"])
         assert one == {
             "id": one["id"],
+            "from": None,
             "tasks": len(spec["task_specs"]),
             "bytes": len(units.spec_json(one["id"])),
             "share": round(one["bytes"] / shown["bytes"], 6),
             "start_unit": {
                 "bytes": len(unit.encode()),
-                "share": round(len(unit.encode()) / shown["bytes"], 6),
+                "share": round(sum(sizes[id] for id in held) / shown["bytes"], 6),
                 "processes": len(held),
                 "largest": max(held, key=lambda id: len(units.spec_json(id))),
             },
