@@ -14,57 +14,19 @@ from pathlib import Path
 
 import pytest
 from command import EXAMPLES, TOP, command, failing, plain, terminal
+from written import MODEL, call, decide, process, write
 
 from spiff_element_units import ElementUnits, cache_keys
 
 pytest.importorskip("lxml")
 
 BPMN = TOP / "tests" / "bpmn"
-MODEL = "http://www.omg.org/spec/BPMN/20100524/MODEL"
 DMN = "https://www.omg.org/spec/DMN/20191111/MODEL/"
 FARE = (BPMN / "fare.dmn").read_text(encoding="utf-8")
 
 
 def keys(cache: Path) -> list[str]:
     return [one.cache_key for one in cache_keys(cache)]
-
-
-def process(id: str, *elements: str, executable: bool = True) -> str:
-    """A process with elements one after the other."""
-    inner = [f'<startEvent id="{id}_start"/>']
-    for number, element in enumerate(elements):
-        inner.append(element.replace(" ", f' id="{id}_{number}" ', 1))
-    ids = [f"{id}_start", *(f"{id}_{number}" for number in range(len(elements)))]
-    flows = (
-        f'<sequenceFlow id="{one}_flow" sourceRef="{one}" targetRef="{to}"/>'
-        for one, to in zip(ids, ids[1:])
-    )
-    return (
-        f'<process id="{id}" isExecutable="{str(executable).lower()}">'
-        f"{''.join(inner)}{''.join(flows)}</process>"
-    )
-
-
-def call(to: str) -> str:
-    return f'<callActivity calledElement="{to}"/>'
-
-
-def decide(decision: str) -> str:
-    return (
-        "<businessRuleTask ><extensionElements><s:calledDecisionId>"
-        f"{decision}</s:calledDecisionId></extensionElements></businessRuleTask>"
-    )
-
-
-def write(path: Path, *parts: str) -> Path:
-    """A BPMN file with these processes and other parts."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(
-        f'<definitions xmlns="{MODEL}" xmlns:s="http://spiffworkflow.org/bpmn/schema/1.0/core"'
-        f' targetNamespace="tests">{"".join(parts)}</definitions>',
-        encoding="utf-8",
-    )
-    return path
 
 
 def write_text(path: Path, text: str) -> Path:
