@@ -12,6 +12,7 @@ import shutil
 from collections.abc import Iterable
 from pathlib import Path
 
+import models
 import pytest
 from command import EXAMPLES, TOP, command, failing, plain, terminal
 from written import MODEL, call, decide, process, write
@@ -58,6 +59,8 @@ BAD = {
     "other.dmn": FARE.replace("<rule ", "<annotation/><rule ", 1),
     "two.dmn": FARE.replace("</definitions>", '<decision id="second"/></definitions>'),
 }
+if models.SPIFF_VERSION < (3, 2):
+    del BAD["position.bpmn"]  # such a version reads it later
 BAD = {name: text.replace("fare_table", Path(name).stem) for name, text in BAD.items()}
 """Files that cannot be read, each in another way; SpiffWorkflow's parsers raise seven types."""
 
