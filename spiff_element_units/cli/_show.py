@@ -18,13 +18,13 @@ LINES = 60  # a tree with more lines is folded
 _HOW = {"call": "called", "embedded": "embedded", "trigger": "triggered"}
 _COLUMNS = (
     Column("process", style="bold", whole=True),
-    Column("how", style="cyan", whole=True, rank=1),
+    Column("how", style="cyan", whole=True, rank=1, least=28),
     Column("tasks", True, rank=4),
     Column("size", True),
     Column("share", True, rank=3),
     Column("start unit", True),
     Column("share", True, rank=2),
-    Column("largest in it", style="yellow", whole=True, rank=5),
+    Column("largest in it", style="yellow", whole=True, rank=5, least=16),
 )
 
 

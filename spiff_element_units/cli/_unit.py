@@ -91,8 +91,8 @@ def _explain(
     out.table(
         [
             Column("process", style="bold"),
-            Column("size", True),
-            Column("of unit", True),
+            Column("size", True, rank=1),
+            Column("of unit", True, rank=2),
             Column("reached by"),
         ],
         [
