@@ -238,7 +238,7 @@ class _Run:
             failed += f" ({needing} not cached)"
         yield failed
         if self.others:
-            yield f"{len(self.others):,} JSON files skipped: no workflows"
+            yield f"{count(len(self.others), 'JSON file')} skipped: no workflows"
         if self.models.not_executable:
             files = count(len(self.models.not_executable), "BPMN file")
             yield f"{files} skipped: no executable process"
