@@ -12,8 +12,8 @@
 
   // What there is
 
-  const processes = data.processes.map(([id, bytes, tasks, elements, references, leading], number) => ({
-    number, id, bytes, tasks, elements, references, leading, referrers: [],
+  const processes = data.processes.map(([id, bytes, tasks, elements, references, leading, name, names, added], number) => ({
+    number, id, bytes, tasks, elements, references, leading, name, names, added: new Set(added), referrers: [],
   }));
   const whole = processes.reduce((sum, one) => sum + one.bytes, 0);
   const largest = processes.reduce((most, one) => Math.max(most, one.bytes), 1);
@@ -37,11 +37,10 @@
     return found;
   }
 
-  function onTheWay(from, element) {
+  // The processes on any path from one to those that `wanted` says.
+  function onTheWay(from, wanted) {
     const reached = reach([from], () => true);
-    const way = new Set();
-    for (const number of reached)
-      if (processes[number].id === element || processes[number].elements.includes(element)) way.add(number);
+    const way = new Set([...reached].filter(number => wanted(processes[number])));
     const waiting = [...way];
     while (waiting.length)
       for (const [, number] of processes[waiting.pop()].referrers)
@@ -59,11 +58,21 @@
       const position = one.elements.indexOf(element);
       if (position >= 0) start = [number, ...(one.leading[position] || [])];
       else {
-        const way = onTheWay(number, element);
+        const way = onTheWay(number, one => one.id === element || one.elements.includes(element));
         if (!way.size) return null;
-        start = [...new Set([number, ...way])];
+        start = [number, ...way];
       }
     }
+    return holding(number, start);
+  }
+
+  // The unit of a process that resumes in one below it, whatever else has elements of the same id.
+  function unitTo(from, number) {
+    const way = onTheWay(from, one => one.number === number);
+    return way.size ? holding(from, [from, ...way]) : null;
+  }
+
+  function holding(number, start) {
     const held = reach(start, kind => kind !== CALL);
     held.delete(number);
     return [number, ...[...held].sort((a, b) => a - b)];
@@ -104,13 +113,13 @@
     return made;
   }
 
-  // What is chosen: a process, an element of it, and whether its unit starts at the root
+  // What is chosen: a process, an element of it, and the process whose unit is shown
 
   const chosen = { process: data.root, element: null, from: data.root, held: new Set() };
 
-  function choose(number, element = null, fromRoot = false) {
-    const from = fromRoot ? data.root : number;
-    const unit = unitOf(from, element === null ? processes[number].id : element);
+  function choose(number, element = null, from = number, asked = null) {
+    const own = () => unitOf(number, element === null ? processes[number].id : element);
+    const unit = asked || (from === number ? own() : unitTo(from, number));
     if (unit === null) return;
     Object.assign(chosen, { process: number, element, from, held: new Set(unit) });
     reveal([number, ...unit.slice(0, ONCE)]);
@@ -203,12 +212,13 @@
       const process = processes[number];
       const letters = process ? 11 + 11 * Math.sqrt(process.bytes / largest) : 11;
       const more = foldedBelow(number).length;
-      const label = short(nameOf(number)) + "\n" + (process ? size(process.bytes) : "external")
+      const name = process && process.name ? short(process.name) + "\n" : "";
+      const label = short(nameOf(number)) + "\n" + name + (process ? size(process.bytes) : "external")
         + (more ? `, ${more} more` : "");
       const classes = [number === data.root && "root", !process && "external", more && "more"];
       ruler.font = `${letters}px ${FONT}`;
       const width = Math.max(...label.split("\n").map(line => ruler.measureText(line).width)) + letters + 6;
-      return { data: { id: "n" + number, number, label, letters, width, height: 3.2 * letters }, classes: classes.filter(Boolean).join(" ") };
+      return { data: { id: "n" + number, number, label, letters, width, height: (name ? 4.4 : 3.2) * letters }, classes: classes.filter(Boolean).join(" ") };
     });
     const edges = new Map();
     for (const number of drawn)
@@ -279,19 +289,22 @@
     return made;
   }
 
-  const text = cell => document.createTextNode(blank(cell.getValue()));
+  const named = cell => {
+    const { id, name } = cell.getData();
+    return make("span", {}, blank(id), name ? make("span", { className: "name", textContent: name }) : null);
+  };
   const table = new Tabulator("#table", {
     data: processes, index: "number", layout: "fitColumns", height: "100%", placeholder: "No process matches",
-    initialSort: [{ column: "bytes", dir: "desc" }], columnDefaults: { headerSortStartingDir: "desc" },
+    initialSort: [{ column: "bytes", dir: "desc" }], columnDefaults: { headerSortStartingDir: "desc", headerWordWrap: true },
     columns: [
-      { title: "process", field: "id", sorter: "string", formatter: text, widthGrow: 4, minWidth: 140, headerSortStartingDir: "asc" },
+      { title: "process", field: "id", sorter: "string", formatter: named, widthGrow: 4, minWidth: 140, headerSortStartingDir: "asc" },
       { title: "tasks", field: "tasks", sorter: "number", hozAlign: "right", width: 80 },
       { title: "size", field: "bytes", sorter: "number", formatter: bar, widthGrow: 2, minWidth: 110 },
       { title: "start unit", field: "unit", sorter: "number", formatter: bar, widthGrow: 2, minWidth: 110 },
-      { title: "holds", field: "holds", sorter: "number", hozAlign: "right", width: 85 },
+      { title: "processes in unit", field: "holds", sorter: "number", hozAlign: "right", width: 120 },
       { title: "refers to", field: "references", hozAlign: "right", width: 105, mutator: list => list,
         formatter: cell => cell.getValue().length, sorter: (a, b) => a.length - b.length },
-      { title: "from", field: "referrers", hozAlign: "right", width: 80,
+      { title: "referenced by", field: "referrers", hozAlign: "right", width: 120,
         formatter: cell => cell.getValue().length, sorter: (a, b) => a.length - b.length },
     ],
     rowFormatter: row => {
@@ -312,7 +325,7 @@
   search.addEventListener("input", () => {
     const wanted = search.value.trim().toLowerCase();
     const has = id => id.toLowerCase().includes(wanted);
-    if (wanted) table.setFilter(one => has(one.id) || one.elements.some(has));
+    if (wanted) table.setFilter(one => [one.id, one.name, ...one.elements, ...Object.values(one.names)].some(has));
     else table.clearFilter();
     document.getElementById("found").textContent = wanted ? `${table.getDataCount("active").toLocaleString("en")} found` : "";
   });
@@ -334,17 +347,22 @@
   });
   const aside = words => make("span", { textContent: words });
 
+  const show = (...parts) => details.replaceChildren(...parts.filter(part => part !== null));
+
   function describe(unit) {
     const process = processes[chosen.process];
     const held = bytesOf(unit);
     const at = chosen.element === null ? "starts it" : `resumes at ${blank(chosen.element)}`;
     const of = chosen.from === chosen.process ? "" : ` of ${blank(processes[chosen.from].id)}`;
     const fromRoot = make("input", { type: "checkbox", id: "from-root", checked: chosen.from !== chosen.process,
-      on: event => choose(chosen.process, chosen.element, event.target.checked) });
-    const leads = chosen.process !== data.root
-      && unitOf(data.root, chosen.element === null ? process.id : chosen.element) !== null;
-    details.replaceChildren(
+      on: event => choose(chosen.process, chosen.element, event.target.checked ? data.root : chosen.process) });
+    const leads = chosen.process !== data.root && unitTo(data.root, chosen.process) !== null;
+    const positions = process.elements.map((_, position) => position);
+    const added = positions.filter(position => process.added.has(position));
+    const drawnThere = positions.filter(position => !process.added.has(position));
+    show(
       make("h2", { textContent: blank(process.id) }),
+      process.name ? make("p", { className: "name", textContent: process.name }) : null,
       make("p", { textContent: `${size(process.bytes)}, ${share(process.bytes, whole)} of the whole, ${things(process.tasks, "task", "tasks")}` }),
       make("div", { className: "unit", id: "unit" },
         make("h3", { textContent: `The unit${of} that ${at}` }),
@@ -354,21 +372,33 @@
       make("h3", { textContent: "Refers to" }),
       process.references.length ? listOf(process.references.map(([kind, to, element]) =>
         [link(to), aside(`${VERBS[kind]}, by ${short(element)}${to < 0 ? ", external" : ""}`)])) : make("p", { textContent: "nothing" }),
-      make("h3", { textContent: "Referred to by" }),
+      make("h3", { textContent: "Referenced by" }),
       process.referrers.length ? listOf(process.referrers.map(([kind, from, element]) =>
         [link(from), aside(`${VERBS[kind]} it, by ${short(element)}`)])) : make("p", { textContent: "nothing" }),
-      make("h3", { textContent: `Elements (${process.elements.length.toLocaleString("en")})` }),
-      make("div", { className: "elements" }, ...process.elements.slice(0, 2000).map(element => make("button", {
-        type: "button", className: "element" + (element === chosen.element ? " chosen" : ""),
-        textContent: blank(element), title: "Show the unit that resumes here", on: () => choose(chosen.process, element) }))),
+      make("h3", { textContent: `Elements (${drawnThere.length.toLocaleString("en")})` }),
+      elementsOf(process, drawnThere),
+      added.length ? make("details", { id: "added", open: added.some(one => process.elements[one] === chosen.element) },
+        make("summary", { textContent: `${added.length.toLocaleString("en")} added by SpiffWorkflow` }),
+        elementsOf(process, added)) : null,
     );
+  }
+
+  function elementsOf(process, positions) {
+    return make("div", { className: "elements" }, ...positions.slice(0, 2000).map(position => {
+      const element = process.elements[position], name = process.names[position];
+      return make("button", {
+        type: "button", className: "element" + (element === chosen.element ? " chosen" : ""),
+        title: "Show the unit that resumes here", on: () => choose(process.number, element) },
+      make("span", { className: "id", textContent: blank(element) }),
+      name ? make("span", { className: "name", textContent: name }) : null);
+    }));
   }
 
   function describeExternal(number) {
     details.replaceChildren(
       make("h2", { textContent: blank(nameOf(number)) }),
       make("p", { textContent: "External: the workflow refers to this process but does not contain it. The application provides it." }),
-      make("h3", { textContent: "Referred to by" }),
+      make("h3", { textContent: "Referenced by" }),
       listOf(processes.flatMap(one => one.references.filter(([, to]) => to === number)
         .map(([kind, , element]) => [link(one.number), aside(`${VERBS[kind]} it, by ${short(element)}`)]))),
     );
@@ -386,7 +416,7 @@
     const own = processes[number].elements.includes(element);
     const owner = own || element === processes[number].id ? number
       : processes.findIndex(one => unitOf(number, element).includes(one.number) && (one.id === element || one.elements.includes(element)));
-    choose(owner, processes[owner].id === element ? null : element, owner !== number && number === data.root);
+    choose(owner, processes[owner].id === element ? null : element, number, unitOf(number, element));
   } else choose(data.root);
-  window.elementUnits = { unitOf, processes, graph, table, drawn: () => drawn, chosen };
+  window.elementUnits = { unitOf, unitTo, processes, graph, table, drawn: () => drawn, chosen };
 })();
