@@ -142,9 +142,10 @@ class Sources:
         if said.process_id is not None and said.process_id in model.processes:
             return said.process_id
         if said.file_name is not None:
-            inside = [one for one in roots if _is_file(model.path_of(one), said.file_name)]
-            if len(inside) == 1:
-                return inside[0]
+            for candidates in (roots, model.executable):
+                inside = [one for one in candidates if _is_file(model.path_of(one), said.file_name)]
+                if len(inside) == 1:
+                    return inside[0]
         if said.process_id is not None and not model.bad:
             there = ", ".join(map(repr, model.processes)) or "none"
             raise Failure(

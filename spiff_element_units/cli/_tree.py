@@ -23,7 +23,10 @@ _SUFFIXES = (".json", ".bpmn", ".dmn")
 
 
 class File(NamedTuple):
-    """A file: its path, its path in the folder that was searched, and if it was in one."""
+    """A file: its path, its path in the folder that was searched, and if it was in one.
+
+    Files that are named themselves count as in the folder that all of them are below.
+    """
 
     path: str
     within: str
@@ -70,14 +73,29 @@ def found(paths: Iterable[str]) -> list[File]:
                 "name the files or folders to cache", click.get_current_context()
             )
         paths = ("-",)
+    named = [path for path in paths if path == "-" or not os.path.isdir(path)]
+    top = _common(named)
     files: dict[str, File] = {}
     for path in paths:
-        if path == "-" or not os.path.isdir(path):
-            files.setdefault(os.path.realpath(path), File(path, os.path.basename(path), False))
-        else:
-            for file in _walked(path):
-                files.setdefault(os.path.realpath(file.path), file)
+        some = [File(path, _within(path, top), False)] if path in named else _walked(path)
+        for file in some:
+            files.setdefault(os.path.realpath(file.path), file)
     return list(files.values())
+
+
+def _common(paths: list[str]) -> str:
+    """The folder that all files are below."""
+    folders = [os.path.dirname(os.path.abspath(path)) for path in paths if path != "-"]
+    try:
+        return os.path.commonpath(folders) if folders else ""
+    except ValueError:  # on several drives of Windows
+        return ""
+
+
+def _within(path: str, top: str) -> str:
+    if path == "-" or not top:
+        return os.path.basename(path)
+    return os.path.relpath(os.path.abspath(path), top).replace(os.sep, "/")
 
 
 def _walked(top: str) -> Iterator[File]:

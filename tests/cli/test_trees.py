@@ -222,6 +222,18 @@ def test_copies_in_one_folder_make_each_file_a_model(tmp_path: Path) -> None:
     assert keys(tmp_path / "cache") == ["a/v1/one", "a/v2/one", "b/v2/one"]
 
 
+def test_files_that_are_named_one_by_one_are_told_apart_by_their_folders(tmp_path: Path) -> None:
+    tree = tree_of(
+        tmp_path / "tree",
+        [("a/one.bpmn", process("one")), ("b/one.bpmn", process("one", SIMPLE))],
+    )
+    files = sorted(tree.rglob("*.bpmn"))
+    assert command("cache", tmp_path / "cache", *files).code == 0
+    assert keys(tmp_path / "cache") == ["a/one", "b/one"]
+    assert command("cache", tmp_path / "one", files[0], "--key-template", "{path}").code == 0
+    assert keys(tmp_path / "one") == ["one"]
+
+
 def test_each_overrides_what_is_chosen(tmp_path: Path) -> None:
     tree = tree_of(
         tmp_path / "tree",
@@ -287,7 +299,10 @@ def test_a_process_model_names_its_root(tmp_path: Path) -> None:
 def test_a_process_model_may_name_only_the_file(tmp_path: Path) -> None:
     tree = tree_of(
         tmp_path / "tree",
-        [("m/first.bpmn", process("first")), ("m/second.bpmn", process("second"))],
+        [
+            ("m/first.bpmn", process("first", call("second"))),
+            ("m/second.bpmn", process("second")),
+        ],
     )
     model_json(tree / "m", primary_file_name="second.bpmn")
     command("cache", tmp_path / "cache", tree)
