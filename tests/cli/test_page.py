@@ -235,6 +235,77 @@ def test_specs_of_old_serializers_fold_what_was_added_too(tmp_path: Path, page: 
     assert added == ["Start", "End", "p.EndJoin", "work.BoundaryEventParent"]
 
 
+def in_view(page: Page, process_id: str) -> bool:
+    """Whether all of a process's node is inside of the graph."""
+    found: bool = page.value(
+        f"""(() => {{
+          const {{graph, processes}} = window.elementUnits;
+          const number = processes.find(one => one.id === {json.dumps(process_id)}).number;
+          const {{x1, y1, x2, y2}} = graph.getElementById("n" + number).renderedBoundingBox();
+          return x1 >= 0 && y1 >= 0 && x2 <= graph.width() && y2 <= graph.height();
+        }})()"""
+    )
+    return found
+
+
+def test_a_row_and_a_link_bring_their_process_into_view(claim: Page) -> None:
+    claim.value("(({graph}) => { graph.zoom(2); graph.pan({x: 9e3, y: 0}); })(elementUnits)")
+    assert not in_view(claim, "Appeal")
+    claim.click_on(".tabulator-row .tabulator-cell", "Appeal")
+    assert in_view(claim, "Appeal")
+    assert not in_view(claim, "Claim")
+    claim.click_on("#details .link", "Reject")
+    assert claim.text("#details h2") == "Reject"
+    assert in_view(claim, "Reject")
+    pan = "JSON.stringify(window.elementUnits.graph.pan())"
+    before = claim.value(pan)
+    claim.click(*place_of(claim, "Reject"))
+    assert claim.value(pan) == before
+
+
+def test_the_address_keeps_what_is_chosen(claim: Page, claim_page: Path) -> None:
+    claim.click(*place_of(claim, "Pay"))
+    claim.click_on("#details .element .id", "order_transfer")
+    claim.value("document.getElementById('from-root').click()")
+    kept = claim.value("location.hash")
+    assert kept == "#process=Pay&element=order_transfer&from=Claim"
+    claim.value("location.hash = '#process=Reject'")
+    claim.settle()
+    assert claim.text("#details h2") == "Reject"
+    claim.open(claim_page, kept)
+    assert claim.text("#unit h3") == "The unit of Claim that resumes at order_transfer"
+    for nonsense in ("#process=no", "#process=Pay&element=no", "#%", "#"):
+        claim.value(f"location.hash = {json.dumps(nonsense)}")
+        claim.settle()
+        assert claim.text("#details h2") == "Pay"
+
+
+def test_the_legend_covers_nothing(claim: Page) -> None:
+    box = "(id => document.getElementById(id).getBoundingClientRect())"
+    assert claim.value(f"{box}('graph').bottom <= {box}('legend').top")
+    assert claim.value(f"{box}('legend').bottom <= {box}('drawing').bottom")
+
+
+def test_a_narrow_page_has_its_whole_title(
+    tmp_path: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    units = ElementUnits.from_json(claim_json())
+    units.save(tmp_path / "cache", "insurance/liability/registration-of-a-claim/main")
+    path = tmp_path / "page.html"
+    key = "insurance/liability/registration-of-a-claim/main"
+    command("graph", tmp_path / "cache", key, "--format", "html", "-o", path)
+    with Page(tmp_path_factory.mktemp("narrow"), (420, 900)) as narrow:
+        narrow.open(path)
+        width = narrow.value("innerWidth")
+        for part in ("h1", "#about"):
+            box = f"document.querySelector({json.dumps(part)}).getBoundingClientRect()"
+            assert narrow.value(f"{box}.right") <= width
+            assert narrow.value(
+                f"(one => one.scrollWidth <= one.clientWidth)(document.querySelector('{part}'))"
+            )
+        assert narrow.complaints == []
+
+
 def test_the_page_says_what_its_numbers_are(claim: Page) -> None:
     titles = claim.value(
         "[...document.querySelectorAll('.tabulator-col-title')].map(one => one.textContent)"

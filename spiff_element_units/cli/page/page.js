@@ -126,6 +126,32 @@
     paint();
     describe(unit);
     mark();
+    keep();
+  }
+
+  // Brings a process into view that was chosen elsewhere than in the graph.
+  function goTo(number) {
+    choose(number);
+    const node = graph.getElementById("n" + number), box = node.renderedBoundingBox();
+    if (box.x1 < 0 || box.y1 < 0 || box.x2 > graph.width() || box.y2 > graph.height()) graph.stop().center(node);
+  }
+
+  // The fragment of the page's address keeps what is chosen.
+  function keep() {
+    const said = new URLSearchParams({ process: processes[chosen.process].id });
+    if (chosen.element !== null) said.set("element", chosen.element);
+    if (chosen.from !== chosen.process) said.set("from", processes[chosen.from].id);
+    history.replaceState(null, "", "#" + said);
+  }
+
+  function chooseKept() {
+    const said = new URLSearchParams(location.hash.slice(1));
+    const numberOf = name => processes.findIndex(one => one.id === said.get(name));
+    const number = numberOf("process"), element = said.get("element");
+    if (number < 0 || element !== null && !processes[number].elements.includes(element)) return false;
+    const from = numberOf("from");
+    choose(number, element, from < 0 ? number : from);
+    return chosen.process === number;
   }
 
   // The graph: what is unfolded is drawn
@@ -313,7 +339,7 @@
       classes.toggle("held", chosen.held.has(number));
     },
   });
-  table.on("rowClick", (event, row) => choose(row.getData().number));
+  table.on("rowClick", (event, row) => goTo(row.getData().number));
 
   let built = false;
   table.on("tableBuilt", () => { built = true; mark(); });
@@ -343,7 +369,7 @@
 
   const link = number => make("button", {
     type: "button", className: "link", textContent: blank(nameOf(number)),
-    on: () => number >= 0 ? choose(number) : describeExternal(number),
+    on: () => number >= 0 ? goTo(number) : describeExternal(number),
   });
   const aside = words => make("span", { textContent: words });
 
@@ -411,12 +437,14 @@
   document.getElementById("about").textContent = `${processesOf(processes.length)}, ${size(whole)}, root ${blank(processes[data.root].id)}`;
   unfoldFirst();
   layOut();
-  if (data.unit) {
+  if (chooseKept()) fit();
+  else if (data.unit) {
     const [number, element] = data.unit;
     const own = processes[number].elements.includes(element);
     const owner = own || element === processes[number].id ? number
       : processes.findIndex(one => unitOf(number, element).includes(one.number) && (one.id === element || one.elements.includes(element)));
     choose(owner, processes[owner].id === element ? null : element, number, unitOf(number, element));
   } else choose(data.root);
+  addEventListener("hashchange", chooseKept);
   window.elementUnits = { unitOf, unitTo, processes, graph, table, drawn: () => drawn, chosen };
 })();
