@@ -105,8 +105,14 @@ def _names(task_specs: dict[str, Any]) -> Iterator[tuple[Any, str]]:
 
 
 def _other_name(name: Any, id: Any) -> str:
-    """A name, unless it says no more than the id."""
-    return name if isinstance(name, str) and name != id else ""
+    """A name, unless it says no more than the id, as "Check policy" beside `check_policy`."""
+    if not isinstance(name, str):
+        return ""
+    return name if _letters(name) != _letters(id or "") else ""
+
+
+def _letters(text: str) -> list[str]:
+    return [one for one in text.casefold() if one.isalnum()]
 
 
 def _is_added(key: str, task: dict[str, Any]) -> bool:

@@ -180,6 +180,7 @@ def test_names_are_beside_ids_and_can_be_searched(tmp_path: Path, page: Page) ->
     )
     text = text.replace("Process_1a2b_0", "Activity_0jhbjkd")
     text = text.replace('<process id="Process_1a2b"', '<process id="Process_1a2b" name="Claims"')
+    text = text.replace('id="Process_1a2b_end"', 'id="Process_1a2b_end" name="Process 1A2B: end"')
     path = write(tmp_path / "m.bpmn", text, process("other"))
     done = command(
         "graph", path, "--process", "Process_1a2b", "--format", "html", "-o", tmp_path / "p.html"
