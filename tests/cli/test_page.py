@@ -134,13 +134,9 @@ def test_the_way_from_the_root_leads_to_this_element_and_not_to_another_of_its_i
     def named(id: str, *more: str) -> str:
         return process(id, *elements, *more).replace(f"{id}_0", "check")
 
-    path = write(
-        tmp_path / "m.bpmn",
-        named("root", call("left"), call("right")),
-        named("left", call("leaf")),
-        named("right"),
-        process("leaf"),
-    )
+    write(tmp_path / "left.bpmn", named("left", call("leaf")))
+    write(tmp_path / "right.bpmn", named("right"), process("leaf"))
+    path = write(tmp_path / "m.bpmn", named("root", call("left"), call("right")))
     done = command("graph", path, "--format", "html", "-o", tmp_path / "page.html")
     assert done.code == 0, done.err
     page.open(tmp_path / "page.html")
@@ -166,7 +162,8 @@ def test_a_unit_that_is_asked_for_is_shown_whole_if_several_processes_have_the_e
         return process(id, "<manualTask />").replace(f"{id}_0", "check")
 
     root = process("root", call("left"), call("right"))
-    path = write(tmp_path / "m.bpmn", root, named("left"), named("right"))
+    path = write(tmp_path / "m.bpmn", root, named("left"))
+    write(tmp_path / "right.bpmn", named("right"))
     page_path = tmp_path / "page.html"
     command("graph", path, "--format", "html", "-o", page_path, "--unit", "root", "check")
     page.open(page_path)
