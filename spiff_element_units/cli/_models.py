@@ -296,10 +296,17 @@ def parsed_file(path: str, kind: str, root: Optional[str], choose: str) -> Parse
     model.complete(_beside(path), processes=True)
     if len(roots) == 1 and root not in model.processes:
         root = roots[0]  # what was asked for may be an embedded subprocess
+    return model.spec_json(chosen_root(model, root, roots, choose))
+
+
+def chosen_root(model: Model, root: Optional[str], roots: tuple[str, ...], choose: str) -> str:
+    """The given root, or the only one of `roots`. Raises Failure."""
+    if root is None and len(roots) == 1:
+        return roots[0]
     if root is None:
         which = ", ".join(map(repr, roots)) or "none"
         raise Failure(f"{choose} the root process; the model has: {which}")
-    return model.spec_json(model.require_root(root))
+    return model.require_root(root)
 
 
 def _beside(path: str) -> Iterator[Document]:

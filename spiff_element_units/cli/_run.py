@@ -32,7 +32,7 @@ from ._place import names, opened_place, parser, require_process, split
     help="Resume the instance in this file, if there is one, and save it here.",
 )
 @click.option(
-    "--accept-changed", is_flag=True, help="Resume although the workflow has changed since."
+    "--migrate", is_flag=True, help="Migrate the instance if the workflow has changed since."
 )
 @click.option(
     "--script-engine",
@@ -63,7 +63,7 @@ def run(
     data: Optional[str],
     answers: Optional[str],
     state: Optional[str],
-    accept_changed: bool,
+    migrate: bool,
     script_engine: Optional[str],
     messages: tuple[str, ...],
     signals: tuple[str, ...],
@@ -112,7 +112,7 @@ def run(
                     f"--data is only for a new instance, and {state!r} contains an instance",
                     click.get_current_context(),
                 )
-            runner.resume(state, accept_changed)
+            runner.resume(state, migrate)
         else:
             runner.start(fields, state)
         runner.run()

@@ -71,12 +71,15 @@ class Runner:
         self.workflow = self.loader.start(self.process_id, script_engine=self.engine)
         self.workflow.task_tree.data.update(data)
 
-    def resume(self, state: str, accept_changed: bool) -> None:
+    def resume(self, state: str, migrate: bool) -> None:
         """Resume a saved instance."""
         with open(state, encoding="utf-8") as stream:
             text = stream.read()
         self.state = state
-        self.workflow = self.loader.resume(text, self.engine, accept_changed=accept_changed)
+        if migrate:
+            self.workflow = self.loader.migrate(text, script_engine=self.engine)
+        else:
+            self.workflow = self.loader.resume(text, self.engine)
         mapping = self.workflow.subprocess_specs
         started = mapping.process_id or self.workflow.spec.name
         if started != (self.asked or started):
