@@ -6,7 +6,6 @@ import difflib
 import hashlib
 import json
 from collections.abc import Iterable
-from contextlib import suppress
 from itertools import islice
 from types import TracebackType
 from typing import Any, Callable, Literal, NamedTuple, NoReturn, Optional, Union, get_args
@@ -116,7 +115,7 @@ class ElementUnits:
 
         If the workflow cannot be cached, for example because the disk is full, it is used from
         memory. A RuntimeWarning and the log of `spiff_element_units` say so, once for each process
-        and directory.
+        and directory. The log also says if the pack was damaged.
 
         Raises the errors of `make_json` and `from_json`, and CacheError if the cache cannot be
         read.
@@ -124,10 +123,26 @@ class ElementUnits:
         if not callable(make_json):
             raise TypeError(f"make_json must be callable, not {type(make_json).__name__}")
         key = directory.key_text(cache_key)
-        with suppress(UnitNotFound, CorruptPack):
-            return cls._of(directory.open_whole_pack(cache_dir, key), key)
-        text = read_text(make_json())
-        pack = decompose(text, digest_of(text))
+        try:
+            return cls._open_whole(cache_dir, key)
+        except UnitNotFound:
+            pass
+        except CorruptPack as error:
+            directory.LOG.warning("%s", error)
+        return cls._cached(cache_dir, key, make_json(), durable=durable)
+
+    @classmethod
+    def _open_whole(cls, cache_dir: directory.CacheDir, key: str) -> ElementUnits:
+        """Like `open`, and check the whole pack."""
+        return cls._of(directory.open_whole_pack(cache_dir, key), key)
+
+    @classmethod
+    def _cached(
+        cls, cache_dir: directory.CacheDir, key: str, text: Union[str, bytes], *, durable: bool
+    ) -> ElementUnits:
+        """Cache a workflow, with a warning if that is not possible."""
+        read = read_text(text)
+        pack = decompose(read, digest_of(read))
         directory.publish_or_warn(cache_dir, key, pack, durable=durable)
         return cls._of(pack, key)
 

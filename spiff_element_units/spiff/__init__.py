@@ -22,7 +22,9 @@ except ImportError as error:
         "pip install 'SpiffWorkflow>=3.0,<4'"
     ) from error
 
+from .events import Event
 from .loader import SpecLoader
+from .loaders import SpecLoaders
 from .mapping import MissingProcess, SpecMapping
 from .pieces import StatePieces
 from .splitting import DamagedPiece
@@ -31,8 +33,10 @@ from .state import ChangedWorkflow, StateError
 __all__ = [
     "ChangedWorkflow",
     "DamagedPiece",
+    "Event",
     "MissingProcess",
     "SpecLoader",
+    "SpecLoaders",
     "SpecMapping",
     "StateError",
     "StatePieces",

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from time import perf_counter
 from typing import Any, Callable, Optional
 
+from SpiffWorkflow.bpmn.serializer.migration.version_migration import MIGRATIONS
+
 from .changes import apply, changes_in_json
+from .events import Event
 from .lazy import LazyDict
 from .mapping import SpecMapping
 from .specs import Spec, SpecStore, label, plain
@@ -23,6 +27,7 @@ class Opening:
         self._own: SpecStore = loader._sources.own
         self._accept_changed = accept_changed
         self._header: Optional[dict[str, Any]] = None
+        self._migrating: Optional[tuple[Any, float]] = None  # from which version, and since when
         self._spec_of: Callable[[str], Spec]
         self.process_id = self._own.root
 
@@ -32,6 +37,7 @@ class Opening:
         Raises StateError, ChangedWorkflow, UnitNotFound.
         """
         require_run(run)
+        self._note_version(run)
         self._header = header = take_header(run)
         self.process_id = run["spec"]["name"] if header is None else header["process_id"]
         if header is None:
@@ -46,6 +52,7 @@ class Opening:
 
     def specs(self, run: dict[str, Any]) -> tuple[Spec, SpecMapping]:
         """The spec of the process that was started, and the mapping for all others."""
+        self._tell_migrated()
         mapping = self._loader.subprocess_specs(self.process_id)
         spec = self._loader.spec(self.process_id)
         changes: dict[str, Any] = {}
@@ -75,6 +82,18 @@ class Opening:
         if self._header is None:
             self._change_as_saved(mapping, run)
         return spec, mapping
+
+    def _note_version(self, run: dict[str, Any]) -> None:
+        version = run.get(self._loader._serializer.VERSION_KEY)
+        if isinstance(version, str) and version in MIGRATIONS:
+            self._migrating = version, perf_counter()
+
+    def _tell_migrated(self) -> None:
+        if self._migrating is not None and self._own.events.wanted("migrated"):
+            version, since = self._migrating
+            detail = f"a state of serializer version {version!r}"
+            key, took = self._own.units.cache_key, perf_counter() - since
+            self._own.events.tell(Event("migrated", key, self.process_id, took, detail=detail))
 
     def prepare(self, name: str) -> None:
         """Check the version of a process, before a settled subprocess of it is restored.

@@ -19,17 +19,21 @@ is no change: a restored spec has the connection already.
 from __future__ import annotations
 
 import json
+from time import perf_counter
 from types import MethodType
 from typing import Any, Callable, Optional, Protocol
+from weakref import WeakValueDictionary
 
 from SpiffWorkflow.bpmn.specs import bpmn_process_spec
 from SpiffWorkflow.bpmn.specs.mixins.subworkflow_task import CallActivity, SubWorkflowTask
 from SpiffWorkflow.bpmn.workflow import BpmnWorkflow
 from SpiffWorkflow.exceptions import SpiffWorkflowException
 
-from ..errors import InvalidWorkflowSpec, UnitNotFound
+from ..errors import CorruptPack, InvalidWorkflowSpec, UnitNotFound
 from ..units import ElementUnits
+from .events import QUIET, Event, Events
 from .forks import Lock
+from .kept import KeptSpecs
 
 Spec = Any  # a BpmnProcessSpec
 Resolve = Callable[[str], Optional[ElementUnits]]
@@ -87,11 +91,25 @@ def plain(name: str) -> str:
 class SpecStore:
     """Restores the process specs of one `ElementUnits` and keeps those that can be shared.
 
-    Safe to use from several threads at once.
+    With a `bound`, it drops specs again that others make room for. It then still knows those that a
+    workflow runs on, and gives them to others.
+
+    Safe to use from several threads at once. A thread that needs a spec waits only for a thread
+    that restores the same one.
     """
 
-    def __init__(self, units: ElementUnits, serializer: Serializer, own: bool = True) -> None:
+    def __init__(
+        self,
+        units: ElementUnits,
+        serializer: Serializer,
+        own: bool = True,
+        *,
+        events: Events = QUIET,
+        bound: Optional[KeptSpecs] = None,
+    ) -> None:
         self.units = units
+        self.events = events
+        self.bound = bound
         self._own = own  # the workflow of the loader, and not one that it has resolved
         self.digest: str = units.digest
         self.root: str = units.root
@@ -99,8 +117,9 @@ class SpecStore:
         self._inner: Optional[SpecStore] = None
         self.registry: Any = serializer.registry
         self._decoder = serializer.json_decoder_cls
-        self._lock = Lock()
+        self._restoring: dict[str, Lock] = {}
         self._kept: dict[str, Spec] = {}
+        self._in_use: WeakValueDictionary[str, Spec] = WeakValueDictionary()  # if there is a bound
         self._changing: set[str] = set()  # ids of the processes whose specs the engine changes
         self._links: dict[str, Links] = {}
 
@@ -120,19 +139,57 @@ class SpecStore:
         """
         spec = self._kept.get(process_id)
         if spec is not None:
+            if self.bound is not None:
+                self.bound.used(self, process_id)
             return spec
         if process_id in self._changing:
-            return self.restore(process_id)
-        with self._lock.now:
-            spec = self._kept.get(process_id)
-            if spec is not None:
+            return self._tell_after(self._restored, process_id)
+        return self._tell_after(self._kept_or_restored, process_id)
+
+    def _kept_or_restored(self, process_id: str, told: list[Event]) -> Spec:
+        try:
+            with self._restoring.setdefault(process_id, Lock()).now:
+                spec = self._kept.get(process_id)
+                if spec is not None:
+                    return spec
+                spec = self._in_use.get(process_id)
+                if spec is None:
+                    spec = self._restored(process_id, told)
+                if changes_while_running(spec):
+                    self._changing.add(process_id)
+                else:
+                    self._keep(self._kept, process_id, spec, told)
                 return spec
-            spec = self.restore(process_id)
-            if changes_while_running(spec):
-                self._changing.add(process_id)
-            else:
-                self._kept[process_id] = spec
-            return spec
+        finally:
+            self._restoring.pop(process_id, None)
+
+    def _keep(self, held: dict[str, Any], process_id: str, value: Any, told: list[Event]) -> None:
+        """Keep a spec, or how its task specs are connected, in one of the store's dicts."""
+        if self.bound is None:
+            held[process_id] = value
+            return
+        if held is self._kept:
+            self._in_use[process_id] = value
+        for store, name in self.bound.keep(self, held, process_id, value):
+            told.append(Event("evicted", store.units.cache_key, name))
+
+    def drop(self, process_id: str) -> None:
+        """Keep a spec no longer; called by `bound`."""
+        self._kept.pop(process_id, None)
+        self._links.pop(process_id, None)
+
+    def _tell_after(self, restore: Callable[[str, list[Event]], Any], process_id: str) -> Any:
+        """Restore something, and tell what happened when no lock is held any more."""
+        told: list[Event] = []
+        try:
+            return restore(process_id, told)
+        except CorruptPack as error:
+            key = self.units.cache_key
+            told.append(Event("damaged", key, process_id, detail=str(error)))
+            raise
+        finally:
+            for event in told:
+                self.events.tell(event)
 
     def root_spec(self, process_id: str) -> Spec:
         """The spec of a process to be run by itself, on the terms of `spec`."""
@@ -141,10 +198,10 @@ class SpecStore:
             return spec
         # Loops are connected to the task that they repeat, as objects.
         looping = any(one.completed_event.n_subscribers() for one in spec.task_specs.values())
-        return self.restore(process_id) if looping else extensible(spec)
+        return self._tell_after(self._restored, process_id) if looping else extensible(spec)
 
     def restore(self, process_id: str) -> Spec:
-        """A new spec object."""
+        """A new spec object. This tells nobody."""
         decoded = self.decoded(process_id)
         try:
             spec = self.registry.restore(decoded)
@@ -156,6 +213,14 @@ class SpecStore:
         self._name_externals(process_id, spec, task_specs)
         return spec
 
+    def _restored(self, process_id: str, told: list[Event]) -> Spec:
+        started = perf_counter()
+        spec = self.restore(process_id)
+        if self.events.wanted("restored"):
+            seconds, size = perf_counter() - started, len(self.units.spec_json(process_id))
+            told.append(Event("restored", self.units.cache_key, process_id, seconds, size))
+        return spec
+
     def for_calls(self, process_id: str) -> SpecStore:
         """The store with the spec that a call of a process runs, which may be another's.
 
@@ -165,20 +230,32 @@ class SpecStore:
             return self
         if self._inner is None:
             differs = self.units._inner_root() is not None
-            self._inner = InnerRoot(self.units, self._serializer) if differs else self
+            self._inner = self
+            if differs:
+                self._inner = InnerRoot(
+                    self.units, self._serializer, events=self.events, bound=self.bound
+                )
         return self._inner
 
     def links(self, process_id: str) -> Links:
         """How the task specs of a process are connected before an instance runs."""
         links = self._links.get(process_id)
         if links is None:
-            spec = self._kept.get(process_id) or self.restore(process_id)
-            links = self._links[process_id] = links_of(spec)
+            links = self._tell_after(self._made_links, process_id)
         return links
 
+    def _made_links(self, process_id: str, told: list[Event]) -> Links:
+        links = links_of(self._shared(process_id) or self._restored(process_id, told))
+        self._keep(self._links, process_id, links, told)
+        return links
+
+    def _shared(self, process_id: str) -> Optional[Spec]:
+        """The spec that is kept, or that a workflow still runs on."""
+        return self._kept.get(process_id) or self._in_use.get(process_id)
+
     def keeps(self, process_id: str, spec: Spec) -> bool:
-        """Whether this spec object is the one that is kept and shared."""
-        return self._kept.get(process_id) is spec
+        """Whether this spec object is the one that is kept, or was kept, and shared."""
+        return self._shared(process_id) is spec
 
     def decoded(self, process_id: str) -> Any:
         """One process spec as a dict of the caller's own, as the serializer's decoder reads it."""
@@ -242,14 +319,28 @@ class SpecSources:
     """
 
     def __init__(
-        self, units: ElementUnits, serializer: Serializer, resolve: Optional[Resolve]
+        self,
+        units: ElementUnits,
+        serializer: Serializer,
+        resolve: Optional[Resolve],
+        events: Events = QUIET,
     ) -> None:
-        self.own: SpecStore = SpecStore(units, serializer)
+        self.own: SpecStore = SpecStore(units, serializer, events=events)
         self._serializer = serializer
         self._resolve = resolve
         self._lock = Lock()
         self._stores = {self.own.digest: self.own}
         self._resolved: dict[str, SpecStore] = {}
+
+    def bind(self, bound: KeptSpecs) -> None:
+        """Bound the specs that are kept; before any is restored."""
+        self.own.bound = bound
+
+    def forget(self) -> None:
+        """Drop all specs that are kept; with a bound."""
+        for store in (*self._stores.values(), self.own._inner):
+            if store is not None and store.bound is not None:
+                store.bound.forget(store)
 
     @property
     def resolves(self) -> bool:
@@ -298,7 +389,10 @@ class SpecSources:
         with self._lock.now:
             store = self._stores.get(units.digest)
             if store is None:
-                store = SpecStore(units, self._serializer, own=False)
+                own = self.own
+                store = SpecStore(
+                    units, self._serializer, own=False, events=own.events, bound=own.bound
+                )
                 self._stores[units.digest] = store
         if not store.has(process_id):
             raise UnitNotFound(
