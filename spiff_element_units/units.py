@@ -363,7 +363,7 @@ class ElementUnits:
         elements = (id for name in reached for id in (name, *pack.element_ids(name)))
         return UnitNotFound(
             f"no element {element_id!r} in process {process_id!r} or the processes that it leads "
-            f"to{_near(element_id, elements)}"
+            f"to{near(element_id, elements)}"
         )
 
 
@@ -399,7 +399,7 @@ def _whereabouts(pack: Pack, process_id: str, known: list[str]) -> str:
     elif any(to == process_id for name in known for _, to, *_ in pack.references(name)):
         missing = "a task spec refers to it, but it is not in subprocess_specs"
     else:
-        return f" in the workflow of {known[0]!r}{_near(process_id, known)}"
+        return f" in the workflow of {known[0]!r}{near(process_id, known)}"
     return f": {missing}, so the process is external; load it from the workflow that contains it"
 
 
@@ -424,7 +424,7 @@ def _defer(value: object) -> str:
     return defer
 
 
-def _near(wanted: str, known: Iterable[str]) -> str:
+def near(wanted: str, known: Iterable[str]) -> str:
     """A suggestion of ids that are similar to the one that was not found."""
     likely = (name for name in known if abs(len(name) - len(wanted)) <= _FARTHEST)
     some = list(islice(likely, _COMPARED // (len(wanted) + _FARTHEST) ** 2))

@@ -300,7 +300,7 @@ def publish(cache_dir: CacheDir, cache_key: str, pack: Pack, *, durable: bool = 
     path = pack_path(cache_dir, cache_key)
     parts = content(pack, cache_key)
     try:
-        _write_until_it_stays(path, parts, durable)
+        write_file(path, parts, durable=durable)
     except (OSError, ValueError) as error:
         raise CacheError(f"cannot write the pack {path!r}: {error}") from error
     Published.latest = next(Published.numbers)
@@ -328,8 +328,11 @@ def publish_or_warn(
             warnings.warn(told, RuntimeWarning, stacklevel=4)
 
 
-def _write_until_it_stays(path: str, parts: _Parts, durable: bool) -> None:
-    """Write a pack, again if its temporary file or the directory is removed in the meantime."""
+def write_file(path: str, parts: _Parts, *, durable: bool = False) -> None:
+    """Write a file of the cache whole or not at all. Raises OSError, ValueError.
+
+    It is written again if its temporary file or the directory is removed in the meantime.
+    """
     for attempt in range(1, _ATTEMPTS + 1):
         try:
             return _write(path, parts, durable)

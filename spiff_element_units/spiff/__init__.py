@@ -22,10 +22,12 @@ except ImportError as error:
         "pip install 'SpiffWorkflow>=3.0,<4'"
     ) from error
 
+from .deployments import Deployments
 from .events import Event
 from .loader import SpecLoader
 from .loaders import SpecLoaders
 from .mapping import MissingProcess, SpecMapping
+from .model_files import ModelFiles
 from .pieces import StatePieces
 from .splitting import DamagedPiece
 from .state import ChangedWorkflow, StateError
@@ -33,8 +35,10 @@ from .state import ChangedWorkflow, StateError
 __all__ = [
     "ChangedWorkflow",
     "DamagedPiece",
+    "Deployments",
     "Event",
     "MissingProcess",
+    "ModelFiles",
     "SpecLoader",
     "SpecLoaders",
     "SpecMapping",
