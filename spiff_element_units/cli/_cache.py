@@ -60,6 +60,11 @@ class _NoWorkflow(Exception):
 )
 @click.option("--process", "process_id", help="The root process of the BPMN files.")
 @parser_option
+@click.option(
+    "--check",
+    is_flag=True,
+    help="Refuse BPMN models that lose something when they are serialized and restored.",
+)
 @click.option("--durable", is_flag=True, help="Sync the cached files to disk.")
 def cache(
     out: Output,
@@ -69,6 +74,7 @@ def cache(
     key_template: Optional[str],
     process_id: Optional[str],
     parser: str,
+    check: bool,
     durable: bool,
 ) -> int:
     """Cache workflows: spec JSON files, or BPMN and DMN files parsed with SpiffWorkflow.
@@ -85,7 +91,7 @@ def cache(
     if key is not None and key_template is not None:
         raise click.UsageError("use either --key or --key-template, not both", ctx)
     run = _Run(out, cache_dir, durable)
-    sources = run.sources(_found(files), parser, process_id)
+    sources = run.sources(_found(files), parser, process_id, check)
     if key is not None and len(sources) > 1:
         raise click.UsageError(
             f"--key is for one workflow, and there are {len(sources)}; use --key-template", ctx
@@ -110,7 +116,9 @@ class _Run:
         self.keys: dict[str, str] = {}
         self.bar: Any = None
 
-    def sources(self, files: list[_File], parser: str, process_id: Optional[str]) -> list[_Source]:
+    def sources(
+        self, files: list[_File], parser: str, process_id: Optional[str], check: bool
+    ) -> list[_Source]:
         """The workflows in the files."""
         of_model = [file for file in files if file.suffix in (".bpmn", ".dmn")]
         sources = [
@@ -119,8 +127,10 @@ class _Run:
             if file not in of_model
         ]
         if not of_model:
-            if process_id is not None:
-                raise click.UsageError("--process is for BPMN files", click.get_current_context())
+            for option, used in (("--process", process_id is not None), ("--check", check)):
+                if used:
+                    told = f"{option} is for BPMN files"
+                    raise click.UsageError(told, click.get_current_context())
             return sources
         from ._models import Model  # needs SpiffWorkflow
 
@@ -134,7 +144,7 @@ class _Run:
         roots = model.roots() if process_id is None else (model.require_root(process_id),)
         for root in roots:
             file = by_path[model.path_of(root) or of_model[0].path]
-            sources.append(_Source(file, root, partial(model.spec_json, root)))
+            sources.append(_Source(file, root, partial(model.spec_json, root, check=check)))
         return sources
 
     def cache(self, source: _Source, key: Optional[str], template: Optional[str]) -> None:

@@ -104,8 +104,11 @@ class Model:
             raise Failure(f"no process {root!r} in the model; it has: {there}")
         return root
 
-    def spec_json(self, root: str) -> Parsed:
-        """The workflow of a process and all processes that it leads to. Raises Failure."""
+    def spec_json(self, root: str, check: bool = False) -> Parsed:
+        """The workflow of a process and all processes that it leads to.
+
+        With `check`, each spec must survive the serializer. Raises Failure, RoundTripError.
+        """
         specs: dict[str, Any] = {}
         waiting = [root]
         for process_id in waiting:  # grows
@@ -118,6 +121,10 @@ class Model:
         if external and self.failed:
             lost = ", ".join(map(repr, self.failed))
             raise Failure(f"process {external[0]!r} is missing, and {lost} could not be read")
+        if check:
+            from ..spiff.round_trip import check_round_trip
+
+            check_round_trip([self._spec(root), *specs.values()], self._serializer)
         workflow = {
             "spec": self._converted(root),
             "subprocess_specs": {

@@ -29,6 +29,7 @@ from .loaders import SpecLoaders
 from .mapping import MissingProcess, SpecMapping
 from .model_files import ModelFiles
 from .pieces import StatePieces
+from .round_trip import RoundTripError, check_round_trip
 from .splitting import DamagedPiece
 from .state import ChangedWorkflow, StateError
 
@@ -39,9 +40,11 @@ __all__ = [
     "Event",
     "MissingProcess",
     "ModelFiles",
+    "RoundTripError",
     "SpecLoader",
     "SpecLoaders",
     "SpecMapping",
     "StateError",
     "StatePieces",
+    "check_round_trip",
 ]
