@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from typing import NamedTuple, Optional, Union
 
 from ..errors import CacheError
@@ -54,7 +54,7 @@ class Sources:
         """The mark of each file. Raises CacheError if a folder cannot be listed."""
         try:
             if self._folder is not None:
-                return dict(_walk(self._folder, ""))
+                return _walk(self._folder)
             return {name: _mark(os.stat(path)) for name, path in self._paths.items()}
         except OSError as error:
             raise CacheError(f"cannot look at the model files {self!r}: {error}") from error
@@ -82,14 +82,19 @@ def _mark(status: os.stat_result) -> FileMark:
     return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns
 
 
-def _walk(folder: str, within: str) -> Iterator[tuple[str, FileMark]]:
-    with os.scandir(folder) as entries:
-        for entry in entries:
-            name = entry.name
-            if name.startswith("."):
-                continue
-            if name.lower().endswith(_SUFFIXES) and entry.is_file():
-                # Not `entry.stat()`, which tells no inode and no change time on Windows.
-                yield within + name, _mark(os.stat(entry.path))
-            elif entry.is_dir(follow_symlinks=False):
-                yield from _walk(entry.path, f"{within}{name}/")
+def _walk(folder: str) -> dict[str, FileMark]:
+    """The marks of the model files in a folder. It is done at each start, so it is written flat."""
+    found: dict[str, FileMark] = {}
+    waiting = [(folder, "")]
+    for path, within in waiting:  # grows
+        with os.scandir(path) as entries:
+            for entry in entries:
+                name = entry.name
+                if name[0] == ".":
+                    continue
+                if name[-5:].lower().endswith(_SUFFIXES) and entry.is_file():
+                    # Not `entry.stat()`, which tells no inode and no change time on Windows.
+                    found[within + name] = _mark(os.stat(entry.path))
+                elif entry.is_dir(follow_symlinks=False):
+                    waiting.append((entry.path, f"{within}{name}/"))
+    return found
