@@ -16,7 +16,7 @@ from setuptools import Distribution, Extension, setup
 
 MODULES = (
     "text", "slicer", "ids", "model", "order", "writer",
-    "parts", "records", "lookup", "graph", "pack", "verify", "unit", "state", "cut",
+    "parts", "records", "lookup", "graph", "pack", "verify", "unit", "digest", "state", "cut",
 )  # fmt: skip
 
 flags = [] if sys.platform == "win32" else ["-O3", "-g0", "-Wall", "-Wextra"]

@@ -14,6 +14,7 @@ import orjson
 
 from ._version import __version__
 from .cache import directory
+from .core.digest import process_digest as _process_digest
 from .core.fault import Fault
 from .core.pack import Pack
 from .core.text import Text
@@ -281,6 +282,30 @@ class ElementUnits:
         process_id = _string("process_id", process_id)
         try:
             return self._use().spec_json(process_id)
+        except Fault as fault:
+            self._fail(fault, process_id)
+
+    def process_digest(self, process_id: str) -> str:
+        """A SHA-256 of the process, as 64 hex digits, to compare versions of it by.
+
+        It covers the specs of the process's start unit, byte for byte: the process, its embedded
+        subprocesses and the processes that events start, as `needs(process_id)` names them. For the
+        root, it also covers the spec under its id in `subprocess_specs`, if that is another one. It
+        does not cover called processes, the names of files, or anything else of the workflow.
+
+        The same specs have the same digest, in whichever workflow they are and wherever it is
+        cached. Whitespace between tokens does not count. Everything else in the text does, also the
+        order of keys, which is always the same for a model that one version of SpiffWorkflow
+        serializes; another version may serialize the same model differently. If nothing belongs to
+        the process, it is the SHA-256 of `spec_json(process_id)`.
+
+        A digest is computed when you first ask for it, which reads the specs that it covers, and is
+        kept in memory. Raises UnitNotFound if the workflow does not contain the process, and
+        CorruptPack if the pack is damaged.
+        """
+        process_id = _string("process_id", process_id)
+        try:
+            return _process_digest(self._use(), process_id).hex()
         except Fault as fault:
             self._fail(fault, process_id)
 

@@ -443,6 +443,9 @@ def extensible(spec: Spec) -> Spec:
         copied = copies[id(task_spec)] = _like(task_spec)
         copied._wf_spec = made
         copied._inputs, copied._outputs = [*task_spec._inputs], [*task_spec._outputs]
+        name = getattr(task_spec, "spec", None)
+        if isinstance(name, ExternalName):
+            copied.spec = ExternalName.of(name, copied, name.process_id, name.called)
     made.task_specs = {name: copies[id(one)] for name, one in spec.task_specs.items()}
     for name, value in vars(spec).items():
         if id(value) in copies:
