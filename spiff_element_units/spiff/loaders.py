@@ -246,7 +246,7 @@ class SpecLoaders:
         with self._lock.now:
             self._entries.pop(_Older(key, units.digest), None)
             replaced = self._entries.pop(key, None)
-            if replaced is not None:
+            if replaced is not None and replaced.digest != units.digest:
                 self._entries[_Older(key, replaced.digest)] = replaced
             self._entries[key] = _Entry(loader, mark, published)
             while len(self._entries) > self._keep:

@@ -18,6 +18,7 @@ import models
 import pytest
 import spiff_bpmn
 from forking import Halfway, in_child
+from SpiffWorkflow.bpmn.serializer.migration.version_migration import MIGRATIONS
 
 from spiff_element_units import CorruptPack, ElementUnits, UnitNotFound, remove_cached_workflow
 from spiff_element_units.cache import directory
@@ -523,6 +524,23 @@ def test_events_tell_what_was_done(tmp_path):
         ("opened", "key", "outer")
     ]
     assert again[0].size == os.path.getsize(directory.pack_path(tmp_path, "key"))
+
+
+def test_a_state_that_is_migrated_is_told(tmp_path, monkeypatch, caplog):
+    caplog.set_level(logging.INFO, "spiff_element_units")
+    cached(tmp_path)
+    events = []
+    loader = registry(tmp_path, on_event=events.append)["key"]
+    state = json.loads(loader.save(started(loader)))
+    loader.resume(json.dumps(state))
+    assert "migrated" not in [event.kind for event in events]
+    monkeypatch.setitem(MIGRATIONS, "0.9", lambda run: run.pop("old"))
+    old = {**state, "serializer_version": "0.9", "old": 1}
+    loader.resume(json.dumps(old))
+    event = events[-1]
+    assert (event.kind, event.cache_key, event.process_id) == ("migrated", "key", "outer")
+    assert "'0.9'" in event.detail
+    assert "migrated process 'outer' of 'key'" in caplog.messages[-1]
 
 
 def test_an_exception_of_on_event_is_logged_and_stops_nothing(tmp_path, caplog):
