@@ -183,6 +183,24 @@ def test_the_loaders_that_were_used_longest_ago_are_dropped(tmp_path):
     assert first.resume(first.save(finished(running))).is_completed()
 
 
+def test_a_loader_that_was_asked_for_again_is_not_the_one_that_goes(tmp_path, clock):
+    for key in "abc":
+        cached(tmp_path, key)
+    loaders = registry(tmp_path, keep=2)
+    loaders["a"], loaders["b"], loaders["a"], loaders["c"]
+    assert loaders.kept == ("a", "c")
+
+
+def test_a_spec_that_was_asked_for_again_is_not_the_one_that_goes(tmp_path):
+    cached(tmp_path)
+    cached(tmp_path, "other")
+    loaders = registry(tmp_path, keep_specs=2)
+    own = loaders["key"]._sources.own
+    own.spec("outer"), own.spec("inner"), own.spec("outer")
+    loaders["other"]._sources.own.spec("outer")
+    assert loaders["key"].kept == ("outer",)
+
+
 def test_what_a_dropped_loader_held_is_freed(tmp_path):
     loaders = registry(tmp_path, lambda key: text_of(CALLS), keep=1)
     finished(started(loaders["a"]))
@@ -356,12 +374,14 @@ def test_older_versions_count_and_are_dropped_like_other_loaders(tmp_path, clock
 
 def test_a_pack_that_is_removed_is_used_on_until_the_key_is_cached_again(tmp_path, clock):
     cached(tmp_path)
-    loaders = registry(tmp_path)
+    made = []
+    loaders = registry(tmp_path, lambda key: made.append(key) or text_of(CALLS))
     loader = loaders["key"]
     remove_cached_workflow(tmp_path, "key")
     clock[0] += 2
     assert loaders["key"] is loader
     finished(started(loader))
+    assert made == []
     cached(tmp_path, processes=OTHER)
     assert loaders["key"].units.digest != loader.units.digest
 
