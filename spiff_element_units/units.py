@@ -6,6 +6,7 @@ import difflib
 import hashlib
 import json
 from collections.abc import Iterable
+from contextlib import suppress
 from itertools import islice
 from types import TracebackType
 from typing import Any, Callable, Literal, NamedTuple, NoReturn, Optional, Union, get_args
@@ -21,6 +22,7 @@ from .core.text import Text
 from .core.unit import needs as _needs
 from .core.unit import unit as _unit
 from .core.writer import build_pack
+from .diff import WorkflowDiff, compare
 from .errors import CacheError, CorruptPack, ElementUnitsError, UnitNotFound
 from .wording import in_words
 
@@ -62,7 +64,8 @@ class ElementUnits:
     ('Hello',)
     """
 
-    __slots__ = ("_key", "_pack")
+    __slots__ = ("_cache", "_key", "_pack")
+    _cache: Optional[directory.CacheDir]  # where it was opened or cached
     _key: Optional[str]
     _pack: Optional[Pack]
 
@@ -70,8 +73,11 @@ class ElementUnits:
         raise TypeError("use ElementUnits.from_json(..) or ElementUnits.open(..)")
 
     @classmethod
-    def _of(cls, pack: Pack, key: Optional[str]) -> ElementUnits:
+    def _of(
+        cls, pack: Pack, key: Optional[str], cache_dir: Optional[directory.CacheDir] = None
+    ) -> ElementUnits:
         units = object.__new__(cls)
+        units._cache = cache_dir
         units._pack = pack
         units._key = key
         return units
@@ -97,7 +103,7 @@ class ElementUnits:
         CacheError if the pack cannot be read.
         """
         pack = directory.open_pack(cache_dir, cache_key)
-        return cls._of(pack, pack.key)
+        return cls._of(pack, pack.key, cache_dir)
 
     @classmethod
     def get_or_cache(
@@ -135,7 +141,7 @@ class ElementUnits:
     @classmethod
     def _open_whole(cls, cache_dir: directory.CacheDir, key: str) -> ElementUnits:
         """Like `open`, and check the whole pack."""
-        return cls._of(directory.open_whole_pack(cache_dir, key), key)
+        return cls._of(directory.open_whole_pack(cache_dir, key), key, cache_dir)
 
     @classmethod
     def _cached(
@@ -145,7 +151,7 @@ class ElementUnits:
         read = read_text(text)
         pack = decompose(read, digest_of(read))
         directory.publish_or_warn(cache_dir, key, pack, durable=durable)
-        return cls._of(pack, key)
+        return cls._of(pack, key, cache_dir)
 
     def save(self, cache_dir: directory.CacheDir, cache_key: str, *, durable: bool = False) -> None:
         """Store the workflow in a cache under a key, and replace the workflow that was there.
@@ -291,13 +297,14 @@ class ElementUnits:
         It covers the specs of the process's start unit, byte for byte: the process, its embedded
         subprocesses and the processes that events start, as `needs(process_id)` names them. For the
         root, it also covers the spec under its id in `subprocess_specs`, if that is another one. It
-        does not cover called processes, the names of files, or anything else of the workflow.
+        does not cover called processes or anything else of the workflow.
 
         The same specs have the same digest, in whichever workflow they are and wherever it is
         cached. Whitespace between tokens does not count. Everything else in the text does, also the
-        order of keys, which is always the same for a model that one version of SpiffWorkflow
-        serializes; another version may serialize the same model differently. If nothing belongs to
-        the process, it is the SHA-256 of `spec_json(process_id)`.
+        order of keys and the name of the BPMN file, which SpiffWorkflow writes into each spec. One
+        version of SpiffWorkflow always writes the same text for a model, and another version may
+        write another text. If nothing else belongs to the process, the digest is the SHA-256 of
+        `spec_json(process_id)`.
 
         A digest is computed when you first ask for it, which reads the specs that it covers, and is
         kept in memory. Raises UnitNotFound if the workflow does not contain the process, and
@@ -309,6 +316,31 @@ class ElementUnits:
         except Fault as fault:
             self._fail(fault, process_id)
 
+    def _beside(self, cache_key: str) -> Optional[ElementUnits]:
+        """What is cached under a key in the same cache; None if it cannot be opened."""
+        if self._cache is None:
+            return None
+        with suppress(UnitNotFound, CacheError):
+            return ElementUnits.open(self._cache, cache_key)
+        return None
+
+    def diff(self, other: ElementUnits) -> WorkflowDiff:
+        """What `other`, a later version of the workflow, has changed.
+
+        The result names the processes that were added, removed and changed, and of each changed one
+        the elements, and of each changed element the fields. It is true if there are differences,
+        and `print` shows them. This reads every spec of both workflows the first time, and decodes
+        only what differs. It does not need SpiffWorkflow.
+
+        Raises CorruptPack if one of the packs is damaged, and CacheError if one of them is closed.
+        """
+        if not isinstance(other, ElementUnits):
+            raise TypeError(f"other must be an ElementUnits, not {type(other).__name__}")
+        try:
+            return compare(self._use(), other._use())
+        except Fault as fault:
+            raise in_words(fault) from fault.__cause__
+
     def _has(self, process_id: str) -> bool:
         """Whether the workflow contains a process. This reads only the entry of that process."""
         try:
@@ -317,7 +349,7 @@ class ElementUnits:
             raise in_words(fault) from fault.__cause__
 
     def _inner_root(self) -> Optional[bytes]:
-        """The spec under the root's id in `subprocess_specs`, if that is another one."""
+        """The spec under the root's id in `subprocess_specs`, if it differs from `spec`."""
         try:
             inner = self._use().inner_root()
         except Fault as fault:

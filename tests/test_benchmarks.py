@@ -17,6 +17,7 @@ sys.path.insert(0, str(BENCHMARKS))
 import histories  # noqa: E402
 import history_rows  # noqa: E402
 import instances  # noqa: E402
+import instructions  # noqa: E402
 import many_models  # noqa: E402
 import many_rows  # noqa: E402
 import workflows  # noqa: E402
@@ -227,3 +228,13 @@ def test_a_limit_that_is_missed_is_told():
     results.probes[name_of("worker", many_rows.MODELS, "ours")] = [found]
     (row,) = [row for row in many_rows.rows(results) if "memory" in row.what]
     assert row.reached is False
+
+
+def test_instructions_are_counted_of_cases_that_there_are():
+    assert {(case, subject) for case, subject, _ in instructions.OPERATIONS.values()} <= set(CASES)
+
+
+def test_an_operation_that_needs_2_percent_more_instructions_is_told(capsys):
+    rows = [("get", 1000, 1021), ("start", 1000, 1020), ("save", 1000, 900)]
+    assert instructions.show(rows) == ["get"]
+    assert "+2.10%" in capsys.readouterr().out

@@ -41,8 +41,18 @@ class _Known(ParamType):
         return []
 
 
+class _Version(_Known):
+    """A key of the cache that stands before it, or a file."""
+
+    def shell_complete(
+        self, ctx: click.Context, param: click.Parameter, incomplete: str
+    ) -> list[CompletionItem]:
+        found = super().shell_complete(ctx, param, incomplete)
+        return found or [CompletionItem(incomplete, type="file")]
+
+
 def _keys(given: dict[str, Any]) -> Iterable[str]:
-    place = given.get("cache_dir") or given.get("place")
+    place = given.get("cache_dir") or given.get("place") or given["versions"][0]
     return [cached.cache_key for cached in upkeep.cache_keys(str(place))]
 
 
@@ -57,6 +67,7 @@ def _elements(given: dict[str, Any]) -> Iterable[str]:
 
 
 KEY = _Known("key", _keys)
+VERSION = _Version("version", _keys)
 PROCESS = _Known("process", lambda given: _opened(given).process_ids)
 ELEMENT = _Known("element", _elements)
 

@@ -58,6 +58,12 @@ cdef list belonging(Pack pack, uint32_t process):
     return sorted([one for one in found if one != same])
 
 
+def belongs(Pack pack not None, str process_id not None):
+    """(id, SHA-256 of the spec) of each other spec that the digest of a process covers."""
+    return [(pack.text(<bytes>id, len(id)), spec)
+            for id, spec in belonging(pack, pack.find(process_id))]
+
+
 def own_digest(Pack pack not None, str process_id not None):
     """The SHA-256 of the spec of one process, alone."""
     return spec_digest(pack, pack.find(process_id))

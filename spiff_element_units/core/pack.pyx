@@ -176,6 +176,11 @@ cdef class Pack(Graph):
         self.entry(self.root, &entry)
         return bool(entry.flags & SAYS_EVENTS)
 
+    def tail_json(self):
+        """The other top-level members as an object, each as in the text of the workflow."""
+        cdef const unsigned char* tail = self.part(0, self.tail_length)
+        return b"{" + tail[1 if self.tail_length else 0:self.tail_length] + b"}"
+
     def has_process(self, str process_id not None):
         return self.look_up(process_id) != NOWHERE
 

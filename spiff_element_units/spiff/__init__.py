@@ -22,6 +22,7 @@ except ImportError as error:
         "pip install 'SpiffWorkflow>=3.0,<4'"
     ) from error
 
+from .comparison import ElementComparison, ProcessComparison, StateComparison
 from .deployments import Deployments
 from .events import Event
 from .loader import SpecLoader
@@ -32,19 +33,27 @@ from .pieces import StatePieces
 from .round_trip import RoundTripError, check_round_trip
 from .splitting import DamagedPiece
 from .state import ChangedWorkflow, StateError
+from .summary import StateSummary, compare_all
+from .versions import WorkflowVersion
 
 __all__ = [
     "ChangedWorkflow",
     "DamagedPiece",
     "Deployments",
+    "ElementComparison",
     "Event",
     "MissingProcess",
     "ModelFiles",
+    "ProcessComparison",
     "RoundTripError",
     "SpecLoader",
     "SpecLoaders",
     "SpecMapping",
+    "StateComparison",
     "StateError",
     "StatePieces",
+    "StateSummary",
+    "WorkflowVersion",
     "check_round_trip",
+    "compare_all",
 ]
