@@ -2,38 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any, Callable, Optional, TypeVar, Union, overload
 
 from SpiffWorkflow.bpmn.workflow import BpmnWorkflow
 from SpiffWorkflow.exceptions import SpiffWorkflowException
-from SpiffWorkflow.util.task import TaskState
 
 from ..errors import ElementUnitsError
 from ..units import ElementUnits
-from .changes import changes_in
 from .comparing import Comparing
 from .comparison import StateComparison
 from .events import Events, OnEvent
+from .headers import header_of
 from .mapping import SpecMapping, untouched
 from .migrating import Migration
 from .opening import Binding, Opening, explained, same_version
-from .pieces import LIVE, Read, StatePieces
+from .piece_texts import LIVE, Read
+from .pieces import StatePieces
 from .saving import whole_text, workflow_pieces
 from .serializing import Serializing
-from .specs import (
-    Resolve,
-    Serializer,
-    Spec,
-    SpecSources,
-    SpecStore,
-    changes_while_running,
-    label,
-    plain,
-)
+from .sources import SpecSources
+from .specs import Resolve, Serializer, Spec, plain
 from .splitting import DamagedPiece, damaged_pieces, join_pieces, split_text
 from .state import (
-    FORMAT,
     NOT_RESTORED,
     ChangedWorkflow,
     not_restored,
@@ -41,8 +32,6 @@ from .state import (
     require_run,
     unzipped,
 )
-from .subprocesses import Subprocesses
-from .versions import Telling, Versions, version
 
 _Workflow = TypeVar("_Workflow", bound=BpmnWorkflow)
 State = Union[str, bytes]
@@ -193,7 +182,7 @@ class SpecLoader:
         ElementUnitsError if the loader of another workflow started it. Errors of the serializer are
         raised unchanged.
         """
-        header, telling = self._header(workflow)
+        header, telling = header_of(self, workflow)
         state: str = whole_text(self._serializing, workflow, header, telling)
         return state
 
@@ -329,7 +318,7 @@ class SpecLoader:
         Raises StateError if the serializer, its converter for workflows or its subworkflow class
         overrides a method that pieces need, and the errors of `save`.
         """
-        header, telling = self._header(workflow)
+        header, telling = header_of(self, workflow)
         return workflow_pieces(self._serializing, workflow, header, telling, since)
 
     def resume_pieces(
@@ -375,91 +364,6 @@ class SpecLoader:
         """Read all pieces, and return those that cannot be read or are damaged."""
         return damaged_pieces(read)
 
-    # Saving
-
-    def _header(self, workflow: Any) -> tuple[dict[str, Any], Telling]:
-        """The header of a state, without what it says of versions; and that."""
-        mapping = workflow.subprocess_specs
-        process_id = plain(workflow.spec.name)
-        own = self._sources.own
-        if isinstance(mapping, SpecMapping):
-            if mapping.sources.own.digest != own.digest:
-                raise ElementUnitsError(
-                    f"the workflow was started by the loader of {label(mapping.sources.own)}, and "
-                    f"this is the loader of {label(own)}; save it with the loader that started it"
-                )
-            process_id = mapping.process_id or process_id
-        self._require_process(process_id)
-        header = {"state_format": FORMAT, "process_id": process_id, **version(own)}
-        if isinstance(mapping, SpecMapping):
-            externals = mapping.from_elsewhere()
-            if externals:
-                header["externals"] = externals
-        elif self._sources.resolves:
-            header["externals_unknown"] = True
-        changes = self._changes(workflow, process_id)
-        if changes:
-            header["spec_changes"] = changes
-        return header, self._telling(workflow, process_id)
-
-    def _telling(self, workflow: Any, process_id: str) -> Telling:
-        mapping = workflow.subprocess_specs
-        decided = isinstance(mapping, SpecMapping)
-        if not decided:
-            mapping = self.subprocess_specs(process_id)
-        versions: Versions = mapping.versions
-        digests = {process_id: self._sources.own.process_digest(process_id)}
-        for key, subprocess in _living(workflow.subprocesses):
-            if key in versions.brought_back:
-                _require_settled(subprocess, key)
-                continue
-            name = plain(subprocess.spec.name)
-            if name not in digests:
-                store = mapping.owner(name)
-                if store is None and not decided:
-                    store = mapping.origins.decide(name)
-                if store is not None:
-                    digests[name] = store.process_digest(name)
-        return versions.telling(self._sources.own, digests, mapping.owner)
-
-    def _changes(self, workflow: Any, process_id: str) -> dict[str, Any]:
-        """The changes that the engine has made to the specs of a workflow."""
-        convert = self._serializer.registry.convert
-        own = self._sources.own
-        changes: dict[str, Any] = {}
-        if not own.keeps(process_id, workflow.spec):
-            change = changes_in(workflow.spec, own.links(process_id), convert)
-            if change:
-                changes["spec"] = change
-        mapping = workflow.subprocess_specs
-        inner: dict[str, Any] = {}
-        if isinstance(mapping, SpecMapping):
-            inner.update(mapping.changes_to_make)
-            changeable = mapping.changeable()
-        else:
-            changeable = self._changeable(mapping, process_id)
-        for name, store, spec in changeable:
-            change = changes_in(spec, store.links(name), convert)
-            if change:
-                inner[name] = change
-        if inner:
-            changes["subprocess_specs"] = inner
-        return changes
-
-    def _changeable(
-        self, specs: dict[str, Spec], process_id: str
-    ) -> Iterator[tuple[str, SpecStore, Spec]]:
-        """Like `SpecMapping.changeable`, for the specs in a dict."""
-        changing = {plain(name): one for name, one in specs.items() if changes_while_running(one)}
-        mapping = self.subprocess_specs(process_id)
-        if any(mapping.owner(name) is None for name in changing):
-            for name in specs:  # this also finds the embedded subprocesses of called processes
-                mapping.get(name)
-        for name, spec in changing.items():
-            store = mapping.owner(name)
-            if store is not None:
-                yield name, store, spec
-
     # Helpers
 
     def _require_process(self, process_id: str) -> None:
@@ -479,19 +383,6 @@ def _callable(read: Read) -> Read:
     if not callable(read):
         raise TypeError(f"read must be callable, not {type(read).__name__}")
     return read
-
-
-def _living(subprocesses: Any) -> Iterable[tuple[Any, Any]]:
-    return subprocesses.living() if isinstance(subprocesses, Subprocesses) else subprocesses.items()
-
-
-def _require_settled(subprocess: Any, key: Any) -> None:
-    if any(not task.state & TaskState.FINISHED_MASK for task in subprocess.tasks.values()):
-        raise ElementUnitsError(
-            f"subprocess {key} of process {subprocess.spec.name!r} settled on an earlier version "
-            "of the workflow, and was brought back to life; resume the last saved state with "
-            "that version, reset it there, and migrate it then"
-        )
 
 
 def _state(state: object) -> Union[str, bytes]:

@@ -10,15 +10,8 @@ from typing import TYPE_CHECKING, Any, Optional
 from ..errors import UnitNotFound
 from .changes import Change, apply
 from .origins import Origins
-from .specs import (
-    ExternalName,
-    Spec,
-    SpecSources,
-    SpecStore,
-    changes_while_running,
-    label,
-    plain,
-)
+from .sources import SpecSources
+from .specs import ExternalName, Spec, SpecStore, changes_while_running, label, plain
 from .versions import Versions
 
 if TYPE_CHECKING:  # SpiffWorkflow has no types

@@ -26,7 +26,7 @@ from .changes import apply
 from .comparing import Comparing
 from .mapping import SpecMapping
 from .opening import Opening
-from .pieces import LIVE, Read
+from .piece_texts import LIVE, Read
 from .sameness import versions_of
 from .specs import plain
 from .standin import is_unopened

@@ -13,7 +13,8 @@ from typing import Any, Callable, Optional, Union
 
 from .changes import apply, changes_in_json
 from .pieces import CutPieces, StoredPieces
-from .specs import SpecSources, SpecStore
+from .sources import SpecSources
+from .specs import SpecStore
 from .state import settled_in
 from .versions import Versions, place
 

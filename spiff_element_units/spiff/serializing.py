@@ -32,7 +32,8 @@ from ..errors import ElementUnitsError
 from .aliases import Aliases, Call
 from .forks import Lock, in_child
 from .lazy import LazyDict
-from .pieces import LIVE, CutPieces, Read, StoredPieces, checked, content, is_piece, read_list
+from .piece_texts import LIVE, Read, checked, content, is_piece, read_list
+from .pieces import CutPieces, StoredPieces
 from .restoring import PieceRestorer, can_leave_out, standing
 from .splitting import WRITES_COMPLETED, join_pieces
 from .state import HEADER, StateError, decoded, is_zipped, parse, require_run, unzipped

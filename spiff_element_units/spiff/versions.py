@@ -19,7 +19,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any, Callable, NamedTuple, Optional
 
-from .specs import Spec, SpecSources, SpecStore
+from .sources import SpecSources
+from .specs import Spec, SpecStore
 from .state import StateError
 
 Ids = Callable[[], Iterable[str]]
