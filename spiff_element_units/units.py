@@ -306,6 +306,9 @@ class ElementUnits:
         write another text. If nothing else belongs to the process, the digest is the SHA-256 of
         `spec_json(process_id)`.
 
+        If version 0.4.0 cached a workflow of SpiffWorkflow before 3.2, `needs` omits some processes
+        that events start, and the digest does not cover them. Cache it again before you compare.
+
         A digest is computed when you first ask for it, which reads the specs that it covers, and is
         kept in memory. Raises UnitNotFound if the workflow does not contain the process, and
         CorruptPack if the pack is damaged.

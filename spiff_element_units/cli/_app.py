@@ -138,11 +138,11 @@ def _told(error: Exception, code: int) -> int:
         place = f"{error.filename!r}: " if error.filename is not None else ""
         return _failed(f"{place}{error.strerror or error}", code)
     if isinstance(error, ElementUnitsError) or type(error).__module__.startswith("SpiffWorkflow"):
-        return _failed(f"{error}{_place_of(error)}", code)
+        return _failed(f"{error}{place_of(error)}", code)
     return _failed(f"{type(error).__name__}: {error}; use --debug to see the traceback", code)
 
 
-def _place_of(error: Exception) -> str:
+def place_of(error: Exception) -> str:
     """Where in the model SpiffWorkflow failed, if the error says so."""
     spec = getattr(error, "task_spec", None)
     element = getattr(spec, "bpmn_id", None) or getattr(spec, "name", None)

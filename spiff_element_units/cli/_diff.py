@@ -14,6 +14,7 @@ from ..units import ElementUnits
 from ._app import PROGRAM, Failure, command
 from ._output import Column, Output, escaped, shown
 from ._place import VERSION, opened, opened_place, parser
+from ._tree import found
 
 _COLUMNS = (
     Column("process, element", style="bold", whole=True),
@@ -76,9 +77,7 @@ def opened_versions(
 def _version(path: str, name: str, parser: str, root: Optional[str]) -> ElementUnits:
     """The workflow of a file or folder. `name` is what specs call the file."""
     if os.path.isdir(path):
-        from ._cache import found
-
-        files = {file.path: file.within for file in found((path,)) if file.is_model}
+        files = {file.path: file.within for file in found((path,)) if file.of_model}
         if not files:
             raise Failure(
                 f"there is no BPMN file in the folder {path!r}; to compare keys of a cache, use "
@@ -88,12 +87,14 @@ def _version(path: str, name: str, parser: str, root: Optional[str]) -> ElementU
         files = {path: name}
     else:
         return opened_place(path, None, parser, root)
-    from ._models import Model  # needs SpiffWorkflow
+    from ._documents import Document  # these need SpiffWorkflow
+    from ._models import Model, chosen_root
 
     model = Model(parser)
     for file in sorted(files, key=lambda file: not file.lower().endswith(".dmn")):
-        model.add(file, files[file])
-    return ElementUnits.from_json(model.spec_json(model.require_root(root)).text)
+        model.add(Document(file, files[file]))
+    root = chosen_root(model, root, model.roots(), "use --process to choose")
+    return ElementUnits.from_json(model.spec_json(root).text)
 
 
 def _rows(found: WorkflowDiff) -> Iterator[tuple[str, str, str]]:

@@ -77,6 +77,8 @@ def test_the_json_of_run_has_this_shape(cache: Path) -> None:
         "steps",
         "loaded",
         "whole",
+        "linked",
+        "unused",
         "state",
     }
     assert (done["process"], done["status"]) == ("Claim", "completed")
