@@ -201,6 +201,14 @@ def test_a_spec_that_was_asked_for_again_is_not_the_one_that_goes(tmp_path):
     assert loaders["key"].kept == ("outer",)
 
 
+def test_what_is_known_of_a_spec_is_dropped_with_it(tmp_path):
+    cached(tmp_path)
+    own = registry(tmp_path, keep_specs=1)["key"]._sources.own
+    assert own.links("outer")
+    own.spec("inner")
+    assert (own._links, own.kept) == ({}, ("inner",))
+
+
 def test_what_a_dropped_loader_held_is_freed(tmp_path):
     loaders = registry(tmp_path, lambda key: text_of(CALLS), keep=1)
     finished(started(loaders["a"]))
