@@ -38,10 +38,13 @@ nitpick_ignore = [
     ("py:class", name)
     for name in (
         # Of Python and SpiffWorkflow: the build uses no network, so it has no other site's index.
+        "collections.abc.Iterable",
         "collections.abc.Iterator",
+        "collections.abc.Mapping",
         "collections.abc.MutableMapping",
         "datetime.datetime",
         "datetime.timedelta",
+        "io.BytesIO",
         "os.PathLike",
         "SpiffWorkflow.bpmn.exceptions.WorkflowTaskException",
         "SpiffWorkflow.bpmn.workflow.BpmnWorkflow",

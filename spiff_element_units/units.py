@@ -122,7 +122,7 @@ class ElementUnits:
 
         If the workflow cannot be cached, for example because the disk is full, it is used from
         memory. A RuntimeWarning and the log of `spiff_element_units` say so, once for each process
-        and directory.
+        and directory. The log also says if the pack was damaged.
 
         Raises the errors of `make_json` and `from_json`, and CacheError if the cache cannot be
         read.
@@ -130,10 +130,26 @@ class ElementUnits:
         if not callable(make_json):
             raise TypeError(f"make_json must be callable, not {type(make_json).__name__}")
         key = directory.key_text(cache_key)
-        with suppress(UnitNotFound, CorruptPack):
-            return cls._of(directory.open_whole_pack(cache_dir, key), key, cache_dir)
-        text = read_text(make_json())
-        pack = decompose(text, digest_of(text))
+        try:
+            return cls._open_whole(cache_dir, key)
+        except UnitNotFound:
+            pass
+        except CorruptPack as error:
+            directory.LOG.warning("%s", error)
+        return cls._cached(cache_dir, key, make_json(), durable=durable)
+
+    @classmethod
+    def _open_whole(cls, cache_dir: directory.CacheDir, key: str) -> ElementUnits:
+        """Like `open`, and check the whole pack."""
+        return cls._of(directory.open_whole_pack(cache_dir, key), key, cache_dir)
+
+    @classmethod
+    def _cached(
+        cls, cache_dir: directory.CacheDir, key: str, text: Union[str, bytes], *, durable: bool
+    ) -> ElementUnits:
+        """Cache a workflow, with a warning if that is not possible."""
+        read = read_text(text)
+        pack = decompose(read, digest_of(read))
         directory.publish_or_warn(cache_dir, key, pack, durable=durable)
         return cls._of(pack, key, cache_dir)
 
@@ -290,6 +306,9 @@ class ElementUnits:
         write another text. If nothing else belongs to the process, the digest is the SHA-256 of
         `spec_json(process_id)`.
 
+        If version 0.4.0 cached a workflow of SpiffWorkflow before 3.2, `needs` omits some processes
+        that events start, and the digest does not cover them. Cache it again before you compare.
+
         A digest is computed when you first ask for it, which reads the specs that it covers, and is
         kept in memory. Raises UnitNotFound if the workflow does not contain the process, and
         CorruptPack if the pack is damaged.
@@ -404,7 +423,7 @@ class ElementUnits:
         elements = (id for name in reached for id in (name, *pack.element_ids(name)))
         return UnitNotFound(
             f"no element {element_id!r} in process {process_id!r} or the processes that it leads "
-            f"to{_near(element_id, elements)}"
+            f"to{near(element_id, elements)}"
         )
 
 
@@ -440,7 +459,7 @@ def _whereabouts(pack: Pack, process_id: str, known: list[str]) -> str:
     elif any(to == process_id for name in known for _, to, *_ in pack.references(name)):
         missing = "a task spec refers to it, but it is not in subprocess_specs"
     else:
-        return f" in the workflow of {known[0]!r}{_near(process_id, known)}"
+        return f" in the workflow of {known[0]!r}{near(process_id, known)}"
     return f": {missing}, so the process is external; load it from the workflow that contains it"
 
 
@@ -465,7 +484,7 @@ def _defer(value: object) -> str:
     return defer
 
 
-def _near(wanted: str, known: Iterable[str]) -> str:
+def near(wanted: str, known: Iterable[str]) -> str:
     """A suggestion of ids that are similar to the one that was not found."""
     likely = (name for name in known if abs(len(name) - len(wanted)) <= _FARTHEST)
     some = list(islice(likely, _COMPARED // (len(wanted) + _FARTHEST) ** 2))

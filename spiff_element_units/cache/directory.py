@@ -24,7 +24,8 @@ import stat
 import warnings
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
-from typing import Callable, Union
+from itertools import count
+from typing import Callable, Optional, Union
 
 from ..core import verify
 from ..core.fault import Fault
@@ -41,7 +42,7 @@ _Parts = Iterable[Union[bytes, memoryview]]
 
 # Characters from the cache directory to the end of a temporary file's path.
 _LONGEST_BELOW = len(f"/{LAYOUT}/00/{64 * '0'}.pack.{8 * '0'}-{16 * '0'}.tmp")
-_LOG = logging.getLogger("spiff_element_units")
+LOG = logging.getLogger("spiff_element_units")
 _warned: dict[str, object] = {}  # the cache directories that a warning has told cannot be written
 _ATTEMPTS = 100  # to write a pack if its temporary file is removed in the meantime
 # The errors if a file or a directory is removed in the meantime. A file server gives the second,
@@ -156,6 +157,28 @@ def pack_path(cache_dir: CacheDir, cache_key: str) -> str:
     directory = directory_path(cache_dir)
     name = pack_name(key_text(cache_key))
     return f"{directory}{os.sep}{LAYOUT}{os.sep}{name[:2]}{os.sep}{name}"
+
+
+Mark = tuple[int, int, int, int]
+
+
+def mark_of(path: str) -> Optional[Mark]:
+    """What changes if the pack of a path is replaced or cached again; None if it is not there.
+
+    The last number is the size of the pack in bytes.
+    """
+    try:
+        status = os.stat(path)
+    except (OSError, ValueError):
+        return None
+    return status.st_dev, status.st_ino, status.st_mtime_ns, status.st_size
+
+
+class Published:
+    """Notices at hardly any cost that this process has put a pack in place."""
+
+    numbers = count(1)
+    latest = 0  # another number after each pack
 
 
 def temporary_path(path: str) -> str:
@@ -277,9 +300,11 @@ def publish(cache_dir: CacheDir, cache_key: str, pack: Pack, *, durable: bool = 
     path = pack_path(cache_dir, cache_key)
     parts = content(pack, cache_key)
     try:
-        _write_until_it_stays(path, parts, durable)
+        write_file(path, parts, durable=durable)
     except (OSError, ValueError) as error:
         raise CacheError(f"cannot write the pack {path!r}: {error}") from error
+    Published.latest = next(Published.numbers)
+    LOG.info("cached %r: %s bytes", key_text(cache_key), f"{sum(map(len, parts)):,}")
 
 
 def publish_or_warn(
@@ -299,12 +324,15 @@ def publish_or_warn(
                 f"{error}; this process uses the workflow from memory, and each process makes "
                 "it again until the cache can be written"
             )
-            _LOG.warning(told)
-            warnings.warn(told, RuntimeWarning, stacklevel=3)
+            LOG.warning(told)
+            warnings.warn(told, RuntimeWarning, stacklevel=4)
 
 
-def _write_until_it_stays(path: str, parts: _Parts, durable: bool) -> None:
-    """Write a pack, again if its temporary file or the directory is removed in the meantime."""
+def write_file(path: str, parts: _Parts, *, durable: bool = False) -> None:
+    """Write a file of the cache whole or not at all. Raises OSError, ValueError.
+
+    It is written again if its temporary file or the directory is removed in the meantime.
+    """
     for attempt in range(1, _ATTEMPTS + 1):
         try:
             return _write(path, parts, durable)

@@ -36,7 +36,7 @@ from .directory import (
 
 _SHARD = re.compile(r"[0-9a-f]{2}")
 _PACK = re.compile(r"[0-9a-f]{64}\.pack")
-_TEMPORARY = re.compile(r"[0-9a-f]{64}\.pack\.[0-9a-f]+-[0-9a-f]{16}\.tmp")
+_TEMPORARY = re.compile(r"[0-9a-f]{64}\.(?:pack|note)\.[0-9a-f]+-[0-9a-f]{16}\.tmp")
 
 # If files cannot be locked, a writer counts as dead when it has taken longer than any writer takes.
 _WRITTEN_WITHIN = 24 * 60 * 60 * 10**9  # nanoseconds

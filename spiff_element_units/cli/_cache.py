@@ -47,6 +47,11 @@ from ._tree import EACH, File, found
 )
 @click.option("--process", "process_id", help="The root process of the BPMN files.")
 @parser_option
+@click.option(
+    "--check",
+    is_flag=True,
+    help="Refuse BPMN models that lose something when they are serialized and restored.",
+)
 @click.option("--durable", is_flag=True, help="Sync the cached files to disk.")
 @click.option("--watch", is_flag=True, help="Cache again whenever a file changes, until Ctrl-C.")
 def cache(
@@ -58,6 +63,7 @@ def cache(
     each: Optional[str],
     process_id: Optional[str],
     parser: str,
+    check: bool,
     durable: bool,
     watch: bool,
 ) -> int:
@@ -77,7 +83,7 @@ def cache(
     require_template(key_template)
 
     def once(quiet: bool = False) -> int:
-        run = _Run(out, cache_dir, durable, quiet)
+        run = _Run(out, cache_dir, durable, quiet, check)
         sources = run.sources(found(files), parser, process_id, each)
         if key is not None and len(sources) > 1:
             raise click.UsageError(
@@ -102,7 +108,9 @@ class _Run:
     If it is `quiet`, it prints nothing about workflows that did not change.
     """
 
-    def __init__(self, out: Output, cache_dir: str, durable: bool, quiet: bool) -> None:
+    def __init__(
+        self, out: Output, cache_dir: str, durable: bool, quiet: bool, check: bool
+    ) -> None:
         self.out = out
         self.cache_dir = cache_dir
         self.durable = durable
@@ -112,7 +120,8 @@ class _Run:
         self.others: list[str] = []
         self.keys: dict[str, str] = {}
         self.bar: Any = None
-        self.models = Sources(self.failures)
+        self.check = check
+        self.models = Sources(self.failures, check)
 
     def sources(
         self, files: list[File], parser: str, process_id: Optional[str], each: Optional[str]
@@ -122,8 +131,10 @@ class _Run:
             Source(file, partial(_content, file.path)) for file in files if not file.of_model
         ]
         if not any(file.of_model for file in files):
-            if process_id is not None:
-                raise click.UsageError("--process is for BPMN files", click.get_current_context())
+            for option, used in (("--process", process_id is not None), ("--check", self.check)):
+                if used:
+                    told = f"{option} is for BPMN files"
+                    raise click.UsageError(told, click.get_current_context())
             return sources
         with self.progress("reading", sum(file.of_model for file in files)) as advance:
             documents = self.models.read(files, advance)

@@ -202,8 +202,11 @@ class Model:
             raise Failure(f"no process {root!r} in the model; it has: {there}")
         return root
 
-    def spec_json(self, root: str) -> Parsed:
-        """The workflow of a process and all processes that it leads to. Raises Failure."""
+    def spec_json(self, root: str, check: bool = False) -> Parsed:
+        """The workflow of a process and all processes that it leads to.
+
+        With `check`, each spec must survive the serializer. Raises Failure, RoundTripError.
+        """
         specs: dict[str, Any] = {}
         waiting = [root]
         for process_id in waiting:  # grows
@@ -217,6 +220,11 @@ class Model:
             for document in self._bad:
                 if document.mentions(name):
                     raise Broken(document.path, None, document.reason)
+        if check:
+            from ..spiff.round_trip import check_round_trip
+
+            whole = [self._spec(root), *specs.values()]
+            check_round_trip([one for one in whole if one is not None], self._serializer)
         workflow = {
             "spec": self._converted(root),
             "subprocess_specs": {

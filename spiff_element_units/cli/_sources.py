@@ -46,14 +46,16 @@ class Sources:
     """The workflows in BPMN and DMN files.
 
     `each` is how they were grouped, `why` says so in a sentence, and `not_executable` contains the
-    BPMN files that give no workflow because no process in them is executable.
+    BPMN files that give no workflow because no process in them is executable. With `check`, a
+    workflow is read only if each spec of it survives the serializer.
     """
 
-    def __init__(self, failures: Failures) -> None:
+    def __init__(self, failures: Failures, check: bool = False) -> None:
         self.each: Optional[str] = None
         self.why = ""
         self.not_executable: list[str] = []
         self._failures = failures
+        self._check = check
 
     def read(self, files: list[File], advance: Callable[[], None]) -> dict[str, Document]:
         """The BPMN and DMN files by path."""
@@ -92,7 +94,8 @@ class Sources:
             for root, is_primary in self._roots(group, model, process_id):
                 file = by_path[model.path_of(root) or group.files[0].path]
                 default = _default(self.each, file, group, root, is_primary)
-                sources.append(Source(file, partial(model.spec_json, root), root, default))
+                read = partial(model.spec_json, root, self._check)
+                sources.append(Source(file, read, root, default))
         self._try_rest(parser, [one for one in documents.values() if one.path not in used])
         if process_id is not None and process_id not in known:
             there = ", ".join(map(repr, known)) or "none"

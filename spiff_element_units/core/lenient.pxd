@@ -1,11 +1,11 @@
 """JSON values as Python's `json` reads them: more leniently than `tokens`.
 
-Beyond RFC 8259 there are NaN, Infinity, -Infinity and escaped surrogates that stand alone, and a
-number may be too large for a double. How many digits of a whole number `json` reads is a setting of
-the interpreter: a number is refused that is longer than the lowest that can be set.
+In addition to RFC 8259, this allows NaN, Infinity, -Infinity, escaped surrogates without a partner,
+and numbers that are too large for a double. The interpreter has a setting for how many digits of a
+whole number `json` reads. A number that is longer than the lowest possible setting is refused.
 
-As in `tokens`, the text is valid UTF-8 and followed by a NUL, and a function gives the place behind
-what it is named after, NULL where there is none.
+As in `tokens`, the text is valid UTF-8 with a NUL behind it, and a function returns the place
+behind what it is named after, or NULL if there is none.
 """
 
 from libc.string cimport memcmp
@@ -77,7 +77,7 @@ cdef inline const unsigned char* after_scalar(
 cdef inline const unsigned char* after_colon(
     const unsigned char* at, const unsigned char* end
 ) noexcept nogil:
-    """A key and what parts it from its value."""
+    """A key and its colon."""
     at = after_string(at, end)
     if at == NULL:
         return NULL
@@ -133,7 +133,7 @@ cdef inline const unsigned char* after_value(
     return after_scalar(at, end)
 
 
-# Objects that are read member by member: `more` tells whether `at` is at a key
+# Objects that are read member by member. The result says whether `at` is at a key.
 
 
 cdef inline bint first_member(const unsigned char** at) noexcept nogil:
@@ -145,7 +145,7 @@ cdef inline bint first_member(const unsigned char** at) noexcept nogil:
 
 
 cdef inline bint next_member(const unsigned char** at) noexcept nogil:
-    """After a value; NULL where that was none, or something else follows."""
+    """Go on after a value. `at` becomes NULL if the value or what follows it is wrong."""
     if at[0] == NULL:
         return False
     at[0] = skip(at[0])

@@ -1,8 +1,8 @@
-"""JSON tokens, read to the letter of RFC 8259 and of what orjson accepts.
+"""JSON tokens, read exactly as RFC 8259 defines them and orjson accepts them.
 
-A function that is named after a token takes the place where one must start and gives the place
-behind it, NULL where there is none. The text is valid UTF-8 and followed by a NUL, as that of each
-`str` and `bytes` is. A NUL is part of no token, so that what stops at it never reads on.
+A function that is named after a token takes the place where the token must start, and returns the
+place behind it, or NULL if there is none. The text is valid UTF-8 with a NUL behind it, as in every
+`str` and `bytes`. No token contains a NUL, so nothing reads beyond it.
 """
 
 from libc.math cimport isfinite
@@ -28,9 +28,9 @@ cdef extern from *:
 
 cdef extern from *:
     """
-    /* Of the STRIDE bytes at a place, those that are a quote, a backslash or a control character:
-       a mask in which 2 to the power of MASK_BITS bits stand for each byte. Bits above the lowest
-       that is set mean nothing. */
+    /* Which of the STRIDE bytes at a place are a quote, a backslash or a control character. In the
+       mask, 2 to the power of MASK_BITS bits stand for each byte. Only the lowest bit that is set
+       has a meaning. */
     #if defined(__SSE2__) || defined(_M_X64)
     #include <emmintrin.h>
     #define STRIDE 16
@@ -76,7 +76,7 @@ cdef inline bint is_space(unsigned char c) noexcept nogil:
 cdef inline const unsigned char* after_plain(
     const unsigned char* at, const unsigned char* end
 ) noexcept nogil:
-    """The next quote, backslash or control character, of which the NUL at `end` is one."""
+    """The next quote, backslash or control character. The NUL at `end` counts as one."""
     cdef uint64_t special
     while end - at >= STRIDE:
         special = specials(at)
@@ -104,7 +104,7 @@ cdef inline int hex4(const unsigned char* at) noexcept nogil:
 
 
 cdef inline const unsigned char* after_escape(const unsigned char* at) noexcept nogil:
-    """`at` is a backslash. Half of a surrogate pair is no escape."""
+    """`at` is a backslash. Half of a surrogate pair is not an escape."""
     cdef int unit, low
     cdef unsigned char c = at[1]
     if c != c"u":
@@ -144,7 +144,7 @@ cdef inline const unsigned char* after_digits(const unsigned char* at) noexcept 
 
 
 cdef inline bint is_finite(const unsigned char* number) noexcept with gil:
-    """Whether a number is not too large for a double."""
+    """Whether a double can hold a number."""
     cdef char* end
     return isfinite(PyOS_string_to_double(<const char*>number, &end, NULL))
 
@@ -183,7 +183,7 @@ cdef inline const unsigned char* after_scalar(
 cdef inline uint32_t unescape(
     const unsigned char* at, uint32_t length, unsigned char* out
 ) noexcept nogil:
-    """Decode the inside of a string that is good. It does not get longer; its new length."""
+    """Decode the inside of a good string. Returns the new length, which is not greater."""
     cdef const unsigned char* end = at + length
     cdef unsigned char* start = out
     cdef uint32_t code
@@ -222,7 +222,7 @@ cdef inline unsigned char unescaped(unsigned char c) noexcept nogil:
 
 
 cdef inline unsigned char* put_utf8(unsigned char* out, uint32_t code) noexcept nogil:
-    """Write a code point as UTF-8; the place behind it."""
+    """Write a code point as UTF-8. Returns the place behind it."""
     if code < 0x80:
         out[0] = <unsigned char>code
         return out + 1

@@ -1,8 +1,8 @@
 """Compares states with a version of their workflow: which continue, which can be migrated, and why.
 
-An instance continues by itself if every process that it is in is the same in the version. It can be
-migrated if no element has changed that it has finished or is at. Only the living parts of a state
-count: settled subprocesses stay what they were.
+An instance continues without a migration if every process that it is in is the same in the version.
+It can be migrated if it has not finished any changed element and is not at one. Only the living
+processes of a state count, because settled subprocesses do not change.
 """
 
 from __future__ import annotations
@@ -27,9 +27,10 @@ State = Union[str, bytes]
 class Comparing:
     """Compares states with the workflow of a loader.
 
-    `old` is the version that they were saved with, as ElementUnits or a loader; if it is None, the
-    version is looked for in the cache of the loader's workflow, under the key that a state names.
-    `renamed` has new ids of elements, by their old ones. Not safe for several threads at once.
+    `old` is the version that they were saved with, as ElementUnits or a loader. If it is None, the
+    version is looked up in the cache of the loader's workflow, under the key in the state.
+    `renamed` contains the new ids of elements, by their old ids. Only one thread may use it at a
+    time.
     """
 
     def __init__(self, loader: Any, old: Any = None, renamed: Optional[Mapping[str, str]] = None):
@@ -55,7 +56,7 @@ class Comparing:
     def alignment(
         self, name: str, then: dict[str, Any], header: dict[str, Any], now: SpecStore
     ) -> Optional[Alignment]:
-        """The elements of a process then and now; None if the version then is not there."""
+        """The elements of a process then and now; None if the old version cannot be found."""
         store = self.store_then(then, then is header)
         if store is None or not store.has(name):
             return None

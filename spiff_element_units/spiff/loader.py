@@ -14,6 +14,7 @@ from ..units import ElementUnits
 from .changes import changes_in
 from .comparing import Comparing
 from .comparison import StateComparison
+from .events import Events, OnEvent
 from .mapping import SpecMapping, untouched
 from .migrating import Migration
 from .opening import Binding, Opening, explained, same_version
@@ -71,19 +72,27 @@ class SpecLoader:
     ad-hoc subprocesses and specs whose start task has trigger specs for each workflow, and, with
     SpiffWorkflow 3.0 and 3.1, copies the spec that is started.
 
+    `on_event` is called with an Event for each spec that is restored, each state that SpiffWorkflow
+    migrates, and each pack that is found damaged.
+
     Several threads can use a loader at the same time, and you can use it after a fork. A workflow
     may be used by only one thread at a time. Operating system processes share only the cache.
     """
 
     def __init__(
-        self, units: ElementUnits, serializer: Serializer, *, resolve: Optional[Resolve] = None
+        self,
+        units: ElementUnits,
+        serializer: Serializer,
+        *,
+        resolve: Optional[Resolve] = None,
+        on_event: Optional[OnEvent] = None,
     ) -> None:
         if not isinstance(units, ElementUnits):
             raise TypeError(f"units must be an ElementUnits, not {type(units).__name__}")
         self._units = units
         self._serializer = serializer
         self._serializing = Serializing(serializer, resolve is not None)
-        self._sources = SpecSources(units, serializer, resolve)
+        self._sources = SpecSources(units, serializer, resolve, Events(on_event))
         self._templates: dict[str, dict[str, Any]] = {}
 
     def __repr__(self) -> str:

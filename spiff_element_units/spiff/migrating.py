@@ -1,15 +1,15 @@
 """Moves an instance to another version of its workflow.
 
-The instance is restored with the specs that it was saved with, and each process of it that has
-changed gets its new spec as `migrate_workflow` of SpiffWorkflow's `bpmn.util.diff` does it: a task
-gets the task spec that its old one is aligned with, and what is READY or WAITING is reset, so that
-what comes is predicted anew. It differs in two ways:
+The instance is restored with the specs that it was saved with. Then each changed process gets its
+new spec, as `migrate_workflow` of SpiffWorkflow's `bpmn.util.diff` does it: each task gets the task
+spec that its old one is aligned with. READY and WAITING tasks are reset, and the tasks after them
+are predicted again. There are two differences:
 
-- The predictions of a STARTED subprocess, loop or multi-instance are made anew too.
-- A READY or WAITING instance of a loop or multi-instance keeps its data. SpiffWorkflow would reset
-  it to the data of the loop, without the item that it is for.
+- The tasks after a STARTED subprocess, loop or multi-instance are predicted again too.
+- A READY or WAITING round of a loop or multi-instance keeps its data. SpiffWorkflow would reset it
+  to the data of the loop, without the item of this round.
 
-Then the instance is saved and resumed, so that nothing of the old version is left in it.
+Finally the instance is saved and resumed, so that nothing of the old version is left in it.
 """
 
 from __future__ import annotations
@@ -176,7 +176,7 @@ def move(process: Any, alignment: Alignment) -> None:
 
 
 def give_spec(process: Any, spec: Any, partners: Mapping[str, Any]) -> None:
-    """Put the task specs of a spec in the place of their partners."""
+    """Replace the old task specs of the tasks by their partners in the new spec."""
     process.spec = spec
     for task in process.tasks.values():
         name = partners.get(task.task_spec.name, task.task_spec.name)
@@ -184,7 +184,7 @@ def give_spec(process: Any, spec: Any, partners: Mapping[str, Any]) -> None:
 
 
 def _predict_anew(task: Any) -> None:
-    """Predict what comes after a task that goes on as it is."""
+    """Predict the tasks after a task that continues unchanged."""
     children = [child for child in task.children if not child.triggered]
     if any(not child.state & PREDICTED for child in children):
         return

@@ -87,8 +87,14 @@ class Serializing:
             getattr(encoder, name) is not getattr(json.JSONEncoder, name)
             for name in ("encode", "iterencode")
         )
+        self._leaves_out: Optional[bool] = None
 
-        self.leaves_out = not self._checks and can_leave_out(serializer.registry)
+    @property
+    def leaves_out(self) -> bool:
+        """Whether settled subprocesses are left out of what the serializer reads and writes."""
+        if self._leaves_out is None:
+            self._leaves_out = not self._checks and can_leave_out(self._serializer.registry)
+        return self._leaves_out
 
     def write(self, workflow: Any, header: dict[str, Any], shown: Optional[Shown] = None) -> Any:
         """Return what `serialize_json` writes for a workflow, with a header in place of the specs.

@@ -7,12 +7,15 @@ import json
 import shutil
 import time
 from pathlib import Path
+from typing import Any
 
 import models
 import pytest
 from command import EXAMPLES, TOP, command, failing, plain, terminal
+from SpiffWorkflow.bpmn.serializer import BpmnWorkflowSerializer
 
 from spiff_element_units import ElementUnits, cache_keys
+from spiff_element_units.cli import main
 
 BPMN = TOP / "tests" / "bpmn"
 
@@ -179,6 +182,37 @@ def test_all_bpmn_files_are_one_model(tmp_path: Path) -> None:
     assert [(one["key"], one["external"]) for one in done["workflows"]] == [("Claim", ["Pay"])]
     done = command("cache", tmp_path / "dmn", BPMN / "business_rule.bpmn", BPMN / "fare.dmn")
     assert done.code == 0, done.err
+
+
+def test_with_check_a_model_that_loses_nothing_is_cached(tmp_path: Path) -> None:
+    done = command("cache", tmp_path / "cache", EXAMPLES, "--check")
+    assert done.code == 0, done.err
+    assert keys(tmp_path / "cache") == ["Claim", "complaint", "order"]
+
+
+def test_with_check_a_model_that_loses_something_is_reported_and_the_others_cached(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    convert = BpmnWorkflowSerializer.to_dict
+
+    def forgetful(self: Any, obj: Any, **kwargs: Any) -> Any:
+        dct = convert(self, obj, **kwargs)
+        if dct.get("name") == "order":
+            dct["task_specs"]["order_check"]["bpmn_name"] = None
+        return dct
+
+    monkeypatch.setattr(BpmnWorkflowSerializer, "to_dict", forgetful)
+    assert main(["cache", str(tmp_path), str(EXAMPLES), "--check"]) == 1
+    told = capsys.readouterr().err
+    assert "loses 'bpmn_name' of ManualTask 'order_check' of process 'order'" in told
+    assert keys(tmp_path) == ["Claim", "complaint"]
+    assert main(["cache", str(tmp_path), str(EXAMPLES)]) == 0
+    assert keys(tmp_path) == ["Claim", "complaint", "order"]
+
+
+def test_check_is_for_bpmn_files(tmp_path: Path, specs: Path) -> None:
+    done = command("cache", tmp_path / "cache", specs, "--check")
+    assert (done.code, "--check is for BPMN files" in done.err) == (2, True)
 
 
 def test_each_process_that_no_other_calls_is_a_root(tmp_path: Path) -> None:

@@ -1,8 +1,8 @@
 """The digest of a process: what it covers, and that nothing else counts.
 
-A digest is compared with `belonging` and `digest_in`, which know the rules of the naive model and
-how a digest is put together. `workflow("A", A=[...], B=[...])` is a workflow of the
-processes A and B with A at its root.
+A digest is compared with `digest_in`, which puts one together of what belongs to a process by the
+naive model. `workflow("A", A=[...], B=[...])` is a workflow of the processes A and B with A at its
+root.
 """
 
 from __future__ import annotations
@@ -57,23 +57,12 @@ def spec_text(spec: dict) -> bytes:
     return PLAIN.value(spec).encode("utf-8", "surrogatepass")
 
 
-def belonging(whole: dict, process_id: str) -> set[str]:
-    """The keys in `subprocess_specs` of what belongs to a process."""
-    chosen = naive.select(whole, process_id, (), "calls")
-    found = set(chosen.others)
-    if chosen.start is naive.ROOT and whole["subprocess_specs"].get(process_id) is not None:
-        found |= naive.closure(whole, {process_id}, naive.FOLLOWED["calls"])[0]
-    return found
-
-
 def digest_in(whole: dict, process_id: str) -> str:
     own = spec_text(naive.spec_of(whole, naive.find(whole, process_id)))
-    others = [(key.encode(), spec_text(whole["subprocess_specs"][key]))
-              for key in belonging(whole, process_id)]  # fmt: skip
+    others = naive.belonging(whole, process_id)
     hashed = sha256(own)
-    for key, text in sorted(others):
-        if (key, text) != (process_id.encode(), own):
-            hashed.update(len(key).to_bytes(4, "little") + key + sha256(text).digest())
+    for key, one in sorted((key.encode(), spec_text(one)) for key, one in others.items()):
+        hashed.update(len(key).to_bytes(4, "little") + key + sha256(one).digest())
     return hashed.hexdigest()
 
 
@@ -94,7 +83,8 @@ def test_a_digest_is_the_one_of_the_naive_model_in_memory_and_from_a_cache(
     cached = ElementUnits.open(folder, "key")
     backwards = {name: cached.process_digest(name) for name in reversed(cached.process_ids)}
     assert backwards == expected
-    event(f"most that belong to a process: {max(len(belonging(whole, one)) for one in expected)}")
+    most = max(len(naive.belonging(whole, name)) for name in expected)
+    event(f"most that belong to a process: {most}")
 
 
 @given(strategies.workflows(), strategies.st.data())
@@ -110,9 +100,10 @@ def test_a_change_of_one_spec_changes_the_digests_of_the_processes_that_it_belon
     concerned = {
         name
         for name in before
-        if naive.find(whole, name) is key or naive.find(whole, name) == key
-        or key in belonging(whole, name)
-    }  # fmt: skip
+        if naive.find(whole, name) == key
+        or key in naive.belonging(whole, name)
+        or key in naive.belonging(changed, name)
+    }
     assert {name for name in before if before[name] != after[name]} == concerned
 
 

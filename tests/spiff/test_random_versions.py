@@ -199,9 +199,13 @@ def test_random_versions(tmp_path_factory, pair, choices, data):
     assert comparison.can_resume == same
     later = data.draw(st.lists(st.integers(0, 5), max_size=30))
     if same:
-        event("goes on")
-        resumed, plain = new.resume(state, models.script_engine()), native(state, texts[1])
-        step_by_step(plain, resumed, later)
+        resumed = new.resume(state, models.script_engine())
+        if all(unchanged(one, *texts) for one in native(state, texts[0]).subprocesses.values()):
+            event("goes on")
+            step_by_step(native(state, texts[1]), resumed, later)
+        else:  # SpiffWorkflow itself would restore what has settled with specs that it did not run
+            event("goes on past what has changed")
+            finish(resumed)
         return
     with pytest.raises(ChangedWorkflow) as raised:
         new.resume(state)
@@ -226,10 +230,15 @@ def test_random_versions(tmp_path_factory, pair, choices, data):
     event("moved" if reference is None else "moved as SpiffWorkflow moves it")
     if reference is not None:
         step_by_step(reference.workflow, migrated, later)
-    while waiting(migrated):
-        do(migrated, at(migrated)[0])
-    assert driving.is_completed(migrated)
-    require_every_step(migrated)
+    finish(migrated)
+
+
+def finish(workflow) -> None:
+    """Does all that is left; nothing of the root is skipped."""
+    while waiting(workflow):
+        do(workflow, at(workflow)[0])
+    assert driving.is_completed(workflow)
+    require_every_step(workflow)
 
 
 def step_by_step(plain, units, choices) -> None:
