@@ -11,7 +11,7 @@ import models
 import pytest
 import transcripts
 from command import TOP, command
-from written import call, process, write
+from written import call, process, script, write
 
 from spiff_element_units import cache_keys
 from spiff_element_units.cli._app import _COMMANDS as COMMANDS
@@ -127,6 +127,25 @@ def test_verify_and_ls_keep_to_the_schema_if_something_is_damaged(filled: Path) 
     assert json.loads(printed)["damaged"]
     check("verify", printed)
     check("ls", command("ls", filled, "--json").out)
+
+
+def test_diff_check_and_migrate_keep_to_the_schema(tmp_path: Path) -> None:
+    cache, state = tmp_path / "cache", tmp_path / "state.json"
+    for version, label in (("1", "first"), ("2", "second")):
+        path = write(
+            tmp_path / version / "p.bpmn",
+            process("p", "<manualTask />", script(f"n = '{label}'")),
+        )
+        command("cache", cache, path, "--key", version)
+    command("run", cache, "1", "--state", state)
+    for old, new in (("1", "2"), ("1", "1")):
+        check("diff", command("diff", cache, old, new, "--json").out)
+    done = command("check", cache, "2", state, "--json")
+    assert json.loads(done.out)["can_be_migrated"], done
+    check("check", done.out)
+    done = command("migrate", cache, "2", state, "--to", tmp_path / "to", "--json")
+    assert json.loads(done.out)["migrated"], done
+    check("migrate", done.out)
 
 
 def test_a_member_that_is_in_no_schema_is_seen(filled: Path) -> None:
