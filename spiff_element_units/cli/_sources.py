@@ -187,7 +187,7 @@ def require_template(template: Optional[str]) -> None:
     if template is None:
         return
     try:
-        template.format_map(dict.fromkeys(_FIELDS, ""))
+        template.format(**dict.fromkeys(_FIELDS, ""))
     except (LookupError, ValueError, AttributeError, TypeError) as error:
         raise click.UsageError(
             f"--key-template {template!r} is wrong ({error}); it may contain {{name}}, {{path}}, "

@@ -37,8 +37,8 @@ class Comparing:
         self._loader = loader
         self._own: SpecStore = loader._sources.own
         self._old = None if old is None else self._store_of(old)
-        sources = old._sources if isinstance(old, type(loader)) else None
-        self._places = [one for one in (sources, loader._sources) if one is not None]
+        loaders = [old, loader] if isinstance(old, type(loader)) else [loader]
+        self._places = [one._sources for one in loaders]
         self._renamed = dict(renamed or {})
         if self._renamed:
             self._require_new_ids()
