@@ -42,7 +42,7 @@ class Sources:
         self._paths: dict[str, str] = {}
         if isinstance(where, (str, os.PathLike)):
             self._folder = os.fspath(where)
-            self.label = os.path.abspath(self._folder)
+            self.label: str = os.path.abspath(self._folder)
         else:
             self._paths = {os.fspath(path): os.path.abspath(path) for path in where}
             self.label = "\0".join(sorted(self._paths.values()))

@@ -113,7 +113,7 @@ class SpecMapping(MutableMapping[str, Spec]):
         self._origins = Origins(sources, self._is_own)
         self._overridden: set[str] = set()  # what the application has assigned or deleted
         self.changes_to_make: dict[str, Change] = {}  # to specs that are not restored yet
-        self.versions = Versions()
+        self.versions: Versions = Versions()
 
     @property
     def sources(self) -> SpecSources:
