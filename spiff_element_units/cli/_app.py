@@ -94,6 +94,7 @@ class _Commands(click.Group):
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
     epilog="\b\nExit codes: 0 done, 1 something failed, 2 the command line is wrong.\n"
     "diff: 0 the same, 1 different, 2 something failed or the command line is wrong.\n"
+    "check: 0 all continue, 3 some must be migrated and can be, 1 otherwise.\n"
     f"\b\nExample:\n  {PROGRAM} cache unit-cache models/\n  {PROGRAM} show unit-cache Claim",
 )
 @click.version_option(__version__, prog_name=PROGRAM)

@@ -19,8 +19,8 @@ from spiff_element_units import __version__
 from spiff_element_units.cli import main
 
 COMMANDS = [
-    *("cache", "ls", "show", "unit", "diff", "graph", "run", "check", "migrate", "verify", "prune", "rm"),
-    "completion",
+    *("cache", "ls", "show", "unit", "diff", "graph", "run", "check", "migrate"),
+    *("verify", "prune", "rm", "completion"),
 ]
 
 
