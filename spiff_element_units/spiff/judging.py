@@ -75,7 +75,7 @@ def judge(
 def _what_is_wrong(task: Any, alignment: Alignment, tasks: dict[str, Any]) -> Any:
     name, state = task["task_spec"], task["state"]
     fields = alignment.changed.get(name, ())
-    if any(tasks[one]["triggered"] for one in task["children"] if one in tasks):
+    if state & RESET and any(tasks[one]["triggered"] for one in task["children"] if one in tasks):
         state |= STARTED  # before SpiffWorkflow 3.1, a loop that is under way is WAITING
     if alignment.partners.get(name) is None:
         if state & PREDICTED:

@@ -192,6 +192,18 @@ def test_what_follows_a_running_multi_instance_may_change(element):
     assert finish(migrated) == [*expected[:-1], "inserted", "after"]
 
 
+@pytest.mark.parametrize("element", [("humans", "many", 1), ("calls", "many", "claim", 1)])
+def test_a_step_behind_a_finished_multi_instance_is_not_skipped(element):
+    before = {**CALLING, "root": [element, ("human", "after")]}
+    after = {**before, "root": [element, ("human", "inserted"), ("human", "after")]}
+    old, new = loader_of(before), loader_of(after)
+    workflow = started(old)
+    while at(workflow) != ["after"]:
+        do(workflow, at(workflow)[0])
+    with pytest.raises(ChangedWorkflow, match="'many' of process 'root' has changed"):
+        new.migrate(old.save(workflow), old)
+
+
 def test_a_multi_instance_keeps_its_place_if_its_element_has_changed():
     """What is at hand in it takes the change and keeps the item that it is for."""
     before = {"root": [("humans", "many", 3), ("human", "after")]}
