@@ -17,7 +17,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import datetime, timezone
 from functools import partial
-from typing import Any, Optional, Union
+from typing import Any, Union
 
 from SpiffWorkflow.util.task import TaskState
 
@@ -30,10 +30,9 @@ from .piece_texts import LIVE, Read
 from .sameness import versions_of
 from .specs import plain
 from .standin import is_unopened
-from .state import ChangedWorkflow, unzipped, with_callers
+from .state import FINISHED, ChangedWorkflow, unzipped, with_callers
 from .versions import Versions, version
 
-FINISHED = TaskState.FINISHED_MASK
 RESET = TaskState.READY | TaskState.WAITING
 PREDICTED = TaskState.PREDICTED_MASK | TaskState.FUTURE
 
@@ -45,18 +44,15 @@ class Migration:
         self,
         loader: Any,
         source: Union[str, bytes, Read],
-        old: Any,
-        renamed: Optional[Mapping[str, str]],
-        script_engine: Any,
+        comparing: Comparing,
+        script_engine: Any = None,
     ) -> None:
         self._loader = loader
         self._source = source
-        self._read = source if callable(source) else None
         self._engine = script_engine
-        self._comparing = Comparing(loader, old, renamed)
-        state = source if not callable(source) else source(LIVE)
-        self._state = state
-        self.comparison = self._comparing.compare(state)
+        self._comparing = comparing
+        self._state = source(LIVE) if callable(source) else source
+        self.comparison = comparing.compare(self._state)
 
     def run(self) -> Any:
         """The migrated workflow. Raises ChangedWorkflow if the instance cannot be migrated."""
@@ -72,7 +68,7 @@ class Migration:
         header = opening.begin(run)
         workflow = self._as_saved(header or {}) if header is not None else self._native()
         mapping = self._mapping(opening, run, workflow)
-        self._move(workflow, mapping, header or {}, run)
+        self._move(workflow, mapping, header or {})
         return self._again(workflow)
 
     def _resume(self, source: Any) -> Any:
@@ -131,7 +127,7 @@ class Migration:
         ]
         return mapping
 
-    def _move(self, workflow: Any, mapping: SpecMapping, header: Any, run: Any) -> None:
+    def _move(self, workflow: Any, mapping: SpecMapping, header: dict[str, Any]) -> None:
         own = self._loader._sources.own
         changes = header.get("spec_changes", {})
         mapping.origins.record(header.get("externals", {}))
@@ -146,12 +142,15 @@ class Migration:
             (called, mapping[called], subprocess) for called, subprocess in _living(workflow)
         ]
         workflow.subprocess_specs = mapping
+        alignments: dict[tuple[int, int], Alignment] = {}  # many subprocesses may be of one process
         for called, new, process in processes:
-            old = process.spec
-            if called in changed:
-                move(process, self._comparing.align(old, new))
-            else:
+            if called not in changed:
                 give_spec(process, new, {})
+                continue
+            key = id(process.spec), id(new)
+            if key not in alignments:
+                alignments[key] = self._comparing.align(process.spec, new)
+            move(process, alignments[key])
 
     def _again(self, workflow: Any) -> Any:
         if not callable(self._source):
