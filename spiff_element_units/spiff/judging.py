@@ -88,13 +88,9 @@ def _can_be_followed_by_others(alignment: Alignment, name: str) -> bool:
 
 def predicted_anew(task: Any, tasks: dict[str, Any]) -> bool:
     """Whether a migration makes the prediction of a saved task anew."""
-    while task["parent"] is not None:
+    while task["state"] & PREDICTED and task["parent"] is not None:
         task = tasks[task["parent"]]
-        if task["state"] & (RESET | STARTED):
-            below = [tasks[one] for one in task["children"] if one in tasks]
-            if task["state"] & RESET and not any(one["triggered"] for one in below):
-                return True
-            return all(one["triggered"] or one["state"] & PREDICTED for one in below)
-        if not task["state"] & PREDICTED:
-            return False
-    return False
+    below = [tasks[one] for one in task["children"] if one in tasks]
+    if task["state"] & RESET and not any(one["triggered"] for one in below):
+        return True
+    return all(one["triggered"] or one["state"] & PREDICTED for one in below)

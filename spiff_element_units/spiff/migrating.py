@@ -5,7 +5,8 @@ new spec, as `migrate_workflow` of SpiffWorkflow's `bpmn.util.diff` does it: eac
 spec that its old one is aligned with. READY and WAITING tasks are reset, and the tasks after them
 are predicted again. There are two differences:
 
-- The tasks after a STARTED subprocess, loop or multi-instance are predicted again too.
+- The tasks after a STARTED subprocess, loop or multi-instance are predicted again too, and those
+  after any other task if one of them has no element any more.
 - A READY or WAITING round of a loop or multi-instance keeps its data. SpiffWorkflow would reset it
   to the data of the loop, without the item of this round.
 
@@ -162,6 +163,8 @@ class Migration:
 def move(process: Any, alignment: Alignment) -> None:
     """Move a process, or a subprocess, to the new version of its spec."""
     give_spec(process, alignment.new, alignment.partners)
+    if not alignment.differs:  # something that is embedded in it has changed, and moves by itself
+        return
     for task in list(process.tasks.values()):
         if task.id not in process.tasks:  # removed with the prediction that it belonged to
             continue
@@ -171,6 +174,9 @@ def move(process: Any, alignment: Alignment) -> None:
                 task.reset_branch(None)
             else:
                 _predict_anew(task)
+    for task in list(process.tasks.values()):
+        if task.id in process.tasks and not _has_element(task):
+            _predict_anew(_last_not_predicted(task))
     process.last_task = None  # as SpiffWorkflow's `migrate_workflow` leaves it
 
 
@@ -182,6 +188,16 @@ def give_spec(process: Any, spec: Any, partners: Mapping[str, Any]) -> None:
         task.task_spec = spec.task_specs.get(name, task.task_spec)
 
 
+def _has_element(task: Any) -> bool:
+    return task.workflow.spec.task_specs.get(task.task_spec.name) is task.task_spec
+
+
+def _last_not_predicted(task: Any) -> Any:
+    while task.state & PREDICTED:
+        task = task.parent
+    return task
+
+
 def _predict_anew(task: Any) -> None:
     """Predict the tasks after a task that continues unchanged."""
     children = [child for child in task.children if not child.triggered]
@@ -189,7 +205,9 @@ def _predict_anew(task: Any) -> None:
         return
     for child in children:
         task.workflow._remove_task(child.id)
+    state, task._state = task._state, TaskState.STARTED  # SpiffWorkflow predicts only from there
     task.task_spec._predict_hook(task)
+    task._state = state
     for child in task.children:
         if child.state & PREDICTED:
             child.task_spec._predict(child, mask=PREDICTED)

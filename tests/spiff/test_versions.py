@@ -10,6 +10,7 @@ import driving
 import models
 import pytest
 from lockstep import HEADER
+from SpiffWorkflow.exceptions import WorkflowException
 from SpiffWorkflow.util.task import TaskState
 from version_models import at, do, loader_of, started, waiting
 
@@ -180,6 +181,36 @@ def test_the_elements_behind_a_running_call_may_change():
     state = old.save(started(old, "before", "review"))
     migrated = new.migrate(state, old, script_engine=models.script_engine())
     assert finish(migrated) == ["decide", "first", "second", "third"]
+
+
+def test_a_process_goes_on_waiting_if_only_what_is_embedded_in_it_has_changed():
+    def parallel(*inner):
+        return {"root": [("parallel", "both", [("human", "wait")], [("embed", "part", [*inner])])]}
+
+    old, new = loader_of(parallel(*HUMAN)), loader_of(parallel(HUMAN[0], HUMAN[2]))
+    workflow = started(old)
+    for task in waiting(workflow):
+        task.data["draft"] = task.task_spec.name
+    migrated = new.migrate(old.save(workflow), old, script_engine=models.script_engine())
+    drafts = {task.task_spec.name: task.data.get("draft") for task in waiting(migrated)}
+    assert drafts == {"wait": "wait", "first": None}
+    assert sorted(finish(migrated)) == ["first", "third", "wait"]
+
+
+def test_an_instance_that_has_failed_moves_to_a_version_that_mends_it():
+    """What comes after the error is predicted anew if an element of it is gone."""
+    before = {"root": [("script", "divide", "x = 1 / 0"), *HUMAN]}
+    old, new = loader_of(before), loader_of({"root": [("script", "divide", "x = 1"), HUMAN[2]]})
+    workflow = old.start(script_engine=models.script_engine())
+    with pytest.raises(WorkflowException):
+        workflow.do_engine_steps()
+    assert any(t.task_spec.name == "first" for t in workflow.tasks.values())
+    migrated = new.migrate(old.save(workflow), old, script_engine=models.script_engine())
+    (failed,) = (t for t in migrated.tasks.values() if t.task_spec.name == "divide")
+    assert failed.state == TaskState.ERROR
+    migrated.reset_from_task_id(failed.id)
+    migrated.do_engine_steps()
+    assert finish(migrated) == ["third"]
 
 
 def test_several_processes_of_an_instance_move_at_once():
