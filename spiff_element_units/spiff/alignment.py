@@ -9,6 +9,7 @@ aligned by their ids alone.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import cached_property
 from typing import Any
 
 from .specs import Spec
@@ -52,10 +53,11 @@ class Alignment:
             if fields:
                 self.changed[name] = fields
 
-    @property
+    @cached_property
     def differs(self) -> bool:
-        """Whether any element is not the same."""
-        return bool(self.changed or self.added or self.removed)
+        """Whether the process itself has changed, not only what is embedded in it."""
+        before, after = (self._registry.convert(one) for one in (self.old, self.new))
+        return bool(before != after)
 
     @property
     def removed(self) -> list[str]:
