@@ -8,6 +8,7 @@ import json
 import logging
 import os
 import shutil
+import sys
 import threading
 import weakref
 from concurrent.futures import ThreadPoolExecutor
@@ -25,6 +26,7 @@ from spiff_element_units.cache import directory
 from spiff_element_units.errors import CacheError, ElementUnitsError
 from spiff_element_units.spiff import ChangedWorkflow, SpecLoader, SpecLoaders, StateError
 from spiff_element_units.spiff import loaders as module
+from spiff_element_units.spiff.kept import KeptSpecs
 
 every_model = pytest.mark.parametrize("model", models.MODELS.values(), ids=lambda model: model.name)
 LIMIT = 60  # seconds after which something hangs
@@ -197,6 +199,16 @@ def test_a_spec_that_was_asked_for_again_is_not_the_one_that_goes(tmp_path):
     loaders = registry(tmp_path, keep_specs=2)
     own = loaders["key"]._sources.own
     own.spec("outer"), own.spec("inner"), own.spec("outer")
+    loaders["other"]._sources.own.spec("outer")
+    assert loaders["key"].kept == ("outer",)
+
+
+def test_asking_how_a_spec_is_connected_is_a_use_of_it(tmp_path):
+    cached(tmp_path)
+    cached(tmp_path, "other")
+    loaders = registry(tmp_path, keep_specs=2)
+    own = loaders["key"]._sources.own
+    own.spec("outer"), own.spec("inner"), own.links("outer")
     loaders["other"]._sources.own.spec("outer")
     assert loaders["key"].kept == ("outer",)
 
@@ -507,6 +519,49 @@ def test_a_child_opens_while_a_thread_of_its_parent_opened(tmp_path):
     loaders = registry(tmp_path, lambda key: halfway.stop() or text_of(CALLS), keep_specs=1)
     with halfway:
         assert in_child(lambda: finished(started(loaders["key"]))) == "done"
+
+
+class Holding:
+    """A store that holds what it keeps, and nothing else."""
+
+    def __init__(self):
+        self.held = {}
+
+    def drop(self, process_id):
+        self.held.pop(process_id, None)
+
+
+@pytest.fixture
+def switching_often():
+    """Threads take turns as often as they can."""
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    yield
+    sys.setswitchinterval(before)
+
+
+def test_specs_are_dropped_while_another_thread_uses_some(switching_often):
+    kept, used, other = KeptSpecs(100), Holding(), Holding()
+    names = [f"{number}" for number in range(90)]
+    done = threading.Event()
+
+    def use():
+        while not done.is_set():
+            for name in names:
+                kept.used(used, name)
+
+    with ThreadPoolExecutor(1) as pool:
+        using = pool.submit(use)
+        try:
+            for name in names * 20:
+                kept.keep(used, used.held, name, name)
+                for one in names[:30]:
+                    kept.keep(other, other.held, one, one)
+                kept.forget(other)
+                assert other.held == {}
+        finally:
+            done.set()
+        using.result()
 
 
 def test_many_threads_with_few_loaders_and_few_specs_finish_all_they_start(tmp_path):
