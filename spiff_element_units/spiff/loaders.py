@@ -78,8 +78,8 @@ class SpecLoaders:
     those that have it, and a spec that a workflow still runs on is given to others again.
 
     If another workflow is cached under a key, the registry notices it: at once if the same
-    operating system process has cached it, and otherwise within a second. A loader that was
-    returned before does not change.
+    operating system process has cached it, and otherwise within a second, or when `for_state` gets
+    a state of it. A loader that was returned before does not change.
 
     Several threads can use a registry at the same time, and you can use it after a fork.
     """
@@ -156,12 +156,13 @@ class SpecLoaders:
         """
         key, digest = named_workflow(state)
         loader = self[key]
-        if loader.units.digest != digest:
-            older = self._entries.get(_Older(key, digest))
-            if older is not None:
-                self._used(_Older(key, digest))
-                return older.loader
-        return loader
+        if loader.units.digest == digest:
+            return loader
+        older = self._entries.get(_Older(key, digest))
+        if older is not None:
+            self._used(_Older(key, digest))
+            return older.loader
+        return self._loader(key, self._make_json)  # another process may just have cached it
 
     def _used(self, key: Union[str, _Older]) -> None:
         with suppress(KeyError):  # it may just have been dropped

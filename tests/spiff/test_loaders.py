@@ -360,6 +360,19 @@ def test_a_state_finds_the_loader_that_it_was_saved_with(tmp_path, clock):
     finished(loaders.for_state(state).resume(state))
 
 
+def test_a_state_of_a_version_that_another_process_just_cached_finds_its_loader(tmp_path, clock):
+    cached(tmp_path)
+    loaders = registry(tmp_path)
+    assert loaders["key"].kept == ()
+    cached_by_another(tmp_path, "key", OTHER)
+    newer = registry(tmp_path)["key"]
+    state = newer.save(started(newer))
+    loader = loaders.for_state(state)
+    assert loader.units.digest == newer.units.digest
+    assert loaders["key"] is loader
+    finished(loader.resume(state))
+
+
 def test_a_state_of_a_version_that_nobody_has_gets_the_current_loader(tmp_path):
     cached(tmp_path)
     older = registry(tmp_path)["key"]
