@@ -14,7 +14,6 @@ import json
 from collections.abc import Iterable, Mapping
 from typing import Callable, Optional, Union
 
-import orjson
 from SpiffWorkflow.version import __version__ as spiff_version
 
 from ..cache.notes import read_note, write_note
@@ -132,17 +131,28 @@ class Deployments:
         """Parse a model and return its key; None if another thread has just done that."""
         try:
             with self._parsing.setdefault(process_id, Lock()).now:
-                if self._parses.get(process_id, 0) != parses:
+                if self._parses.get(process_id, 0) != parses or self._learnt(process_id):
                     return None
                 key, text, questions = self._parsed(process_id)
                 self._texts[key] = text
-                self._questions[process_id] = questions
-                self._keys.pop(process_id, None)
+                self._asks(process_id, questions)
                 self._parses[process_id] = parses + 1
         finally:
             self._parsing.pop(process_id, None)
-        self._remember()
+        self._remember(process_id)
         return key
+
+    def _learnt(self, process_id: str) -> bool:
+        """Whether another worker has parsed a model since, and noted other questions."""
+        noted = self._noted()[1].get(process_id)
+        if noted is None or noted == self._questions.get(process_id):
+            return False
+        self._asks(process_id, noted)
+        return True
+
+    def _asks(self, process_id: str, questions: list[Question]) -> None:
+        self._questions[process_id] = questions
+        self._keys.pop(process_id, None)
 
     def _parsed(self, process_id: str) -> tuple[str, str, list[Question]]:
         files = ModelFiles(self._sources, (self._look or NOTHING).contents)
@@ -163,18 +173,23 @@ class Deployments:
 
     # What outlives the process
 
-    def _remember(self) -> None:
-        _, questions = _decoded(read_note(self._loaders.cache, self._note))
+    def _noted(self) -> tuple[dict[str, FileFacts], dict[str, list[Question]]]:
+        return _decoded(read_note(self._loaders.cache, self._note))
+
+    def _remember(self, process_id: str) -> None:
+        """Note a model that was parsed. What is noted of other models may be newer than ours."""
         seen = self._look or NOTHING
+        asked = {process_id: self._questions[process_id]}
         note = {
             "format": _FORMAT,
             "files": {name: list(facts) for name, facts in seen.files.items()},
-            "models": {**questions, **self._questions},
+            "models": {**self._questions, **self._noted()[1], **asked},
         }
-        write_note(self._loaders.cache, self._note, orjson.dumps(note))
+        # Not orjson, which refuses the name of a file that is not UTF-8.
+        write_note(self._loaders.cache, self._note, json.dumps(note).encode())
 
     def _remembered(self) -> Look:
-        files, questions = _decoded(read_note(self._loaders.cache, self._note))
+        files, questions = self._noted()
         for process_id, asked in questions.items():
             self._questions.setdefault(process_id, asked)
         marks = {name: facts.mark for name, facts in files.items()}
@@ -185,7 +200,7 @@ class Deployments:
 def _decoded(note: Optional[bytes]) -> tuple[dict[str, FileFacts], dict[str, list[Question]]]:
     """What a note says of files, and which questions the parse of each model has asked."""
     try:
-        told = orjson.loads(note or b"null")
+        told = json.loads(note or b"null")
         if told["format"] != _FORMAT:
             return {}, {}
         files = {
@@ -196,7 +211,7 @@ def _decoded(note: Optional[bytes]) -> tuple[dict[str, FileFacts], dict[str, lis
             name: [(kind, about) for kind, about in questions]
             for name, questions in told["models"].items()
         }
-    except (ValueError, LookupError, TypeError, AttributeError):
+    except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
         return {}, {}
     return files, models
 
