@@ -364,6 +364,29 @@ def test_a_file_that_is_touched_is_not_parsed_again(place, later):
     assert place.again() == ["one"]
 
 
+@pytest.mark.parametrize("gone", ["one.bpmn", "below/deep"])
+def test_what_is_removed_while_the_folder_is_listed_is_not_there(place, monkeypatch, gone):
+    scandir, path = os.scandir, place.models / gone
+
+    class Listed(list):
+        def __enter__(self):
+            return self
+
+        def __exit__(self, *error):
+            pass
+
+    def then_remove(folder):
+        found = Listed(scandir(folder))
+        if os.path.samefile(folder, path.parent):
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
+        return found
+
+    monkeypatch.setattr(sources.os, "scandir", then_remove)
+    assert finished(place.deployments()["alone"])
+    monkeypatch.undo()
+    assert not path.exists()
+
+
 # Keys
 
 
