@@ -19,7 +19,7 @@ from SpiffWorkflow.version import __version__ as spiff_version
 from ..cache.notes import read_note, write_note
 from ..cache.sources import Path, Sources
 from ..errors import CorruptPack, ElementUnitsError, InvalidWorkflowSpec, UnitNotFound
-from .forks import Lock
+from .forks import Locks
 from .loader import SpecLoader
 from .loaders import SpecLoaders
 from .model_files import NOTHING, Contents, FileFacts, Look, ModelFiles, Question, key_of, look
@@ -71,7 +71,7 @@ class Deployments:
         self._look: Optional[Look] = None
         self._questions: dict[str, list[Question]] = {}
         self._keys: dict[str, tuple[Contents, str]] = {}
-        self._parsing: dict[str, Lock] = {}
+        self._parsing = Locks()
         self._parses: dict[str, int] = {}
         self._texts: dict[str, str] = {}  # by cache key, until they are cached
 
@@ -129,16 +129,14 @@ class Deployments:
 
     def _made(self, process_id: str, parses: int) -> Optional[str]:
         """Parse a model and return its key; None if another thread has just done that."""
-        try:
-            with self._parsing.setdefault(process_id, Lock()).now:
-                if self._parses.get(process_id, 0) != parses or self._learnt(process_id):
-                    return None
-                key, text, questions = self._parsed(process_id)
-                self._texts[key] = text
-                self._asks(process_id, questions)
-                self._parses[process_id] = parses + 1
-        finally:
-            self._parsing.pop(process_id, None)
+        lock = self._parsing.of(process_id)
+        with lock.now:
+            if self._parses.get(process_id, 0) != parses or self._learnt(process_id):
+                return None
+            key, text, questions = self._parsed(process_id)
+            self._texts[key] = text
+            self._asks(process_id, questions)
+            self._parses[process_id] = parses + 1
         self._remember(process_id)
         return key
 

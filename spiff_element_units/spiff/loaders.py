@@ -22,7 +22,7 @@ from ..cache.directory import Mark, Published
 from ..errors import CacheError, CorruptPack, ElementUnitsError, UnitNotFound
 from ..units import ElementUnits
 from .events import Event, Events, OnEvent
-from .forks import Lock
+from .forks import Lock, Locks
 from .kept import KeptSpecs
 from .loader import SpecLoader
 from .serializing import Serializing
@@ -107,7 +107,7 @@ class SpecLoaders:
         self._keep = _positive("keep", keep)
         self._specs = None if keep_specs is None else KeptSpecs(_positive("keep_specs", keep_specs))
         self._entries: OrderedDict[Union[str, _Older], _Entry] = OrderedDict()
-        self._opening: dict[str, Lock] = {}
+        self._opening = Locks()
         self._lock = Lock()  # for changes of `_entries` that are more than one step
 
     def __repr__(self) -> str:
@@ -172,11 +172,11 @@ class SpecLoaders:
         """The loader of a key, after a look at its pack."""
         key = directory.key_text(cache_key)
         told: list[Event] = []
+        lock = self._opening.of(key)
         try:
-            with self._opening.setdefault(key, Lock()).now:
+            with lock.now:
                 return self._current(key, make_json, told)
         finally:
-            self._opening.pop(key, None)
             for event in told:
                 self._events.tell(event)
 

@@ -26,6 +26,7 @@ from spiff_element_units.cache import directory
 from spiff_element_units.errors import CacheError, ElementUnitsError
 from spiff_element_units.spiff import ChangedWorkflow, SpecLoader, SpecLoaders, StateError
 from spiff_element_units.spiff import loaders as module
+from spiff_element_units.spiff.forks import Locks
 from spiff_element_units.spiff.kept import KeptSpecs
 
 every_model = pytest.mark.parametrize("model", models.MODELS.values(), ids=lambda model: model.name)
@@ -499,6 +500,20 @@ def test_threads_that_ask_for_one_key_at_once_get_one_loader(tmp_path):
     loaders = registry(tmp_path, make_json)
     assert len({id(loader) for loader in at_once(8, lambda: loaders["key"])}) == 1
     assert made == ["key"]
+
+
+def test_who_comes_while_another_waits_gets_the_same_lock():
+    """If the first of them fails, the others try one after the other, not all at once."""
+    locks = Locks()
+    first, waits = locks.of("key"), locks.of("key")
+    assert locks.of("other") is not waits
+    del first
+    comes = locks.of("key")
+    assert comes is waits
+    assert len(locks) == 1
+    del waits, comes
+    gc.collect()
+    assert len(locks) == 0
 
 
 def test_nobody_waits_for_a_key_that_another_thread_opens(tmp_path):
