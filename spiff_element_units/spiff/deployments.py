@@ -5,7 +5,7 @@ It promises:
 - A model is parsed only if an answer that its parse got from the files has changed, or its pack is
   gone.
 - The same files, SpiffWorkflow and serializer give the same cache key on every machine.
-- What a parse has asked is kept in the cache, so a new worker does not parse either.
+- What a parse has asked is kept in the cache, so other workers and later ones do not parse either.
 """
 
 from __future__ import annotations

@@ -7,6 +7,7 @@ import gzip
 import json
 import logging
 import os
+import re
 import shutil
 import sys
 import threading
@@ -698,6 +699,7 @@ def test_the_log_tells_at_the_levels_of_the_page(tmp_path, caplog):
         ("WARNING", "damaged"),
         ("DEBUG", "opened"),
     }
-    restored = next(one.getMessage() for one in caplog.records if "restored" in one.getMessage())
-    assert restored.startswith("restored process 'outer' of 'key': ")
-    assert restored.endswith(" ms")
+    first = {one.getMessage().split()[0]: one.getMessage() for one in reversed(caplog.records)}
+    assert re.fullmatch(r"cached 'key': [\d,]+ bytes", first["cached"])
+    restored = r"restored process 'outer' of 'key': [\d,]+ bytes in [\d.]+ ms"
+    assert re.fullmatch(restored, first["restored"])
