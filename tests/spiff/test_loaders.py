@@ -434,6 +434,19 @@ def test_a_pack_that_is_damaged_later_is_told_once_and_the_kept_one_used_on(tmp_
     assert [event.kind for event in events] == ["damaged"]
 
 
+def test_a_pack_that_is_damaged_later_is_made_again_if_that_is_possible(tmp_path, clock):
+    cached(tmp_path)
+    events = []
+    loaders = registry(tmp_path, lambda key: text_of(CALLS), on_event=events.append)
+    loader = loaders["key"]
+    damage(tmp_path)
+    events.clear()
+    clock[0] += 2
+    assert loaders["key"] is loader
+    assert [event.kind for event in events] == ["damaged", "cached"]
+    assert ElementUnits.open(tmp_path, "key").digest == loader.units.digest
+
+
 # States
 
 
