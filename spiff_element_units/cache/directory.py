@@ -10,8 +10,8 @@ temporary file without a lock is therefore abandoned, and `upkeep` removes it. I
 that the file of a living writer is removed, because the file system has no locks or because
 somebody deletes the directory. The writer then writes the pack again.
 
-Only this module, `upkeep` and `platform` use the file system. Everything here is safe for several
-threads and processes.
+Only the modules of this folder use the file system. Everything here is safe for several threads and
+processes.
 """
 
 from __future__ import annotations

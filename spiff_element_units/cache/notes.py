@@ -1,22 +1,19 @@
 """Notes in a cache: small texts under names, which may be lost at any time.
 
-A note is at `<cache_dir>/v2/<2 hex>/<sha256 of its name>.note`. It is written like a pack, so a
-reader sees a whole note or none. The last writer wins.
+A note is at `<cache_dir>/v2/<2 hex>/<sha256 of its name>.note`. It lies and is written like a pack,
+so a reader sees a whole note or none. The last writer wins.
 """
 
 from __future__ import annotations
 
-import hashlib
-import os
 from typing import Optional
 
 from . import directory
 
 
 def note_path(cache_dir: str, name: str) -> str:
-    """The path of a note; `cache_dir` is what `directory_path` returns."""
-    digest = hashlib.sha256(name.encode("utf-8", "surrogatepass")).hexdigest()
-    return os.path.join(cache_dir, directory.LAYOUT, digest[:2], f"{digest}.note")
+    """The path of a note."""
+    return f"{directory.pack_path(cache_dir, name).removesuffix('.pack')}.note"
 
 
 def read_note(cache_dir: str, name: str) -> Optional[bytes]:

@@ -83,18 +83,30 @@ def _mark(status: os.stat_result) -> FileMark:
 
 
 def _walk(folder: str) -> dict[str, FileMark]:
-    """The marks of the model files in a folder. It is done at each start, so it is written flat."""
+    """The marks of the model files in a folder. It is done at each start, so it is written flat.
+
+    What is removed meanwhile is not there.
+    """
     found: dict[str, FileMark] = {}
     waiting = [(folder, "")]
     for path, within in waiting:  # grows
-        with os.scandir(path) as entries:
+        try:
+            entries = os.scandir(path)
+        except FileNotFoundError:
+            if not within:
+                raise
+            continue
+        with entries:
             for entry in entries:
                 name = entry.name
                 if name[0] == ".":
                     continue
                 if name[-5:].lower().endswith(_SUFFIXES) and entry.is_file():
-                    # Not `entry.stat()`, which tells no inode and no change time on Windows.
-                    found[within + name] = _mark(os.stat(entry.path))
+                    try:  # noqa: SIM105 - `suppress` takes longer
+                        # Not `entry.stat()`, which tells no inode and no change time on Windows.
+                        found[within + name] = _mark(os.stat(entry.path))
+                    except FileNotFoundError:
+                        pass
                 elif entry.is_dir(follow_symlinks=False):
                     waiting.append((entry.path, f"{within}{name}/"))
     return found

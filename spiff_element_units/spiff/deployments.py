@@ -5,7 +5,7 @@ It promises:
 - A model is parsed only if an answer that its parse got from the files has changed, or its pack is
   gone.
 - The same files, SpiffWorkflow and serializer give the same cache key on every machine.
-- What a parse has asked is kept in the cache, so a new worker does not parse either.
+- What a parse has asked is kept in the cache, so other workers and later ones do not parse either.
 """
 
 from __future__ import annotations
@@ -14,13 +14,12 @@ import json
 from collections.abc import Iterable, Mapping
 from typing import Callable, Optional, Union
 
-import orjson
 from SpiffWorkflow.version import __version__ as spiff_version
 
 from ..cache.notes import read_note, write_note
 from ..cache.sources import Path, Sources
 from ..errors import CorruptPack, ElementUnitsError, InvalidWorkflowSpec, UnitNotFound
-from .forks import Lock
+from .forks import Locks
 from .loader import SpecLoader
 from .loaders import SpecLoaders
 from .model_files import NOTHING, Contents, FileFacts, Look, ModelFiles, Question, key_of, look
@@ -72,7 +71,7 @@ class Deployments:
         self._look: Optional[Look] = None
         self._questions: dict[str, list[Question]] = {}
         self._keys: dict[str, tuple[Contents, str]] = {}
-        self._parsing: dict[str, Lock] = {}
+        self._parsing = Locks()
         self._parses: dict[str, int] = {}
         self._texts: dict[str, str] = {}  # by cache key, until they are cached
 
@@ -130,19 +129,28 @@ class Deployments:
 
     def _made(self, process_id: str, parses: int) -> Optional[str]:
         """Parse a model and return its key; None if another thread has just done that."""
-        try:
-            with self._parsing.setdefault(process_id, Lock()).now:
-                if self._parses.get(process_id, 0) != parses:
-                    return None
-                key, text, questions = self._parsed(process_id)
-                self._texts[key] = text
-                self._questions[process_id] = questions
-                self._keys.pop(process_id, None)
-                self._parses[process_id] = parses + 1
-        finally:
-            self._parsing.pop(process_id, None)
-        self._remember()
+        lock = self._parsing.of(process_id)
+        with lock.now:
+            if self._parses.get(process_id, 0) != parses or self._learnt(process_id):
+                return None
+            key, text, questions = self._parsed(process_id)
+            self._texts[key] = text
+            self._asks(process_id, questions)
+            self._parses[process_id] = parses + 1
+        self._remember(process_id)
         return key
+
+    def _learnt(self, process_id: str) -> bool:
+        """Whether another worker has parsed a model since, and noted other questions."""
+        noted = self._noted()[1].get(process_id)
+        if noted is None or noted == self._questions.get(process_id):
+            return False
+        self._asks(process_id, noted)
+        return True
+
+    def _asks(self, process_id: str, questions: list[Question]) -> None:
+        self._questions[process_id] = questions
+        self._keys.pop(process_id, None)
 
     def _parsed(self, process_id: str) -> tuple[str, str, list[Question]]:
         files = ModelFiles(self._sources, (self._look or NOTHING).contents)
@@ -163,18 +171,23 @@ class Deployments:
 
     # What outlives the process
 
-    def _remember(self) -> None:
-        _, questions = _decoded(read_note(self._loaders.cache, self._note))
+    def _noted(self) -> tuple[dict[str, FileFacts], dict[str, list[Question]]]:
+        return _decoded(read_note(self._loaders.cache, self._note))
+
+    def _remember(self, process_id: str) -> None:
+        """Note a model that was parsed. What is noted of other models may be newer than ours."""
         seen = self._look or NOTHING
+        asked = {process_id: self._questions[process_id]}
         note = {
             "format": _FORMAT,
             "files": {name: list(facts) for name, facts in seen.files.items()},
-            "models": {**questions, **self._questions},
+            "models": {**self._questions, **self._noted()[1], **asked},
         }
-        write_note(self._loaders.cache, self._note, orjson.dumps(note))
+        # Not orjson, which refuses the name of a file that is not UTF-8.
+        write_note(self._loaders.cache, self._note, json.dumps(note).encode())
 
     def _remembered(self) -> Look:
-        files, questions = _decoded(read_note(self._loaders.cache, self._note))
+        files, questions = self._noted()
         for process_id, asked in questions.items():
             self._questions.setdefault(process_id, asked)
         marks = {name: facts.mark for name, facts in files.items()}
@@ -185,7 +198,7 @@ class Deployments:
 def _decoded(note: Optional[bytes]) -> tuple[dict[str, FileFacts], dict[str, list[Question]]]:
     """What a note says of files, and which questions the parse of each model has asked."""
     try:
-        told = orjson.loads(note or b"null")
+        told = json.loads(note or b"null")
         if told["format"] != _FORMAT:
             return {}, {}
         files = {
@@ -196,7 +209,7 @@ def _decoded(note: Optional[bytes]) -> tuple[dict[str, FileFacts], dict[str, lis
             name: [(kind, about) for kind, about in questions]
             for name, questions in told["models"].items()
         }
-    except (ValueError, LookupError, TypeError, AttributeError):
+    except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
         return {}, {}
     return files, models
 

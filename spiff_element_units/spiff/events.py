@@ -2,7 +2,7 @@
 
 It promises:
 
-- While nobody listens, telling costs one comparison.
+- While nobody listens, nothing is read for an event, and no text is made of it.
 - The application's function is called without any lock of the library.
 - An exception of that function is logged, and changes nothing else.
 """

@@ -23,7 +23,8 @@ class KeptSpecs:
     """Which specs are kept, in the order of their use. Safe to use from several threads at once.
 
     All that stores keep is put in and taken out under one lock, so that nothing is kept that is not
-    counted. Nothing else is done under that lock.
+    counted. Nothing else is done under that lock. `used` does not take it, so under the lock only
+    single steps read the order.
     """
 
     def __init__(self, limit: int) -> None:
@@ -45,8 +46,7 @@ class KeptSpecs:
             self._order[store, process_id] = None
             self._order.move_to_end((store, process_id))
             while len(self._order) > self._limit:
-                oldest, name = next(iter(self._order))
-                del self._order[oldest, name]
+                oldest, name = self._order.popitem(last=False)[0]
                 oldest.drop(name)
                 dropped.append((oldest, name))
         return dropped
@@ -61,6 +61,7 @@ class KeptSpecs:
     def forget(self, store: Store) -> None:
         """Drop all that a store keeps."""
         with self._lock.now:
-            for key in [key for key in self._order if key[0] is store]:
-                del self._order[key]
-                store.drop(key[1])
+            for key in tuple(self._order):
+                if key[0] is store:
+                    del self._order[key]
+                    store.drop(key[1])

@@ -22,7 +22,7 @@ from ..cache.directory import Mark, Published
 from ..errors import CacheError, CorruptPack, ElementUnitsError, UnitNotFound
 from ..units import ElementUnits
 from .events import Event, Events, OnEvent
-from .forks import Lock
+from .forks import Lock, Locks
 from .kept import KeptSpecs
 from .loader import SpecLoader
 from .serializing import Serializing
@@ -78,8 +78,8 @@ class SpecLoaders:
     those that have it, and a spec that a workflow still runs on is given to others again.
 
     If another workflow is cached under a key, the registry notices it: at once if the same
-    operating system process has cached it, and otherwise within a second. A loader that was
-    returned before does not change.
+    operating system process has cached it, and otherwise within a second, or when `for_state` gets
+    a state of it. A loader that was returned before does not change.
 
     Several threads can use a registry at the same time, and you can use it after a fork.
     """
@@ -107,7 +107,7 @@ class SpecLoaders:
         self._keep = _positive("keep", keep)
         self._specs = None if keep_specs is None else KeptSpecs(_positive("keep_specs", keep_specs))
         self._entries: OrderedDict[Union[str, _Older], _Entry] = OrderedDict()
-        self._opening: dict[str, Lock] = {}
+        self._opening = Locks()
         self._lock = Lock()  # for changes of `_entries` that are more than one step
 
     def __repr__(self) -> str:
@@ -156,12 +156,13 @@ class SpecLoaders:
         """
         key, digest = named_workflow(state)
         loader = self[key]
-        if loader.units.digest != digest:
-            older = self._entries.get(_Older(key, digest))
-            if older is not None:
-                self._used(_Older(key, digest))
-                return older.loader
-        return loader
+        if loader.units.digest == digest:
+            return loader
+        older = self._entries.get(_Older(key, digest))
+        if older is not None:
+            self._used(_Older(key, digest))
+            return older.loader
+        return self._loader(key, self._make_json)  # another process may just have cached it
 
     def _used(self, key: Union[str, _Older]) -> None:
         with suppress(KeyError):  # it may just have been dropped
@@ -171,11 +172,11 @@ class SpecLoaders:
         """The loader of a key, after a look at its pack."""
         key = directory.key_text(cache_key)
         told: list[Event] = []
+        lock = self._opening.of(key)
         try:
-            with self._opening.setdefault(key, Lock()).now:
+            with lock.now:
                 return self._current(key, make_json, told)
         finally:
-            self._opening.pop(key, None)
             for event in told:
                 self._events.tell(event)
 

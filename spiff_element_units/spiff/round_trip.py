@@ -75,6 +75,7 @@ def _each(specs: Any) -> Iterable[Any]:
 def _check(spec: Spec, serializer: Serializer) -> None:
     name = spec.name
     restored = _restored(spec, serializer)
+    comparison = _Comparison(spec)
     for element_id, task_spec in spec.task_specs.items():
         other = restored.task_specs.get(element_id)
         if other is None:
@@ -84,10 +85,10 @@ def _check(spec: Spec, serializer: Serializer) -> None:
                 name,
                 element_id,
             )
-        lost = _Comparison(spec).lost(task_spec, other)
+        lost = comparison.lost(task_spec, other)
         if lost is not None:
             raise _error(lost, task_spec, name, element_id)
-    lost = _Comparison(spec).lost(spec, restored)
+    lost = comparison.lost(spec, restored)
     if lost is not None:
         raise _error(lost, spec, name, None)
 
@@ -113,10 +114,11 @@ _Lost = tuple[str, str]  # an attribute, and what has become of it
 def _error(lost: _Lost, owner: Any, name: str, element_id: Optional[str]) -> RoundTripError:
     attribute, how = lost
     kind = type(owner).__name__
+    what = repr(attribute) if attribute else "the class"
     where = "" if element_id is None else f"{kind} {element_id!r} of "
     return RoundTripError(
-        f"the serializer loses {attribute or 'the class'!r} of {where}process {name!r}: {how}; let "
-        f"the converter of {kind} write it and restore it",
+        f"the serializer loses {what} of {where}process {name!r}: {how}; let the converter of "
+        f"{kind} write it and restore it",
         name,
         element_id,
         attribute or "__class__",
@@ -124,12 +126,12 @@ def _error(lost: _Lost, owner: Any, name: str, element_id: Optional[str]) -> Rou
 
 
 class _Comparison:
-    """Compares a spec, or one of its task specs, with what was restored of it."""
+    """Compares a spec and its task specs with what was restored of them."""
 
     def __init__(self, spec: Spec) -> None:
         # A task spec refers to its spec and to other task specs, which are compared by themselves.
         self._by_themselves = {id(spec), *map(id, spec.task_specs.values())}
-        self._seen: set[int] = set()
+        self._seen: set[tuple[int, int]] = set()
 
     def lost(self, before: Any, after: Any) -> Optional[_Lost]:
         """The first attribute that is lost; None if there is none."""
@@ -151,13 +153,13 @@ class _Comparison:
         if id(before) in self._by_themselves:
             same = type(before) is type(after) and before.name == after.name
             return None if same else _changed(before, after, path)
-        if before is after or id(before) in self._seen:
+        if before is after or (id(before), id(after)) in self._seen:
             return None
         if not isinstance(before, (Mapping, list, tuple)) and not hasattr(before, "__dict__"):
             return None if _same(before, after) else _changed(before, after, path)
         # Attributes are compared even where a class compares its objects: an event definition is
         # equal to another one of its name.
-        self._seen.add(id(before))
+        self._seen.add((id(before), id(after)))
         if isinstance(before, Mapping) and isinstance(after, Mapping):
             return self._dicts_differ(before, after, path)
         if isinstance(before, (list, tuple)) and isinstance(after, (list, tuple)):

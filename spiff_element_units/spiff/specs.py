@@ -33,7 +33,7 @@ from SpiffWorkflow.exceptions import SpiffWorkflowException
 from ..errors import CorruptPack, InvalidWorkflowSpec
 from ..units import ElementUnits
 from .events import QUIET, Event, Events
-from .forks import Lock
+from .forks import Locks
 from .kept import KeptSpecs
 
 Spec = Any  # a BpmnProcessSpec
@@ -120,7 +120,7 @@ class SpecStore:
         self._inner: Optional[SpecStore] = None
         self.registry: Any = serializer.registry
         self._decoder = serializer.json_decoder_cls
-        self._restoring: dict[str, Lock] = {}
+        self._restoring = Locks()
         self._kept: dict[str, Spec] = {}
         self._in_use: WeakValueDictionary[str, Spec] = WeakValueDictionary()  # if there is a bound
         self._changing: set[str] = set()  # ids of the processes whose specs the engine changes
@@ -158,21 +158,19 @@ class SpecStore:
         return self._tell_after(self._kept_or_restored, process_id)
 
     def _kept_or_restored(self, process_id: str, told: list[Event]) -> Spec:
-        try:
-            with self._restoring.setdefault(process_id, Lock()).now:
-                spec = self._kept.get(process_id)
-                if spec is not None:
-                    return spec
-                spec = self._in_use.get(process_id)
-                if spec is None:
-                    spec = self._restored(process_id, told)
-                if changes_while_running(spec):
-                    self._changing.add(process_id)
-                else:
-                    self._keep(self._kept, process_id, spec, told)
+        lock = self._restoring.of(process_id)
+        with lock.now:
+            spec = self._kept.get(process_id)
+            if spec is not None:
                 return spec
-        finally:
-            self._restoring.pop(process_id, None)
+            spec = self._in_use.get(process_id)
+            if spec is None:
+                spec = self._restored(process_id, told)
+            if changes_while_running(spec):
+                self._changing.add(process_id)
+            else:
+                self._keep(self._kept, process_id, spec, told)
+            return spec
 
     def _keep(self, held: dict[str, Any], process_id: str, value: Any, told: list[Event]) -> None:
         """Keep a spec, or how its task specs are connected, in one of the store's dicts."""

@@ -364,6 +364,29 @@ def test_a_file_that_is_touched_is_not_parsed_again(place, later):
     assert place.again() == ["one"]
 
 
+@pytest.mark.parametrize("gone", ["one.bpmn", "below/deep"])
+def test_what_is_removed_while_the_folder_is_listed_is_not_there(place, monkeypatch, gone):
+    scandir, path = os.scandir, place.models / gone
+
+    class Listed(list):
+        def __enter__(self):
+            return self
+
+        def __exit__(self, *error):
+            pass
+
+    def then_remove(folder):
+        found = Listed(scandir(folder))
+        if os.path.samefile(folder, path.parent):
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
+        return found
+
+    monkeypatch.setattr(sources.os, "scandir", then_remove)
+    assert finished(place.deployments()["alone"])
+    monkeypatch.undo()
+    assert not path.exists()
+
+
 # Keys
 
 
@@ -407,7 +430,7 @@ def test_a_pack_that_is_damaged_is_made_again(place):
 @pytest.mark.parametrize(
     "content",
     [
-        *(b"", b"{", b"null", b"[]", b'{"format": 1}', b'{"format": 0}'),
+        *(b"", b"{", b"null", b"[]", b"[" * 100_000, b'{"format": 1}', b'{"format": 0}'),
         b'{"format": 1, "files": 7}',
         b'{"format": 1, "files": {"one.bpmn": []}, "models": {}}',
     ],
@@ -442,6 +465,39 @@ def test_workers_add_to_what_others_have_noted(place):
     third = place.deployments()
     assert [finished(third[name]) for name in ("one", "two", "alone")] == [True] * 3
     assert place.again() == []
+
+
+def test_a_worker_does_not_parse_what_another_has_parsed_meanwhile(place):
+    first, second = place.deployments(), place.deployments()
+    second["alone"], first["one"]
+    place.again()
+    assert finished(second["one"])
+    assert place.again() == []
+
+
+def test_a_worker_does_not_parse_a_change_that_another_has_parsed(place):
+    """Even if the changed model is made of other files, and other models were parsed meanwhile."""
+    first, second = place.deployments(), place.deployments()
+    first["one"], second["one"]
+    place.again()
+    place.put("one.bpmn", one=[("call", "alone")])
+    after = first["one"]
+    second["alone"]
+    assert place.again() == ["one", "alone"]
+    for worker in (second, place.deployments()):
+        assert worker["one"].units.cache_key == after.units.cache_key
+    assert place.again() == []
+
+
+@pytest.mark.skipif(os.name == "nt", reason="names of files are text there")
+def test_a_file_whose_name_is_not_utf_8_may_be_there(place):
+    try:
+        place.put(os.fsdecode(b"m\xfcller.bpmn"), other=THIRD)
+    except OSError:
+        pytest.skip("this file system refuses such names")
+    for _ in range(2):
+        assert finished(place.deployments()["one"])
+    assert place.again() == ["one"]
 
 
 def test_a_note_that_a_dead_writer_left_behind_is_pruned(place):

@@ -7,7 +7,9 @@ import gzip
 import json
 import logging
 import os
+import re
 import shutil
+import sys
 import threading
 import weakref
 from concurrent.futures import ThreadPoolExecutor
@@ -25,6 +27,8 @@ from spiff_element_units.cache import directory
 from spiff_element_units.errors import CacheError, ElementUnitsError
 from spiff_element_units.spiff import ChangedWorkflow, SpecLoader, SpecLoaders, StateError
 from spiff_element_units.spiff import loaders as module
+from spiff_element_units.spiff.forks import Locks
+from spiff_element_units.spiff.kept import KeptSpecs
 
 every_model = pytest.mark.parametrize("model", models.MODELS.values(), ids=lambda model: model.name)
 LIMIT = 60  # seconds after which something hangs
@@ -201,6 +205,16 @@ def test_a_spec_that_was_asked_for_again_is_not_the_one_that_goes(tmp_path):
     assert loaders["key"].kept == ("outer",)
 
 
+def test_asking_how_a_spec_is_connected_is_a_use_of_it(tmp_path):
+    cached(tmp_path)
+    cached(tmp_path, "other")
+    loaders = registry(tmp_path, keep_specs=2)
+    own = loaders["key"]._sources.own
+    own.spec("outer"), own.spec("inner"), own.links("outer")
+    loaders["other"]._sources.own.spec("outer")
+    assert loaders["key"].kept == ("outer",)
+
+
 def test_what_is_known_of_a_spec_is_dropped_with_it(tmp_path):
     cached(tmp_path)
     own = registry(tmp_path, keep_specs=1)["key"]._sources.own
@@ -348,6 +362,19 @@ def test_a_state_finds_the_loader_that_it_was_saved_with(tmp_path, clock):
     finished(loaders.for_state(state).resume(state))
 
 
+def test_a_state_of_a_version_that_another_process_just_cached_finds_its_loader(tmp_path, clock):
+    cached(tmp_path)
+    loaders = registry(tmp_path)
+    assert loaders["key"].kept == ()
+    cached_by_another(tmp_path, "key", OTHER)
+    newer = registry(tmp_path)["key"]
+    state = newer.save(started(newer))
+    loader = loaders.for_state(state)
+    assert loader.units.digest == newer.units.digest
+    assert loaders["key"] is loader
+    finished(loader.resume(state))
+
+
 def test_a_state_of_a_version_that_nobody_has_gets_the_current_loader(tmp_path):
     cached(tmp_path)
     older = registry(tmp_path)["key"]
@@ -405,6 +432,19 @@ def test_a_pack_that_is_damaged_later_is_told_once_and_the_kept_one_used_on(tmp_
         clock[0] += 2
         assert loaders["key"] is loader
     assert [event.kind for event in events] == ["damaged"]
+
+
+def test_a_pack_that_is_damaged_later_is_made_again_if_that_is_possible(tmp_path, clock):
+    cached(tmp_path)
+    events = []
+    loaders = registry(tmp_path, lambda key: text_of(CALLS), on_event=events.append)
+    loader = loaders["key"]
+    damage(tmp_path)
+    events.clear()
+    clock[0] += 2
+    assert loaders["key"] is loader
+    assert [event.kind for event in events] == ["damaged", "cached"]
+    assert ElementUnits.open(tmp_path, "key").digest == loader.units.digest
 
 
 # States
@@ -476,6 +516,20 @@ def test_threads_that_ask_for_one_key_at_once_get_one_loader(tmp_path):
     assert made == ["key"]
 
 
+def test_who_comes_while_another_waits_gets_the_same_lock():
+    """If the first of them fails, the others try one after the other, not all at once."""
+    locks = Locks()
+    first, waits = locks.of("key"), locks.of("key")
+    assert locks.of("other") is not waits
+    del first
+    comes = locks.of("key")
+    assert comes is waits
+    assert len(locks) == 1
+    del waits, comes
+    gc.collect()
+    assert len(locks) == 0
+
+
 def test_nobody_waits_for_a_key_that_another_thread_opens(tmp_path):
     halfway = Halfway(lambda: loaders["slow"])
 
@@ -507,6 +561,49 @@ def test_a_child_opens_while_a_thread_of_its_parent_opened(tmp_path):
     loaders = registry(tmp_path, lambda key: halfway.stop() or text_of(CALLS), keep_specs=1)
     with halfway:
         assert in_child(lambda: finished(started(loaders["key"]))) == "done"
+
+
+class Holding:
+    """A store that holds what it keeps, and nothing else."""
+
+    def __init__(self):
+        self.held = {}
+
+    def drop(self, process_id):
+        self.held.pop(process_id, None)
+
+
+@pytest.fixture
+def switching_often():
+    """Threads take turns as often as they can."""
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    yield
+    sys.setswitchinterval(before)
+
+
+def test_specs_are_dropped_while_another_thread_uses_some(switching_often):
+    kept, used, other = KeptSpecs(100), Holding(), Holding()
+    names = [f"{number}" for number in range(90)]
+    done = threading.Event()
+
+    def use():
+        while not done.is_set():
+            for name in names:
+                kept.used(used, name)
+
+    with ThreadPoolExecutor(1) as pool:
+        using = pool.submit(use)
+        try:
+            for name in names * 20:
+                kept.keep(used, used.held, name, name)
+                for one in names[:30]:
+                    kept.keep(other, other.held, one, one)
+                kept.forget(other)
+                assert other.held == {}
+        finally:
+            done.set()
+        using.result()
 
 
 def test_many_threads_with_few_loaders_and_few_specs_finish_all_they_start(tmp_path):
@@ -615,6 +712,7 @@ def test_the_log_tells_at_the_levels_of_the_page(tmp_path, caplog):
         ("WARNING", "damaged"),
         ("DEBUG", "opened"),
     }
-    restored = next(one.getMessage() for one in caplog.records if "restored" in one.getMessage())
-    assert restored.startswith("restored process 'outer' of 'key': ")
-    assert restored.endswith(" ms")
+    first = {one.getMessage().split()[0]: one.getMessage() for one in reversed(caplog.records)}
+    assert re.fullmatch(r"cached 'key': [\d,]+ bytes", first["cached"])
+    restored = r"restored process 'outer' of 'key': [\d,]+ bytes in [\d.]+ ms"
+    assert re.fullmatch(restored, first["restored"])

@@ -111,6 +111,23 @@ def test_what_is_lost_inside_an_attribute_is_named_with_its_place():
     assert "'PT9H'" in str(found.value)
 
 
+def test_an_object_that_is_in_two_places_must_come_back_in_both():
+    spec = models.parse(models.MODELS["custom_task"])[0]
+    shared = {"note": ["kept"]}
+    tasks = [one for one in spec.task_specs.values() if type(one) is models.CountedTask]
+    first, last = tasks[0], tasks[-1]
+    first.extensions = last.extensions = {"one": shared, "other": shared}
+
+    def spoil(restored):
+        restored.task_specs[last.name].extensions["other"] = {"note": ["changed"]}
+
+    check_round_trip(spec, models.serializer())
+    with pytest.raises(RoundTripError) as found:
+        check_round_trip(spec, Spoiling(spoil))
+    assert found.value.element_id == last.name
+    assert found.value.attribute == "extensions['other']['note'][0]"
+
+
 def test_a_task_spec_that_is_missing_is_named():
     model = models.MODELS["nested_calls"]
     spec = models.parse(model)[0]
@@ -179,7 +196,8 @@ def test_a_spec_that_comes_back_as_another_class_is_told():
             if type(one) is models.CountedTask:
                 one.__class__ = models.NoneTask
 
-    with pytest.raises(RoundTripError, match="it is a CountedTask, and comes back as") as found:
+    told = "loses the class of CountedTask .*: it is a CountedTask, and comes back as"
+    with pytest.raises(RoundTripError, match=told) as found:
         check_round_trip(spec, Spoiling(spoil))
     assert found.value.attribute == "__class__"
 
