@@ -165,8 +165,12 @@ class Model:
         return tuple(dict.fromkeys([*self._parser.process_parsers, *self._parser.collaborations]))
 
     def path_of(self, process_id: str) -> Optional[str]:
-        """The path of the file that a process is in."""
+        """The path of the file that a process is in, or an embedded subprocess."""
         document = self._files.get(process_id)
+        parser = self._parser.process_parsers.get(process_id)
+        if document is None and parser is not None:
+            tree = parser.node.getroottree().getroot()
+            document = next((one for one in self._files.values() if one.xml() is tree), None)
         return None if document is None else document.path
 
     def roots(self) -> tuple[str, ...]:

@@ -143,6 +143,21 @@ def test_a_process_that_cannot_be_parsed_is_named_once_for_all_that_call_it(tmp_
     assert keys(tmp_path / "cache") == ["other"]
 
 
+def test_the_file_of_a_bad_embedded_subprocess_is_named(tmp_path: Path) -> None:
+    tree = tmp_path / "tree"
+    caller = write(tree / "caller.bpmn", process("caller", call("called")))
+    inner = process("inner", decide("fare_table"))
+    embedded = inner.replace('<process id="inner" isExecutable="true">', "<subProcess >")
+    write(tree / "called.bpmn", process("called", embedded.replace("</process>", "</subProcess>")))
+    assert "called.bpmn': process 'called_0': No DMN Diagram" in failing("show", caller)
+    (line,) = command("cache", tmp_path / "cache", tree).err.splitlines()
+    assert "called.bpmn: process called_0: No DMN Diagram" in line
+    assert line.endswith("; not cached for it: caller")
+    write_text(tree / "fare.dmn", FARE.replace('<rule id="fare_child">', "<rule>"))
+    (line,) = command("cache", tmp_path / "cache", tree).err.splitlines()
+    assert "fare.dmn: SpiffWorkflow cannot read it (KeyError: 'id'); not cached for it: " in line
+
+
 @pytest.mark.skipif(os.name == "nt", reason="needs symbolic links")
 def test_a_file_that_cannot_be_opened_is_named_by_its_reason(tmp_path: Path) -> None:
     write(tmp_path / "good.bpmn", process("good"))
