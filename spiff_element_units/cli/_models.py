@@ -305,7 +305,7 @@ def parsed_file(path: str, kind: str, root: Optional[str], choose: str) -> Parse
     model = Model(kind)
     model.add(Document(path, os.path.basename(path)))
     roots = model.roots()
-    model.complete(_beside(path), processes=True)
+    model.complete(beside(path), processes=True)
     if len(roots) == 1 and root not in model.processes:
         root = roots[0]  # what was asked for may be an embedded subprocess
     return model.spec_json(chosen_root(model, root, roots, choose))
@@ -316,18 +316,18 @@ def chosen_root(model: Model, root: Optional[str], roots: tuple[str, ...], choos
     if root is None and len(roots) == 1:
         return roots[0]
     if root is None:
-        which = ", ".join(map(repr, roots)) or "none"
+        which = ", ".join(map(repr, roots))
         raise Failure(f"{choose} the root process; the model has: {which}")
     return model.require_root(root)
 
 
-def _beside(path: str) -> Iterator[Document]:
+def beside(path: str) -> Iterator[Document]:
     """The BPMN and DMN files in the folder of a file."""
     folder = os.path.dirname(path)
     for name in sorted(os.listdir(folder or ".")):
-        beside = os.path.join(folder, name)
-        if name.lower().endswith((".bpmn", ".dmn")) and beside != path and os.path.isfile(beside):
-            yield Document(beside, name)
+        other = os.path.join(folder, name)
+        if name.lower().endswith((".bpmn", ".dmn")) and other != path and os.path.isfile(other):
+            yield Document(other, name)
 
 
 def told(error: Exception) -> str:
