@@ -115,10 +115,10 @@ class Runner:
 
     def _do_human_task(self, tasks: list[Any]) -> bool:
         """Complete a human task; False if there is no answer."""
+        self._will(tasks[0])  # before anybody is asked
         task, fields = self._answered(tasks)
         if fields is None:
             return False
-        self._will(task)
         task.data.update(fields)
         with self._scripts():
             task.run()

@@ -249,6 +249,9 @@ def test_a_run_of_just_so_many_steps_is_not_stopped(tmp_path: Path) -> None:
     done = command("run", path, "--max-steps", 3, input="{}\n")
     assert done.code == 1
     assert "stopped p" in done.lines
+    done = command("run", path, "--max-steps", 2, input="{}\n")
+    assert "stopped p" in done.lines
+    assert "? p_1" not in done.out  # nobody is asked for an answer that is not used
     assert "0 is not in the range" in failing("run", path, "--max-steps", 0, code=2)
 
 
