@@ -62,6 +62,18 @@ def test_a_function_that_is_not_given_is_named_with_the_way_to_give_it(
     assert "calls the function 'double'" in says
 
 
+def test_a_script_that_ends_python_is_a_failure(tmp_path: Path) -> None:
+    path = write(tmp_path / "m.bpmn", process("p", script("exit(0)")))
+    state = tmp_path / "state"
+    done = command("run", path, "--state", state)
+    assert done.code == 1
+    assert done.err == (
+        "spiff-element-units: a script of the model ends Python, as exit() does; "
+        "remove that from the script\n"
+    )
+    assert not state.exists()
+
+
 def test_data_that_is_missing_is_no_missing_function(tmp_path: Path) -> None:
     path = write(tmp_path / "m.bpmn", process("p", script("n = double")))
     says = failing("run", path)
