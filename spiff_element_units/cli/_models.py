@@ -15,6 +15,7 @@ from typing import Any, NamedTuple, Optional
 
 from ._app import Failure
 from ._documents import BPMN, Document
+from ._failures import NOT_EXECUTABLE
 from ._output import one_line
 
 try:
@@ -315,6 +316,8 @@ def chosen_root(model: Model, root: Optional[str], roots: tuple[str, ...], choos
     """The given root, or the only one of `roots`. Raises Failure."""
     if root is None and len(roots) == 1:
         return roots[0]
+    if root is None and not roots:
+        raise Failure(NOT_EXECUTABLE)
     if root is None:
         which = ", ".join(map(repr, roots))
         raise Failure(f"{choose} the root process; the model has: {which}")

@@ -308,6 +308,11 @@ def test_what_cannot_be_run_is_told(tmp_path: Path) -> None:
     assert "takes one process" in failing("run", cache, "Claim", "Claim", "Pay", code=2)
     assert "answers from standard input" in failing("run", "-", code=2)
     assert "No such file" in failing("run", tmp_path / "gone.bpmn")
+    assert "No such file" in failing("run", tmp_path / "gone")
+    drawn = write(tmp_path / "drawn.bpmn", process("drawn", executable=False))
+    for name in ("run", "unit", "show", "graph"):
+        says = failing(name, drawn)
+        assert says.endswith("no process in the BPMN files is executable; set isExecutable to true")
 
 
 def test_a_state_is_resumed_without_naming_its_process(tmp_path: Path) -> None:
