@@ -78,6 +78,8 @@ class Model:
                     if process_id in self._files:
                         raise Failure(self._twice(process_id))
                 parser.add_bpmn_xml(tree, document.name)
+                if None in parser.process_parsers:
+                    raise Failure("a process in it has no id")
         except Exception as error:  # the parser may raise anything
             for name, content in before.items():
                 setattr(parser, name, content)

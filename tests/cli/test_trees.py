@@ -48,6 +48,9 @@ BAD = {
     'xmlns:d="http://www.omg.org/spec/BPMN/20100524/DI" '
     'xmlns:c="http://www.omg.org/spec/DD/20100524/DC">'
     '<d:BPMNShape bpmnElement="a"><c:Bounds x="left" y="1"/></d:BPMNShape></definitions>',
+    "no id.bpmn": f'<definitions xmlns="{MODEL}">{process("gone")}</definitions>'.replace(
+        ' id="gone"', ""
+    ),
     "message.bpmn": f'<definitions xmlns="{MODEL}"><message name="nameless"/></definitions>',
     "no decision.dmn": f'<definitions xmlns="{DMN}"/>',
     "no table.dmn": f'<definitions xmlns="{DMN}"><decision id="t" name="T">'
