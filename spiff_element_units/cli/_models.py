@@ -89,8 +89,9 @@ class Model:
         finally:
             self._decisions[document.path] = {one for one in parser.dmn_dependencies if one}
             parser.dmn_dependencies |= asked
-        for process_id in parser.process_parsers.keys() - before["process_parsers"].keys():
-            self._files[process_id] = document
+        for name in ("process_parsers", "collaborations"):
+            for process_id in getattr(parser, name).keys() - before[name].keys():
+                self._files[process_id] = document
 
     def _add_decision(self, document: Document, tree: Any) -> None:
         if not hasattr(self._parser, "add_dmn_xml"):

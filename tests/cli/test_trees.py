@@ -184,6 +184,16 @@ def test_files_without_an_executable_process_are_counted(tmp_path: Path) -> None
     )
 
 
+def test_the_workflow_of_a_collaboration_is_that_of_its_file(tmp_path: Path) -> None:
+    write(tmp_path / "tree" / "a.bpmn", process("a"))
+    participant = '<participant id="b_pool" processRef="b"/>'
+    both = f'<collaboration id="both">{participant}</collaboration>'
+    write(tmp_path / "tree" / "b.bpmn", process("b"), both)
+    fill = ("cache", tmp_path / "cache", tmp_path / "tree", "--process", "both")
+    (made,) = command(*fill, "--key-template", "{name}", "--json").json["workflows"]
+    assert (made["key"], Path(made["file"]).name) == ("b", "b.bpmn")
+
+
 # Many models in one tree
 
 
