@@ -330,6 +330,11 @@ def _shown(value: Any) -> str:
     return "nothing" if value is None else json.dumps(value)
 
 
+def kind_of(field: str) -> str:
+    """What a field of an element is about, in a word, as `FieldDiff.kind` has it."""
+    return _kind(field, field, _KINDS)
+
+
 def _kind(path: str, name: str, kinds: dict[str, str]) -> str:
     if path.startswith("extensions."):
         return _EXTENSION_KINDS.get(name, "form" if name.startswith("form") else "extensions")

@@ -53,6 +53,11 @@ class Alignment:
                 self.changed[name] = fields
 
     @property
+    def differs(self) -> bool:
+        """Whether any element is not the same."""
+        return bool(self.changed or self.added or self.removed)
+
+    @property
     def removed(self) -> list[str]:
         """The old task specs that are gone."""
         return [name for name, partner in self.partners.items() if partner is None]

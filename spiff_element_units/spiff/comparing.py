@@ -11,6 +11,8 @@ from collections.abc import Mapping
 from copy import deepcopy
 from typing import Any, Optional, Union
 
+from SpiffWorkflow.exceptions import SpiffWorkflowException
+
 from ..errors import ElementUnitsError, UnitNotFound
 from ..units import ElementUnits
 from .alignment import Alignment
@@ -18,7 +20,7 @@ from .comparison import ElementComparison, ProcessComparison, StateComparison
 from .judging import Judged, judge
 from .opening import Opening
 from .specs import SpecStore, label
-from .state import settled_in
+from .state import NOT_RESTORED, StateError, settled_in
 from .versions import WorkflowVersion, place, version
 
 State = Union[str, bytes]
@@ -42,16 +44,24 @@ class Comparing:
         self._renamed = dict(renamed or {})
         if self._renamed:
             self._require_new_ids()
-        self._alignments: dict[tuple[str, str, str], Alignment] = {}
+        self._alignments: dict[tuple[str, str, str, bool], Alignment] = {}
 
     def compare(self, state: State) -> StateComparison:
         """Compare one state: one text, or a live piece."""
-        run = self._loader._serializing.run_of(state)
-        opening = Opening(self._loader, False)
-        header = opening.begin(run)
-        if self._loader._serializing.is_of_earlier_engine(run):
-            self._loader._serializer.migrate(run)
-        return _Comparison(self, run, header, opening).result()
+        try:
+            run = self._loader._serializing.run_of(state)
+            opening = Opening(self._loader, False)
+            header = opening.begin(run)
+            if self._loader._serializing.is_of_earlier_engine(run):
+                self._loader._serializer.migrate(run)
+            return _Comparison(self, run, header, opening).result()
+        except (ElementUnitsError, SpiffWorkflowException):
+            raise
+        except NOT_RESTORED as error:
+            raise StateError(
+                f"the state cannot be compared ({type(error).__name__}: {error}); check that it "
+                "was not changed"
+            ) from error
 
     def alignment(
         self, name: str, then: dict[str, Any], header: dict[str, Any], now: SpecStore
@@ -60,10 +70,11 @@ class Comparing:
         store = self.store_then(then, then is header)
         if store is None or not store.has(name):
             return None
-        key = name, store.process_digest(name), now.process_digest(name)
+        if now is not self._own:  # the root may have another spec for calls
+            store = store.for_calls(name)
+        key = name, store.process_digest(name), now.process_digest(name), now is self._own
         if key not in self._alignments:
-            old, new = store.for_calls(name).restore(name), now.restore(name)
-            self._alignments[key] = self.align(old, new)
+            self._alignments[key] = self.align(store.restore(name), now.restore(name))
         return self._alignments[key]
 
     def align(self, old: Any, new: Any) -> Alignment:

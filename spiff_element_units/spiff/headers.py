@@ -5,13 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from SpiffWorkflow.util.task import TaskState
-
 from ..errors import ElementUnitsError
 from .changes import changes_in
 from .mapping import SpecMapping
 from .specs import Spec, SpecStore, changes_while_running, label, plain
-from .state import FORMAT
+from .state import FINISHED, FORMAT
 from .subprocesses import Subprocesses
 from .versions import Telling, Versions, version
 
@@ -63,7 +61,22 @@ def _telling(loader: Any, workflow: Any, process_id: str) -> Telling:
                 store = mapping.origins.decide(name)
             if store is not None:
                 digests[name] = store.process_digest(name)
-    return versions.telling(loader._sources.own, digests, mapping.owner)
+    telling = versions.telling(loader._sources.own, digests, mapping.owner)
+    if not decided:
+        telling.add_unknown(_with_other_specs(workflow))
+    return telling
+
+
+def _with_other_specs(workflow: Any) -> Iterator[str]:
+    """The subprocesses that ran on other specs than the workflow has under their names.
+
+    In the copy of a workflow that has its specs in a dict, such as one from a pickle, these are
+    what settled on earlier versions.
+    """
+    for key, subprocess in workflow.subprocesses.items():
+        now = workflow.subprocess_specs.get(subprocess.spec.name)
+        if now is not None and now is not subprocess.spec and _is_finished(subprocess):
+            yield str(key)
 
 
 def _changes(loader: Any, workflow: Any, process_id: str) -> dict[str, Any]:
@@ -111,9 +124,13 @@ def _living(subprocesses: Any) -> Iterable[tuple[Any, Any]]:
 
 
 def _require_settled(subprocess: Any, key: Any) -> None:
-    if any(not task.state & TaskState.FINISHED_MASK for task in subprocess.tasks.values()):
+    if not _is_finished(subprocess):
         raise ElementUnitsError(
             f"subprocess {key} of process {subprocess.spec.name!r} settled on an earlier version "
             "of the workflow, and was brought back to life; resume the last saved state with "
             "that version, reset it there, and migrate it then"
         )
+
+
+def _is_finished(subprocess: Any) -> bool:
+    return all(task.state & FINISHED for task in subprocess.tasks.values())

@@ -284,7 +284,7 @@ class SpecLoader:
         Raises ChangedWorkflow, with the comparison, if the instance cannot be migrated, and the
         errors of `resume`.
         """
-        return Migration(self, _state(state), old, renamed, script_engine).run()
+        return Migration(self, _state(state), Comparing(self, old, renamed), script_engine).run()
 
     def migrate_pieces(
         self,
@@ -298,7 +298,7 @@ class SpecLoader:
 
         Raises StateError if a piece cannot be read or is damaged, and the errors of `migrate`.
         """
-        return Migration(self, _callable(read), old, renamed, script_engine).run()
+        return Migration(self, _callable(read), Comparing(self, old, renamed), script_engine).run()
 
     # Pieces apart
 

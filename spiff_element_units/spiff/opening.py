@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from contextlib import suppress
-from functools import partial
+from functools import cache, partial
 from time import perf_counter
-from typing import Any, Literal, Optional
+from typing import Any, Callable, Literal, Optional
 
 from SpiffWorkflow.bpmn.serializer.migration.version_migration import MIGRATIONS
 
@@ -107,7 +107,8 @@ class Opening:
             apply(changes.get("spec", {}), spec, self._own.registry.restore)
         if header is None:
             self._change(self.process_id, spec, self._own, run["spec"], run)
-        needed_specs(run, spec, self.process_id, partial(self._spec_of, run))
+        settled = cache(partial(settled_in, run))
+        needed_specs(run, spec, self.process_id, partial(self._spec_of, run, settled))
         if header is None:
             self._change_as_saved(mapping, run)
         return spec, mapping, self._standing
@@ -150,7 +151,9 @@ class Opening:
 
     # The same process, or another one
 
-    def _spec_of(self, run: dict[str, Any], task_id: str, name: str) -> Spec:
+    def _spec_of(
+        self, run: dict[str, Any], settled: Callable[[], dict[str, str]], task_id: str, name: str
+    ) -> Spec:
         """The spec of a subprocess in a run. Raises ChangedWorkflow if it is another one now."""
         mapping = self._mapping
         try:
@@ -163,7 +166,7 @@ class Opening:
         name = plain(name)
         if found is not None and store is not None and self.same.is_same(lambda: run, name, store):
             return found
-        if task_id not in settled_in(run):
+        if task_id not in settled():
             raise self._changed(name, store)
         then = mapping.versions.spec_then(task_id, name, store, self._loader._sources)
         if then is None:

@@ -214,7 +214,14 @@ class Telling:
 
     def add(self, numbers: Callable[[int], dict[str, int]]) -> None:
         """Add the subprocesses of earlier versions that are in pieces apart."""
-        self._numbers = {**numbers(len(self._earlier)), **self._numbers}
+        self._numbers = {**self._numbers, **numbers(len(self._earlier))}
+
+    def add_unknown(self, subprocess_ids: Iterable[str]) -> None:
+        """Add subprocesses that settled on a version which nobody knows."""
+        numbers = dict.fromkeys(subprocess_ids, len(self._earlier))
+        if numbers:
+            self._earlier = [*self._earlier, {"cache_key": None, "digest": None}]
+            self._numbers = {**self._numbers, **numbers}
 
     def number(self, subprocess_id: str) -> int:
         """The number of the version that a settled subprocess ran on."""

@@ -149,6 +149,12 @@ def unchanged(process, text: str, old_text: str) -> bool:
     return written(text) == written(old_text)
 
 
+def spec_text(process, text: str) -> Any:
+    parsed = json.loads(text)
+    specs = {**parsed["subprocess_specs"], parsed["spec"]["name"]: parsed["spec"]}
+    return specs.get(process.spec.name)
+
+
 class Reference:
     """The migration as SpiffWorkflow's documentation shows it."""
 
@@ -159,7 +165,7 @@ class Reference:
         self.special = False  # where our rules go beyond it
         self._spec, self._specs = specs_of(new_text)
         for process in living(self.workflow):
-            if not unchanged(process, new_text, old_text):
+            if spec_text(process, new_text) != spec_text(process, old_text):
                 self._move(process)
         self.workflow.subprocess_specs = self._specs
 

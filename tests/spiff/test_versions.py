@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+import pickle
+from contextlib import suppress
 
 import driving
 import models
 import pytest
 from lockstep import HEADER
+from SpiffWorkflow.exceptions import WorkflowException
 from SpiffWorkflow.util.task import TaskState
 from version_models import at, do, loader_of, started, waiting
 
@@ -178,6 +181,43 @@ def test_the_elements_behind_a_running_call_may_change():
     state = old.save(started(old, "before", "review"))
     migrated = new.migrate(state, old, script_engine=models.script_engine())
     assert finish(migrated) == ["decide", "first", "second", "third"]
+
+
+def test_a_process_goes_on_waiting_if_only_what_is_embedded_in_it_has_changed():
+    def parallel(*inner):
+        return {"root": [("parallel", "both", [("human", "wait")], [("embed", "part", [*inner])])]}
+
+    old, new = loader_of(parallel(*HUMAN)), loader_of(parallel(HUMAN[0], HUMAN[2]))
+    workflow = started(old)
+    for task in waiting(workflow):
+        task.data["draft"] = task.task_spec.name
+    migrated = new.migrate(old.save(workflow), old, script_engine=models.script_engine())
+    drafts = {task.task_spec.name: task.data.get("draft") for task in waiting(migrated)}
+    assert drafts == {"wait": "wait", "first": None}
+    assert sorted(finish(migrated)) == ["first", "third", "wait"]
+
+
+def test_an_instance_that_has_failed_moves_to_a_version_that_mends_it():
+    """What comes after the error is predicted anew if an element of it is gone."""
+    before = {"root": [("script", "divide", "x = 1 / 0"), *HUMAN]}
+    old, new = loader_of(before), loader_of({"root": [("script", "divide", "x = 1"), HUMAN[2]]})
+    workflow = old.start(script_engine=models.script_engine())
+    with pytest.raises(WorkflowException):
+        workflow.do_engine_steps()
+    assert any(t.task_spec.name == "first" for t in workflow.tasks.values())
+    migrated = new.migrate(old.save(workflow), old, script_engine=models.script_engine())
+    (failed,) = (t for t in migrated.tasks.values() if t.task_spec.name == "divide")
+    assert failed.state == TaskState.ERROR
+    migrated.reset_from_task_id(failed.id)
+    migrated.do_engine_steps()
+    assert finish(migrated) == ["third"]
+
+
+def test_several_processes_of_an_instance_move_at_once():
+    old, new = loader_of(CALLING), loader_of(changed(claim=NEW_CLAIM, root=NEW_ROOT[:2] + HUMAN))
+    state = old.save(started(old, "before"))
+    migrated = new.migrate(state, old, script_engine=models.script_engine())
+    assert finish(migrated) == ["review", "check", "decide", "first", "second", "third"]
 
 
 @pytest.mark.parametrize("element", [("humans", "many", 3), ("calls", "many", "claim", 2)])
@@ -374,10 +414,14 @@ class Kept:
         self.as_pieces(loader, workflow, loader)
         return to.resume(to.join(self._store.__getitem__), models.script_engine())
 
+    def text_of_the_other(self, loader, workflow, to):
+        workflow = self.as_pieces(loader, workflow, to)
+        return self.as_text(to, workflow, to)
+
 
 WAYS = [
     *(Kept.as_text, Kept.as_pieces, Kept.split_and_joined),
-    *(Kept.pieces_and_text, Kept.joined_pieces),
+    *(Kept.pieces_and_text, Kept.joined_pieces, Kept.text_of_the_other),
 ]
 
 
@@ -422,6 +466,59 @@ def test_a_settled_subprocess_whose_version_is_gone_says_so_and_nothing_else_fai
     with pytest.raises(StateError, match="ran on process 'claim' of the version with digest"):
         settled_elements(workflow)
     assert finish(workflow) == ["end"]
+
+
+def test_the_copy_of_a_pickle_does_not_take_one_version_for_another(tmp_path):
+    """Its specs are in a dict, so nobody knows any more which version has settled on what."""
+    old = loader_of(looped(OLD_CLAIM), tmp_path, "v1")
+    new = loader_of(looped(NEW_CLAIM), tmp_path, "v2")
+    workflow = started(old, "review")
+    do(workflow, "inner")
+    workflow = new.migrate(old.save(workflow), script_engine=models.script_engine())
+    for name in ("review", "check", "decide"):
+        do(workflow, name)
+    engine, workflow.script_engine = workflow.script_engine, None
+    copied = pickle.loads(pickle.dumps(workflow))
+    copied.script_engine = engine
+    for _ in range(2):
+        copied = new.resume(new.save(copied), engine)
+        first, second = [one for one in copied.subprocesses.values() if one.depth == 1]
+        with pytest.raises(StateError, match="of the specs in the state"):
+            first.get_tasks()
+        assert "check" in [task.task_spec.name for task in second.get_tasks()]
+    assert finish(copied) == ["end"]
+
+
+def test_an_instance_moves_from_version_to_version_and_back(tmp_path):
+    loaders = [
+        loader_of(looped(claim), tmp_path, str(number))
+        for number, claim in enumerate((NEW_CLAIM, NEW_CLAIM[:2], [*NEW_CLAIM, ("human", "tell")]))
+    ]
+    workflow = started(loaders[0], "review", "check", "decide", "review")
+    for before, after in ((0, 1), (1, 2), (2, 1), (1, 0), (0, 2)):
+        state = loaders[before].save(workflow)
+        workflow = loaders[after].migrate(state, script_engine=models.script_engine())
+        assert at(workflow) == ["check"]
+        first, second = settled_elements(workflow)
+        assert "decide" in first
+        assert "tell" not in first
+        assert ("decide" in second, "tell" in second) == (after != 1, after == 2)
+    assert finish(workflow) == ["check", "decide", "tell", "end"]
+
+
+@pytest.mark.parametrize("tasks", [{}, {"a": 1}, {"a": {}}, {"a": {"task_spec": []}}])
+def test_a_damaged_state_that_is_compared_is_an_error_of_the_library(tasks):
+    old, new = loader_of(CALLING), loader_of(changed(claim=NEW_CLAIM, root=NEW_ROOT))
+    state = json.loads(old.save(started(old, "before")))
+    call = next(iter(state["subprocesses"]))
+    for damaged in (
+        {**state, "tasks": tasks},
+        {**state, "subprocesses": {call: {"spec": "claim", "tasks": tasks}}},
+        {**state, "subprocesses": {call: tasks}},
+    ):
+        with suppress(StateError):
+            new.compare(json.dumps(damaged), old=old)
+        assert compare_all([json.dumps(damaged)], new, old=old).total == 1
 
 
 def test_a_settled_subprocess_of_an_earlier_version_is_not_brought_back_to_life(tmp_path):
