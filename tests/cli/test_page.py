@@ -284,6 +284,20 @@ def test_the_legend_covers_nothing(claim: Page) -> None:
     assert claim.value(f"{box}('legend').bottom <= {box}('drawing').bottom")
 
 
+def legend(page: Page) -> list[str]:
+    """The entries of the legend that are shown."""
+    shown = "[...document.querySelectorAll('#legend li')].filter(one => one.offsetParent)"
+    return list(page.value(f"{shown}.map(one => one.textContent)"))
+
+
+def test_only_a_comparison_has_a_legend_of_changes(tmp_path: Path, claim: Page) -> None:
+    always = ["calls", "embeds", "triggers", "in the unit", "external"]
+    assert legend(claim) == [*always, "folded: double-click to expand"]
+    units = ElementUnits.from_json(claim_json())
+    claim.open(compared(tmp_path, units, units))
+    assert legend(claim)[6:] == ["added", "changed", "removed"]
+
+
 def test_a_narrow_page_has_its_whole_title(
     tmp_path: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
