@@ -19,9 +19,10 @@ from hypothesis import event, given, settings
 from hypothesis import strategies as st
 from lockstep import HEADER
 from SpiffWorkflow.util.task import TaskState
-from version_models import at, do, loader_of, waiting
+from version_models import WAYS, Kept, at, do, loader_of, started, waiting
 
 from spiff_element_units.spiff import ChangedWorkflow
+from spiff_element_units.spiff.standin import is_unopened
 
 try:
     from SpiffWorkflow.bpmn.util import diff as spiff_diff
@@ -276,3 +277,55 @@ def require_true_reasons(comparison, state) -> None:
                 assert one.change in ("removed", "changed")
                 assert one.finished or one.current or one.predicted
     assert any("element" in one or "is not in" in one for one in comparison.reasons)
+
+
+# What has settled, through many versions
+
+
+def claims(random) -> dict:
+    """A version of a workflow in which processes call one another, with elements here and there."""
+    processes = {
+        "root": [
+            *(("call", "one", "a"), ("call", "two", "b"), ("call", "three", "a")),
+            ("human", "end"),
+        ],
+        "a": [("human", "a_first"), ("call", "inner", "b"), ("human", "a_last")],
+        "b": [("human", "b_only"), ("embed", "part", [("human", "part_only")])],
+    }
+    for name, chain in processes.items():
+        if random.random() < 0.5:
+            position = len(chain) if name == "root" else random.randrange(len(chain) + 1)
+            chain.insert(position, ("human", f"{name}_new_{random.randrange(3)}"))
+    return processes
+
+
+@settings(max_examples=crowd.amount("VERSIONS", 40) // 2, deadline=None)
+@given(random=st.randoms(use_true_random=False))
+def test_what_has_settled_stays_what_it_was_on_the_way_through_versions(tmp_path_factory, random):
+    cache_dir = str(tmp_path_factory.mktemp("cache"))
+    loaders = [loader_of(claims(random), cache_dir, str(number)) for number in range(3)]
+    loader, kept, elements = loaders[0], Kept(random.choice(WAYS)), {}
+    workflow = started(loader)
+    for _ in range(12):
+        if waiting(workflow) and random.random() < 0.6:
+            take(workflow, [random.randrange(3)])
+            continue
+        for key, one in list(dict.items(workflow.subprocesses)):
+            if not is_unopened(one) and is_settled(workflow, one):
+                elements.setdefault(key, sorted(one.spec.task_specs))
+        other = random.choice(loaders)
+        comparison = other.compare(loader.save(workflow))
+        if comparison.can_resume:
+            loader, workflow = other, kept.to(loader, workflow, other)
+        elif comparison.can_migrate:
+            workflow = other.migrate(loader.save(workflow), script_engine=workflow.script_engine)
+            loader, kept = other, Kept(random.choice(WAYS))
+        if random.random() < 0.5:
+            require_elements(workflow, elements)
+    finish(workflow)
+    require_elements(workflow, elements)
+
+
+def require_elements(workflow, elements) -> None:
+    for key, expected in elements.items():
+        assert sorted(workflow.subprocesses[key].spec.task_specs) == expected
