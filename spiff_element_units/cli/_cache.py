@@ -18,7 +18,7 @@ from ..cache import directory
 from ..errors import ElementUnitsError
 from ..units import ElementUnits, digest_of, read_text
 from ._app import Failure, command
-from ._failures import Failures
+from ._failures import NOT_EXECUTABLE, Failures
 from ._links import externals
 from ._output import Output, count, shown
 from ._place import parser as parser_option
@@ -256,7 +256,7 @@ class _Run:
 
     def _nothing(self) -> str:
         if self.models.not_executable:
-            return "no process in the BPMN files is executable; set isExecutable to true"
+            return NOT_EXECUTABLE
         return "the files contain no workflow"
 
 

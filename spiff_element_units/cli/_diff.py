@@ -88,11 +88,13 @@ def _version(path: str, name: str, parser: str, root: Optional[str]) -> ElementU
     else:
         return opened_place(path, None, parser, root)
     from ._documents import Document  # these need SpiffWorkflow
-    from ._models import Model, chosen_root
+    from ._models import Model, beside, chosen_root
 
     model = Model(parser)
     for file in sorted(files, key=lambda file: not file.lower().endswith(".dmn")):
         model.add(Document(file, files[file]))
+    if not os.path.isdir(path):
+        model.complete(other for other in beside(path) if other.is_dmn)
     root = chosen_root(model, root, model.roots(), "use --process to choose")
     return ElementUnits.from_json(model.spec_json(root).text)
 

@@ -7,7 +7,7 @@ import json
 import os
 import re
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, Optional
 
 import click
@@ -77,13 +77,17 @@ def _python(functions: dict[str, Any], answers: Answers) -> Any:
     return Engine(TaskDataEnvironment(functions))
 
 
-def lacking(error: Exception, units: ElementUnits) -> Optional[Failure]:
-    """The failure for a function that a script calls and does not get; None for another error."""
+def lacking(error: Exception, workflows: Iterable[ElementUnits]) -> Optional[Failure]:
+    """The failure for a function that a script calls and does not get; None for another error.
+
+    `workflows` are those that the script may be in.
+    """
     name = _missing(error)
     if name is None:
         return None
     call = re.compile(rf"\b{re.escape(name)}\s*\(".encode())
-    if not any(call.search(units.spec_json(one)) for one in units.process_ids):
+    texts = (units.spec_json(one) for units in workflows for one in units.process_ids)
+    if not any(map(call.search, texts)):
         return None
     return Failure(
         f"a script calls the function {name!r}, which it does not get{place_of(error)}; give it "

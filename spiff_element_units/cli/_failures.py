@@ -8,6 +8,8 @@ from typing import Any, Optional
 from ._app import PROGRAM
 from ._output import count, escaped, one_line, shown
 
+NOT_EXECUTABLE = "no process in the BPMN files is executable; set isExecutable to true"
+
 _NAMED = 3  # workflows that a line names
 
 

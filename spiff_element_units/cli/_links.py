@@ -53,6 +53,11 @@ class Links:
                 continue
         return places
 
+    @property
+    def opened(self) -> tuple[ElementUnits, ...]:
+        """The workflows that processes were found in."""
+        return tuple(self._opened.values())
+
     def find(self, process_id: str) -> Optional[ElementUnits]:
         """The workflow that contains a process; None if none does."""
         places = self._places.get(process_id)

@@ -15,6 +15,7 @@ from typing import Any, NamedTuple, Optional
 
 from ._app import Failure
 from ._documents import BPMN, Document
+from ._failures import NOT_EXECUTABLE
 from ._output import one_line
 
 try:
@@ -77,6 +78,8 @@ class Model:
                     if process_id in self._files:
                         raise Failure(self._twice(process_id))
                 parser.add_bpmn_xml(tree, document.name)
+                if None in parser.process_parsers:
+                    raise Failure("a process in it has no id")
         except Exception as error:  # the parser may raise anything
             for name, content in before.items():
                 setattr(parser, name, content)
@@ -86,8 +89,9 @@ class Model:
         finally:
             self._decisions[document.path] = {one for one in parser.dmn_dependencies if one}
             parser.dmn_dependencies |= asked
-        for process_id in parser.process_parsers.keys() - before["process_parsers"].keys():
-            self._files[process_id] = document
+        for name in ("process_parsers", "collaborations"):
+            for process_id in getattr(parser, name).keys() - before[name].keys():
+                self._files[process_id] = document
 
     def _add_decision(self, document: Document, tree: Any) -> None:
         if not hasattr(self._parser, "add_dmn_xml"):
@@ -165,8 +169,12 @@ class Model:
         return tuple(dict.fromkeys([*self._parser.process_parsers, *self._parser.collaborations]))
 
     def path_of(self, process_id: str) -> Optional[str]:
-        """The path of the file that a process is in."""
+        """The path of the file that a process is in, or an embedded subprocess."""
         document = self._files.get(process_id)
+        parser = self._parser.process_parsers.get(process_id)
+        if document is None and parser is not None:
+            tree = parser.node.getroottree().getroot()
+            document = next((one for one in self._files.values() if one.xml() is tree), None)
         return None if document is None else document.path
 
     def roots(self) -> tuple[str, ...]:
@@ -301,7 +309,7 @@ def parsed_file(path: str, kind: str, root: Optional[str], choose: str) -> Parse
     model = Model(kind)
     model.add(Document(path, os.path.basename(path)))
     roots = model.roots()
-    model.complete(_beside(path), processes=True)
+    model.complete(beside(path), processes=True)
     if len(roots) == 1 and root not in model.processes:
         root = roots[0]  # what was asked for may be an embedded subprocess
     return model.spec_json(chosen_root(model, root, roots, choose))
@@ -311,19 +319,21 @@ def chosen_root(model: Model, root: Optional[str], roots: tuple[str, ...], choos
     """The given root, or the only one of `roots`. Raises Failure."""
     if root is None and len(roots) == 1:
         return roots[0]
+    if root is None and not roots:
+        raise Failure(NOT_EXECUTABLE)
     if root is None:
-        which = ", ".join(map(repr, roots)) or "none"
+        which = ", ".join(map(repr, roots))
         raise Failure(f"{choose} the root process; the model has: {which}")
     return model.require_root(root)
 
 
-def _beside(path: str) -> Iterator[Document]:
+def beside(path: str) -> Iterator[Document]:
     """The BPMN and DMN files in the folder of a file."""
     folder = os.path.dirname(path)
     for name in sorted(os.listdir(folder or ".")):
-        beside = os.path.join(folder, name)
-        if name.lower().endswith((".bpmn", ".dmn")) and beside != path and os.path.isfile(beside):
-            yield Document(beside, name)
+        other = os.path.join(folder, name)
+        if name.lower().endswith((".bpmn", ".dmn")) and other != path and os.path.isfile(other):
+            yield Document(other, name)
 
 
 def told(error: Exception) -> str:

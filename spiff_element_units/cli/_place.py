@@ -95,15 +95,12 @@ def names(metavar: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
 
 
 def split(place: str, names: tuple[str, ...]) -> tuple[Optional[str], tuple[str, ...]]:
-    """The key in a cache, or None for a file, and the names that follow it."""
-    if is_file(place):
+    """The key in a cache, or None for a file, and the names that follow it.
+
+    The key is also None if a cache has no names: `opened_place` then asks for one.
+    """
+    if is_file(place) or not names:
         return None, names
-    if not names:
-        raise click.UsageError(
-            f"{place!r} is a folder; name a key of that cache ({PROGRAM} ls {place} lists them) "
-            "or a file",
-            click.get_current_context(),
-        )
     return names[0], names[1:]
 
 

@@ -95,8 +95,13 @@ class Runner:
             self._go_on()
         except Stopped:
             self.stopped = True
+        except SystemExit as error:
+            raise Failure(
+                "a script of the model ends Python, as exit() does; remove that from the script"
+            ) from error
         except Exception as error:
-            raise lacking(error, self.units) or error from error.__cause__
+            linked = () if self.links is None else self.links.opened
+            raise lacking(error, (self.units, *linked)) or error from error.__cause__
         self._save()
 
     def _go_on(self) -> None:
@@ -115,10 +120,10 @@ class Runner:
 
     def _do_human_task(self, tasks: list[Any]) -> bool:
         """Complete a human task; False if there is no answer."""
+        self._will(tasks[0])  # before anybody is asked
         task, fields = self._answered(tasks)
         if fields is None:
             return False
-        self._will(task)
         task.data.update(fields)
         with self._scripts():
             task.run()

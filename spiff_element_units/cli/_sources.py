@@ -84,13 +84,13 @@ class Sources:
         if sum(file.suffix == ".bpmn" for file in files) > 1:
             self.why = f"{_ARE_MODELS[self.each]}: {reason}"
         sources: list[Source] = []
+        by_path = {file.path: file for file in files}
         known: dict[str, None] = {}
         used: set[str] = set()
         for group in groups(files, self.each):
             model = self._model(parser, group, documents)
             used.update(model.paths)
             known.update(dict.fromkeys(model.processes))
-            by_path = {file.path: file for file in files}
             for root, is_primary in self._roots(group, model, process_id):
                 file = by_path[model.path_of(root) or group.files[0].path]
                 default = _default(self.each, file, group, root, is_primary)

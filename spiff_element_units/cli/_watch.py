@@ -53,5 +53,7 @@ def watched(
 def _try(once: Callable[[bool], int], quiet: bool) -> None:
     try:
         once(quiet)
-    except (ElementUnitsError, OSError) as error:
+    except (ElementUnitsError, OSError, click.UsageError) as error:
+        if isinstance(error, click.UsageError) and not quiet:
+            raise  # the command line is wrong from the start
         print(f"{PROGRAM}: {one_line(str(error))}", file=sys.stderr, flush=True)

@@ -54,11 +54,16 @@ def tree(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def watching(tmp_path: Path, tree: Path) -> Iterator[Watching]:
+def options() -> tuple[str, ...]:
+    return ()
+
+
+@pytest.fixture
+def watching(tmp_path: Path, tree: Path, options: tuple[str, ...]) -> Iterator[Watching]:
     pytest.importorskip("watchfiles")
     if os.name == "nt":
         pytest.skip("Windows sends no SIGINT to one process")
-    running = Watching("cache", tmp_path / "cache", tree)
+    running = Watching("cache", tmp_path / "cache", tree, *options)
     yield running
     running.process.kill()
     running.process.wait()
@@ -91,11 +96,27 @@ def test_a_bad_file_does_not_end_it(tree: Path, watching: Watching) -> None:
     watching.until("1 cached, 2 unchanged, 0 failed")
 
 
+@pytest.mark.parametrize("options", [("--process", "order", "--key", "mine")])
+def test_a_file_that_does_not_go_with_the_options_does_not_end_it(
+    tree: Path, watching: Watching
+) -> None:
+    watching.until("watching")
+    (tree / "more.json").write_text('{"spec": {}}', encoding="utf-8")
+    watching.until("--key is for one workflow, and there are 2; use --key-template")
+    (tree / "more.json").unlink()
+    text = (tree / "orders.bpmn").read_text(encoding="utf-8")
+    (tree / "orders.bpmn").write_text(text.replace("Compute the price", "Price"), encoding="utf-8")
+    watching.until("1 cached, 0 unchanged, 0 failed")
+
+
 def test_what_is_no_folder_of_models_is_not_watched(tmp_path: Path, tree: Path) -> None:
     says = failing("cache", tmp_path / "cache", "--watch", "-", code=2)
     assert "--watch needs files or folders" in says
     says = failing("cache", tmp_path / "cache", tree, "--watch", "--json", code=2)
     assert "--watch cannot be used with --json" in says
+    pytest.importorskip("watchfiles")
+    says = failing("cache", tmp_path / "cache", tree, "--watch", "--key", "mine", code=2)
+    assert "--key is for one workflow, and there are 2" in says
 
 
 def test_without_watchfiles_it_says_how_to_install_it(tmp_path: Path, tree: Path) -> None:

@@ -51,6 +51,16 @@ def test_run_follows_a_call_to_another_workflow(tmp_path: Path) -> None:
     assert lines[-3:-1] == ["pay is from b/pay", "bank is from c/bank"]
 
 
+def test_a_function_that_another_workflow_lacks_is_told(tmp_path: Path) -> None:
+    cache = cached(
+        tmp_path,
+        a__shop=process("shop", call("pay")),
+        b__pay=process("pay", script("paid = double(1)")),
+    )
+    says = failing("run", cache, "a/shop")
+    assert "calls the function 'double', which it does not get (element 'pay_0' of" in says
+
+
 def test_a_run_with_links_goes_on_where_it_stopped(tmp_path: Path) -> None:
     cache = cached(
         tmp_path,

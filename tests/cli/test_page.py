@@ -284,6 +284,20 @@ def test_the_legend_covers_nothing(claim: Page) -> None:
     assert claim.value(f"{box}('legend').bottom <= {box}('drawing').bottom")
 
 
+def legend(page: Page) -> list[str]:
+    """The entries of the legend that are shown."""
+    shown = "[...document.querySelectorAll('#legend li')].filter(one => one.offsetParent)"
+    return list(page.value(f"{shown}.map(one => one.textContent)"))
+
+
+def test_only_a_comparison_has_a_legend_of_changes(tmp_path: Path, claim: Page) -> None:
+    always = ["calls", "embeds", "triggers", "in the unit", "external"]
+    assert legend(claim) == [*always, "folded: double-click to expand"]
+    units = ElementUnits.from_json(claim_json())
+    claim.open(compared(tmp_path, units, units))
+    assert legend(claim)[6:] == ["added", "changed", "removed"]
+
+
 def test_a_narrow_page_has_its_whole_title(
     tmp_path: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
@@ -374,6 +388,34 @@ def test_the_unit_asked_for_is_shown_first(tmp_path: Path, page: Page) -> None:
     page.open(path)
     assert page.text("#unit h3") == "The unit of Claim that resumes at order_transfer"
     assert held(page) == ["Claim", "Settle", "Pay"]
+
+
+def test_the_way_is_named_by_the_process_that_was_asked_for(tmp_path: Path, page: Page) -> None:
+    path = written(
+        tmp_path, ElementUnits.from_json(claim_json()), "--unit", "Settle", "order_transfer"
+    )
+    page.open(path)
+    assert page.text("#unit h3") == "The unit of Settle that resumes at order_transfer"
+    assert held(page) == ["Settle", "Pay"]
+    for top, way in (("Settle", ["Settle", "Pay"]), ("Claim", ["Claim", "Settle", "Pay"])):
+        assert page.text("#unit label").strip() == f"on the way from {top}"
+        assert held(page) == way
+        page.value("document.getElementById('from-root').click()")
+        assert held(page) == ["Pay"]
+        page.value("document.getElementById('from-root').click()")
+    assert page.complaints == []
+
+
+def test_elements_that_are_not_listed_are_counted(tmp_path: Path, page: Page) -> None:
+    tasks = {f"task_{number}": {"typename": "ManualTask"} for number in range(2_102)}
+    spec = {"name": "p", "typename": "BpmnProcessSpec", "task_specs": tasks}
+    text = json.dumps({"spec": spec, "subprocess_specs": {}})
+    page.open(written(tmp_path, ElementUnits.from_json(text)))
+    headings = page.value("[...document.querySelectorAll('h3')].map(one => one.textContent)")
+    assert headings[-1] == "Elements (2,102)"
+    assert page.value("document.querySelectorAll('#details .element').length") < 2_050
+    assert "… 102 more" in page.text("#details .elements")
+    assert page.complaints == []
 
 
 def test_a_page_shows_hostile_ids_as_they_are(tmp_path: Path, page: Page) -> None:

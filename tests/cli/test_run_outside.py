@@ -62,6 +62,18 @@ def test_a_function_that_is_not_given_is_named_with_the_way_to_give_it(
     assert "calls the function 'double'" in says
 
 
+def test_a_script_that_ends_python_is_a_failure(tmp_path: Path) -> None:
+    path = write(tmp_path / "m.bpmn", process("p", script("exit(0)")))
+    state = tmp_path / "state"
+    done = command("run", path, "--state", state)
+    assert done.code == 1
+    assert done.err == (
+        "spiff-element-units: a script of the model ends Python, as exit() does; "
+        "remove that from the script\n"
+    )
+    assert not state.exists()
+
+
 def test_data_that_is_missing_is_no_missing_function(tmp_path: Path) -> None:
     path = write(tmp_path / "m.bpmn", process("p", script("n = double")))
     says = failing("run", path)
@@ -249,6 +261,9 @@ def test_a_run_of_just_so_many_steps_is_not_stopped(tmp_path: Path) -> None:
     done = command("run", path, "--max-steps", 3, input="{}\n")
     assert done.code == 1
     assert "stopped p" in done.lines
+    done = command("run", path, "--max-steps", 2, input="{}\n")
+    assert "stopped p" in done.lines
+    assert "? p_1" not in done.out  # nobody is asked for an answer that is not used
     assert "0 is not in the range" in failing("run", path, "--max-steps", 0, code=2)
 
 
@@ -293,6 +308,11 @@ def test_what_cannot_be_run_is_told(tmp_path: Path) -> None:
     assert "takes one process" in failing("run", cache, "Claim", "Claim", "Pay", code=2)
     assert "answers from standard input" in failing("run", "-", code=2)
     assert "No such file" in failing("run", tmp_path / "gone.bpmn")
+    assert "No such file" in failing("run", tmp_path / "gone")
+    drawn = write(tmp_path / "drawn.bpmn", process("drawn", executable=False))
+    for name in ("run", "unit", "show", "graph"):
+        says = failing(name, drawn)
+        assert says.endswith("no process in the BPMN files is executable; set isExecutable to true")
 
 
 def test_a_state_is_resumed_without_naming_its_process(tmp_path: Path) -> None:

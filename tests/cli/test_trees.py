@@ -48,6 +48,9 @@ BAD = {
     'xmlns:d="http://www.omg.org/spec/BPMN/20100524/DI" '
     'xmlns:c="http://www.omg.org/spec/DD/20100524/DC">'
     '<d:BPMNShape bpmnElement="a"><c:Bounds x="left" y="1"/></d:BPMNShape></definitions>',
+    "no id.bpmn": f'<definitions xmlns="{MODEL}">{process("gone")}</definitions>'.replace(
+        ' id="gone"', ""
+    ),
     "message.bpmn": f'<definitions xmlns="{MODEL}"><message name="nameless"/></definitions>',
     "no decision.dmn": f'<definitions xmlns="{DMN}"/>',
     "no table.dmn": f'<definitions xmlns="{DMN}"><decision id="t" name="T">'
@@ -143,6 +146,21 @@ def test_a_process_that_cannot_be_parsed_is_named_once_for_all_that_call_it(tmp_
     assert keys(tmp_path / "cache") == ["other"]
 
 
+def test_the_file_of_a_bad_embedded_subprocess_is_named(tmp_path: Path) -> None:
+    tree = tmp_path / "tree"
+    caller = write(tree / "caller.bpmn", process("caller", call("called")))
+    inner = process("inner", decide("fare_table"))
+    embedded = inner.replace('<process id="inner" isExecutable="true">', "<subProcess >")
+    write(tree / "called.bpmn", process("called", embedded.replace("</process>", "</subProcess>")))
+    assert "called.bpmn': process 'called_0': No DMN Diagram" in failing("show", caller)
+    (line,) = command("cache", tmp_path / "cache", tree).err.splitlines()
+    assert "called.bpmn: process called_0: No DMN Diagram" in line
+    assert line.endswith("; not cached for it: caller")
+    write_text(tree / "fare.dmn", FARE.replace('<rule id="fare_child">', "<rule>"))
+    (line,) = command("cache", tmp_path / "cache", tree).err.splitlines()
+    assert "fare.dmn: SpiffWorkflow cannot read it (KeyError: 'id'); not cached for it: " in line
+
+
 @pytest.mark.skipif(os.name == "nt", reason="needs symbolic links")
 def test_a_file_that_cannot_be_opened_is_named_by_its_reason(tmp_path: Path) -> None:
     write(tmp_path / "good.bpmn", process("good"))
@@ -164,6 +182,16 @@ def test_files_without_an_executable_process_are_counted(tmp_path: Path) -> None
     assert says.endswith(
         "drawn.bpmn: process drawn: Process drawn is not executable. (element 'drawn')"
     )
+
+
+def test_the_workflow_of_a_collaboration_is_that_of_its_file(tmp_path: Path) -> None:
+    write(tmp_path / "tree" / "a.bpmn", process("a"))
+    participant = '<participant id="b_pool" processRef="b"/>'
+    both = f'<collaboration id="both">{participant}</collaboration>'
+    write(tmp_path / "tree" / "b.bpmn", process("b"), both)
+    fill = ("cache", tmp_path / "cache", tmp_path / "tree", "--process", "both")
+    (made,) = command(*fill, "--key-template", "{name}", "--json").json["workflows"]
+    assert (made["key"], Path(made["file"]).name) == ("b", "b.bpmn")
 
 
 # Many models in one tree

@@ -401,6 +401,7 @@
 
   const details = document.getElementById("details");
   const MOST = 200; // entries of a list
+  const MOST_ELEMENTS = 2000;
 
   function listOf(entries) {
     const shown = entries.slice(0, MOST).map(entry => make("li", {}, ...entry));
@@ -420,10 +421,12 @@
     const process = processes[chosen.process];
     const held = bytesOf(unit);
     const at = chosen.element === null ? "starts it" : `resumes at ${blank(chosen.element)}`;
-    const of = chosen.from === chosen.process ? "" : ` of ${blank(processes[chosen.from].id)}`;
-    const fromRoot = make("input", { type: "checkbox", id: "from-root", checked: chosen.from !== chosen.process,
-      on: event => choose(chosen.process, chosen.element, event.target.checked ? data.root : chosen.process) });
-    const leads = chosen.process !== data.root && unitTo(data.root, chosen.process) !== null;
+    const own = chosen.from === chosen.process;
+    const of = own ? "" : ` of ${blank(processes[chosen.from].id)}`;
+    const top = own ? data.root : chosen.from;
+    const fromTop = make("input", { type: "checkbox", id: "from-root", checked: !own,
+      on: event => choose(chosen.process, chosen.element, event.target.checked ? top : chosen.process) });
+    const leads = chosen.process !== top && unitTo(top, chosen.process) !== null;
     const positions = process.elements.map((_, position) => position);
     const added = positions.filter(position => process.added.has(position));
     const drawnThere = positions.filter(position => !process.added.has(position));
@@ -435,7 +438,7 @@
         make("h3", { textContent: `The unit${of} that ${at}` }),
         make("p", { id: "unit-size", textContent: `${processesOf(unit.length)}, ${size(held)}, ${share(held, whole)} of the whole` }),
         listOf(unit.map(number => [link(number), aside(`${size(processes[number].bytes)}, ${share(processes[number].bytes, held)}`)])),
-        leads ? make("label", {}, fromRoot, ` on the way from ${blank(processes[data.root].id)}`) : null),
+        leads ? make("label", {}, fromTop, ` on the way from ${blank(processes[top].id)}`) : null),
       ...changesOf(process),
       make("h3", { textContent: "Refers to" }),
       process.references.length ? listOf(process.references.map(([kind, to, element]) =>
@@ -452,14 +455,15 @@
   }
 
   function elementsOf(process, positions) {
-    return make("div", { className: "elements" }, ...positions.slice(0, 2000).map(position => {
+    const more = positions.length - MOST_ELEMENTS;
+    return make("div", { className: "elements" }, ...positions.slice(0, MOST_ELEMENTS).map(position => {
       const element = process.elements[position], name = process.names[position];
       return make("button", {
         type: "button", className: "element" + (element === chosen.element ? " chosen" : ""),
         title: "Show the unit that resumes here", on: () => choose(process.number, element) },
       make("span", { className: "id", textContent: blank(element) }),
       name ? make("span", { className: "name", textContent: name }) : null);
-    }));
+    }), more > 0 ? `… ${more.toLocaleString("en")} more` : null);
   }
 
   const badge = change => make("span", { className: `mark ${change}`, textContent: change });
