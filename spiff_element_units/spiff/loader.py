@@ -17,7 +17,7 @@ from .headers import header_of
 from .mapping import SpecMapping, untouched
 from .migrating import Migration
 from .opening import Binding, Opening, explained, same_version
-from .piece_texts import LIVE, Read
+from .piece_texts import LIVE, Read, checked
 from .pieces import StatePieces
 from .saving import whole_text, workflow_pieces
 from .serializing import Serializing
@@ -30,6 +30,7 @@ from .state import (
     not_restored,
     parse,
     require_run,
+    text_of,
     unzipped,
 )
 
@@ -215,7 +216,7 @@ class SpecLoader:
         InvalidWorkflowSpec if the serializer cannot restore a spec. Exceptions of SpiffWorkflow are
         raised unchanged.
         """
-        text = _state(state)
+        text = text_of(state)
         opening = Opening(self, same_version(binding))
         return self._resumed(
             opening,
@@ -255,7 +256,7 @@ class SpecLoader:
 
         Raises StateError if the text is not a state or is damaged.
         """
-        return Comparing(self, old, renamed).compare(_state(state))
+        return Comparing(self, old, renamed).compare(text_of(state))
 
     def migrate(
         self,
@@ -284,7 +285,7 @@ class SpecLoader:
         Raises ChangedWorkflow, with the comparison, if the instance cannot be migrated, and the
         errors of `resume`.
         """
-        return Migration(self, _state(state), Comparing(self, old, renamed), script_engine).run()
+        return Migration(self, text_of(state), Comparing(self, old, renamed), script_engine).run()
 
     def migrate_pieces(
         self,
@@ -340,7 +341,7 @@ class SpecLoader:
             lambda: self._serializing.read_pieces(
                 read, opening.begin, opening.specs, opening.spec_then
             ),
-            lambda: read(LIVE),
+            lambda: checked(read, LIVE),
             script_engine,
         )
 
@@ -349,7 +350,7 @@ class SpecLoader:
 
         Raises StateError if the text is not a state.
         """
-        text = unzipped(_state(state))
+        text = unzipped(text_of(state))
         require_run(parse(text, None))
         return split_text(text if isinstance(text, str) else text.decode())
 
@@ -383,9 +384,3 @@ def _callable(read: Read) -> Read:
     if not callable(read):
         raise TypeError(f"read must be callable, not {type(read).__name__}")
     return read
-
-
-def _state(state: object) -> Union[str, bytes]:
-    if not isinstance(state, (str, bytes)):
-        raise TypeError(f"state must be str or bytes, not {type(state).__name__}")
-    return state

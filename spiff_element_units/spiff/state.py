@@ -72,6 +72,13 @@ def decoded(text: Union[str, bytes], decoder: Any) -> Any:
     return json.loads(text, cls=decoder)
 
 
+def text_of(state: object) -> Union[str, bytes]:
+    """The state, if it is of a type that a state has. Raises TypeError."""
+    if not isinstance(state, (str, bytes)):
+        raise TypeError(f"state must be str or bytes, not {type(state).__name__}")
+    return state
+
+
 def unzipped(state: Union[str, bytes]) -> Union[str, bytes]:
     """The text of a state, which may be compressed."""
     try:

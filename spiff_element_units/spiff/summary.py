@@ -62,8 +62,9 @@ class StateSummary:
             self._by_reason.setdefault(reason, []).append(instance_id)
 
     def __str__(self) -> str:
+        instances = "instance" if self.total == 1 else "instances"
         lines = [
-            f"{self.total} instances: {len(self.resumable)} continue as they are, "
+            f"{self.total} {instances}: {len(self.resumable)} continue as they are, "
             f"{len(self.migratable)} can be migrated, {len(self.blocked)} cannot, "
             f"{len(self.unreadable)} are unreadable"
         ]
