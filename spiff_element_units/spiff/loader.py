@@ -252,7 +252,7 @@ class SpecLoader:
         """Tell whether an instance continues on this version of its workflow, and why not.
 
         `state` is one text, or the live piece of an instance in pieces. The arguments are those of
-        `migrate`. Nothing is restored but the specs of processes that have changed.
+        `migrate`. This restores only the specs of processes that have changed.
 
         Raises StateError if the text is not a state or is damaged.
         """
@@ -268,16 +268,17 @@ class SpecLoader:
     ) -> BpmnWorkflow:
         """Move an instance to this version of its workflow, and return its workflow.
 
-        `old` is the version that it was saved with. By default, it is the one that is cached under
-        the key that the state names, in the cache of this workflow. A state of `serialize_json`
-        has its specs itself. `renamed` has the new ids of elements that were renamed, by their old
-        ones.
+        `old` is the version that the state was saved with. By default, it is the one that is cached
+        under the key that the state names, in the cache of this workflow. A state of
+        `serialize_json` contains its specs, so it needs no `old`. `renamed` is a mapping from the
+        old ids of elements that were renamed to their new ids.
 
         The elements of both versions are aligned by SpiffWorkflow's `bpmn.util.diff`. An instance
-        can be migrated if no element has changed that it has finished or is at. Elements that it
-        waits at take their changes. What comes is predicted anew. In a process that has changed,
-        what is ready or waiting starts anew, as SpiffWorkflow's `migrate_workflow` does it: a timer
-        waits for its whole time again.
+        can be migrated if the elements that it has completed or started are the same. Ready and
+        waiting elements may change, and so may what comes later: it is predicted again. In a
+        process that has changed, ready and waiting tasks start again, as they do with
+        SpiffWorkflow's `migrate_workflow`: a timer waits for its whole time again. The page
+        "Changing a model under running instances" has the exact rules.
 
         The state is not changed, so you can keep it to go back. The next state says from which
         version to which the instance was moved, and when.

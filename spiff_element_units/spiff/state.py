@@ -44,7 +44,8 @@ class StateError(ElementUnitsError):
 class ChangedWorkflow(StateError):
     """The instance is in a process that is not the same in this version of the workflow.
 
-    `comparison` is the StateComparison: what has changed, and whether the instance can be migrated.
+    `comparison` is a StateComparison. It says what has changed, and whether the instance can be
+    migrated.
     """
 
     comparison: Any = None
