@@ -292,7 +292,7 @@ class ElementUnits:
             self._fail(fault, process_id)
 
     def process_digest(self, process_id: str) -> str:
-        """A SHA-256 of the process, as 64 hex digits, to compare versions of it by.
+        """A SHA-256 of the process, as 64 hex digits. Compare it between versions of the process.
 
         It covers the specs of the process's start unit, byte for byte: the process, its embedded
         subprocesses and the processes that events start, as `needs(process_id)` names them. For the
@@ -330,10 +330,10 @@ class ElementUnits:
     def diff(self, other: ElementUnits) -> WorkflowDiff:
         """What `other`, a later version of the workflow, has changed.
 
-        The result names the processes that were added, removed and changed, and of each changed one
-        the elements, and of each changed element the fields. It is true if there are differences,
-        and `print` shows them. This reads every spec of both workflows the first time, and decodes
-        only what differs. It does not need SpiffWorkflow.
+        The result names the processes that were added, removed and changed. For each changed
+        process it names the elements, and for each changed element the fields. It is true if there
+        are differences, and `print` shows them. This reads every spec of both workflows the first
+        time, and decodes only what differs. It does not need SpiffWorkflow.
 
         Raises CorruptPack if one of the packs is damaged, and CacheError if one of them is closed.
         """

@@ -148,8 +148,11 @@ def migrate(
 ) -> int:
     """Move saved instances to the workflow of KEY.
 
-    STATE is as for check. A state that continues as it is, or that cannot be migrated, is left
-    out: the states given are never changed. The exit code is 1 if one cannot be migrated or read.
+    STATE is as for check, but it must be a whole state. Of an instance in pieces, give the text
+    that SpecLoader.join returns. The states given are never changed. A state that continues as it
+    is, or that cannot be migrated, is not written.
+
+    The exit code is 1 if one cannot be migrated or read.
     """
     if to is None and out.as_json:
         raise click.UsageError(

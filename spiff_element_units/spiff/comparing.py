@@ -20,7 +20,7 @@ from .comparison import ElementComparison, ProcessComparison, StateComparison
 from .judging import Judged, judge
 from .opening import Opening
 from .specs import SpecStore, label
-from .state import NOT_RESTORED, StateError, settled_in
+from .state import NOT_RESTORED, StateError, settled_in, text_of
 from .versions import WorkflowVersion, place, version
 
 State = Union[str, bytes]
@@ -49,7 +49,7 @@ class Comparing:
     def compare(self, state: State) -> StateComparison:
         """Compare one state: one text, or a live piece."""
         try:
-            run = self._loader._serializing.run_of(state)
+            run = self._loader._serializing.run_of(text_of(state))
             opening = Opening(self._loader, False)
             header = opening.begin(run)
             if self._loader._serializing.is_of_earlier_engine(run):

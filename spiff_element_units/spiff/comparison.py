@@ -30,9 +30,11 @@ class ElementComparison:
 class ProcessComparison:
     """The comparison of one process of an instance.
 
-    `running` is False if all subprocesses of this process are settled. Settled subprocesses do not
-    change, so they do not affect the result. `elements` contains the elements of a running process
-    that differ. It is empty if the version that the state was saved with cannot be found.
+    `result` says whether the process is the same in this version. It is "gone" if this version has
+    no such process. `running` is False if all subprocesses of this process are settled. Settled
+    subprocesses do not change, so they do not affect the result. `elements` contains the elements
+    of a running process that differ. It is empty if the version that the state was saved with
+    cannot be found.
     """
 
     process_id: str
@@ -44,6 +46,9 @@ class ProcessComparison:
 @dataclass(frozen=True)
 class StateComparison:
     """The comparison of a state with a version of its workflow.
+
+    `process_id` is the process that was started. `saved_with` and `compared_with` are the two
+    versions, and `processes` are those that the instance has been in.
 
     `can_resume` says whether the instance continues on this version without a migration, and
     `can_migrate` whether it can be migrated. `reasons` contains sentences that say why it does not

@@ -1,11 +1,11 @@
-"""`Deployments`: from model files and a process id to the loader of what they now say.
+"""`Deployments`: returns the loader of a process, as its model files are now.
 
 It promises:
 
 - A model is parsed only if an answer that its parse got from the files has changed, or its pack is
   gone.
 - The same files, SpiffWorkflow and serializer give the same cache key on every machine.
-- What a parse has asked is kept in the cache, so other workers and later ones do not parse either.
+- What a parse has asked is kept in the cache, so a new worker does not parse the model again.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _FORMAT = 1  # of the note, and of what is hashed in a key
 
 
 class Deployments:
-    """The loaders of models that are in files. It parses a model if a file of it has changed.
+    """The loaders of models that are in files. A model is parsed again if one of its files changes.
 
         deployments = Deployments(loaders, parse, "models")
         workflow = deployments["order"].start("order")
@@ -47,7 +47,7 @@ class Deployments:
     it, all files are read each time.
 
     Several threads can use it at the same time, and you can use it after a fork. Each model is
-    parsed by one thread, and only those who need the same model wait for it.
+    parsed by one thread, and only threads that need the same model wait for it.
     """
 
     def __init__(

@@ -68,7 +68,7 @@ def _what_is_wrong(task: Any, alignment: Alignment, tasks: dict[str, Any]) -> An
         if state & PREDICTED:
             if predicted_anew(task, tasks):
                 return None
-            return "was removed, and the prediction that it comes cannot be made anew"
+            return "was removed, and what the instance predicts there cannot be predicted again"
         return f"was removed, and the instance {_relation(state)} it"
     if not fields or not state & (COMPLETED | STARTED):
         return None

@@ -17,7 +17,7 @@ from .headers import header_of
 from .mapping import SpecMapping, untouched
 from .migrating import Migration
 from .opening import Binding, Opening, explained, same_version
-from .piece_texts import LIVE, Read
+from .piece_texts import LIVE, Read, checked
 from .pieces import StatePieces
 from .saving import whole_text, workflow_pieces
 from .serializing import Serializing
@@ -30,6 +30,7 @@ from .state import (
     not_restored,
     parse,
     require_run,
+    text_of,
     unzipped,
 )
 
@@ -215,7 +216,7 @@ class SpecLoader:
         InvalidWorkflowSpec if the serializer cannot restore a spec. Exceptions of SpiffWorkflow are
         raised unchanged.
         """
-        text = _state(state)
+        text = text_of(state)
         opening = Opening(self, same_version(binding))
         return self._resumed(
             opening,
@@ -251,11 +252,11 @@ class SpecLoader:
         """Tell whether an instance continues on this version of its workflow, and why not.
 
         `state` is one text, or the live piece of an instance in pieces. The arguments are those of
-        `migrate`. Nothing is restored but the specs of processes that have changed.
+        `migrate`. This restores only the specs of processes that have changed.
 
         Raises StateError if the text is not a state or is damaged.
         """
-        return Comparing(self, old, renamed).compare(_state(state))
+        return Comparing(self, old, renamed).compare(text_of(state))
 
     def migrate(
         self,
@@ -267,16 +268,17 @@ class SpecLoader:
     ) -> BpmnWorkflow:
         """Move an instance to this version of its workflow, and return its workflow.
 
-        `old` is the version that it was saved with. By default, it is the one that is cached under
-        the key that the state names, in the cache of this workflow. A state of `serialize_json`
-        has its specs itself. `renamed` has the new ids of elements that were renamed, by their old
-        ones.
+        `old` is the version that the state was saved with. By default, it is the one that is cached
+        under the key that the state names, in the cache of this workflow. A state of
+        `serialize_json` contains its specs, so it needs no `old`. `renamed` is a mapping from the
+        old ids of elements that were renamed to their new ids.
 
         The elements of both versions are aligned by SpiffWorkflow's `bpmn.util.diff`. An instance
-        can be migrated if no element has changed that it has finished or is at. Elements that it
-        waits at take their changes. What comes is predicted anew. In a process that has changed,
-        what is ready or waiting starts anew, as SpiffWorkflow's `migrate_workflow` does it: a timer
-        waits for its whole time again.
+        can be migrated if the elements that it has completed or started are the same. Ready and
+        waiting elements may change, and so may what comes later: it is predicted again. In a
+        process that has changed, ready and waiting tasks start again, as they do with
+        SpiffWorkflow's `migrate_workflow`: a timer waits for its whole time again. The page
+        "Changing a model under running instances" has the exact rules.
 
         The state is not changed, so you can keep it to go back. The next state says from which
         version to which the instance was moved, and when.
@@ -284,7 +286,7 @@ class SpecLoader:
         Raises ChangedWorkflow, with the comparison, if the instance cannot be migrated, and the
         errors of `resume`.
         """
-        return Migration(self, _state(state), Comparing(self, old, renamed), script_engine).run()
+        return Migration(self, text_of(state), Comparing(self, old, renamed), script_engine).run()
 
     def migrate_pieces(
         self,
@@ -340,7 +342,7 @@ class SpecLoader:
             lambda: self._serializing.read_pieces(
                 read, opening.begin, opening.specs, opening.spec_then
             ),
-            lambda: read(LIVE),
+            lambda: checked(read, LIVE),
             script_engine,
         )
 
@@ -349,7 +351,7 @@ class SpecLoader:
 
         Raises StateError if the text is not a state.
         """
-        text = unzipped(_state(state))
+        text = unzipped(text_of(state))
         require_run(parse(text, None))
         return split_text(text if isinstance(text, str) else text.decode())
 
@@ -383,9 +385,3 @@ def _callable(read: Read) -> Read:
     if not callable(read):
         raise TypeError(f"read must be callable, not {type(read).__name__}")
     return read
-
-
-def _state(state: object) -> Union[str, bytes]:
-    if not isinstance(state, (str, bytes)):
-        raise TypeError(f"state must be str or bytes, not {type(state).__name__}")
-    return state

@@ -6,7 +6,7 @@ It promises:
   at its file each second.
 - If several threads ask for a key that is not open, one opens it, and those that ask for the same
   key wait. Nobody else waits.
-- A key that was cached anew gives a new loader. Those that have the old one go on with it.
+- If a key was cached again, it gives a new loader. Code that has the old loader goes on with it.
 """
 
 from __future__ import annotations
@@ -74,8 +74,9 @@ class SpecLoaders:
     If it cannot be cached, it is used from memory, as `ElementUnits.get_or_cache` does.
 
     At most `keep` loaders are kept. They keep at most `keep_specs` specs together; None means no
-    limit. What was used longest ago is dropped first. A dropped loader or spec stays usable for
-    those that have it, and a spec that a workflow still runs on is given to others again.
+    limit. The one that was used longest ago is dropped first. Code that has a dropped loader or
+    spec can go on using it. As long as a workflow runs on a dropped spec, other workflows get the
+    same object.
 
     If another workflow is cached under a key, the registry notices it: at once if the same
     operating system process has cached it, and otherwise within a second, or when `for_state` gets

@@ -27,7 +27,7 @@ from .changes import apply
 from .comparing import Comparing
 from .mapping import SpecMapping
 from .opening import Opening
-from .piece_texts import LIVE, Read
+from .piece_texts import LIVE, Read, checked
 from .sameness import versions_of
 from .specs import plain
 from .standin import is_unopened
@@ -52,7 +52,7 @@ class Migration:
         self._source = source
         self._engine = script_engine
         self._comparing = comparing
-        self._state = source(LIVE) if callable(source) else source
+        self._state = checked(source, LIVE) if callable(source) else source
         self.comparison = comparing.compare(self._state)
 
     def run(self) -> Any:

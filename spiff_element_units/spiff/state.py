@@ -44,7 +44,8 @@ class StateError(ElementUnitsError):
 class ChangedWorkflow(StateError):
     """The instance is in a process that is not the same in this version of the workflow.
 
-    `comparison` is the StateComparison: what has changed, and whether the instance can be migrated.
+    `comparison` is a StateComparison. It says what has changed, and whether the instance can be
+    migrated.
     """
 
     comparison: Any = None
@@ -70,6 +71,13 @@ def decoded(text: Union[str, bytes], decoder: Any) -> Any:
         except ValueError:  # for example NaN, or one half of a surrogate pair
             pass
     return json.loads(text, cls=decoder)
+
+
+def text_of(state: object) -> Union[str, bytes]:
+    """The state, if it is of a type that a state has. Raises TypeError."""
+    if not isinstance(state, (str, bytes)):
+        raise TypeError(f"state must be str or bytes, not {type(state).__name__}")
+    return state
 
 
 def unzipped(state: Union[str, bytes]) -> Union[str, bytes]:

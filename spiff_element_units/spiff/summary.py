@@ -62,8 +62,9 @@ class StateSummary:
             self._by_reason.setdefault(reason, []).append(instance_id)
 
     def __str__(self) -> str:
+        instances = "instance" if self.total == 1 else "instances"
         lines = [
-            f"{self.total} instances: {len(self.resumable)} continue as they are, "
+            f"{self.total} {instances}: {len(self.resumable)} continue as they are, "
             f"{len(self.migratable)} can be migrated, {len(self.blocked)} cannot, "
             f"{len(self.unreadable)} are unreadable"
         ]
@@ -83,8 +84,10 @@ def compare_all(
     `states` contains states, which get numbers from 0 as ids, or pairs of an id and a state. It may
     also be a mapping from ids to states. For an instance in pieces, pass the live piece. States are
     read one after another, so a generator over a database needs memory for only one. `old` and
-    `renamed` are those of `SpecLoader.migrate`. A state that cannot be read is counted, and the
-    comparison continues.
+    `renamed` are those of `SpecLoader.migrate`. A state that cannot be read is counted as
+    unreadable, and the comparison continues.
+
+    Raises ElementUnitsError if `renamed` names an element that the new version does not have.
     """
     comparing = Comparing(loader, old, renamed)
     summary = StateSummary()

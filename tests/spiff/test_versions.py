@@ -489,6 +489,26 @@ def test_a_settled_subprocess_of_an_earlier_version_is_not_brought_back_to_life(
         new.save(workflow)
 
 
+# What the application reads from its database
+
+
+@pytest.mark.parametrize("read", [{}.__getitem__, lambda piece_id: None], ids=["raises", "None"])
+def test_a_live_piece_that_cannot_be_read_is_named_by_a_migration(read):
+    with pytest.raises(StateError, match=r"piece 'live' of the state (cannot be read|is missing)"):
+        loader_of(CALLING).migrate_pieces(read)
+
+
+@pytest.mark.parametrize("kind", [str, str.encode, lambda text: memoryview(text.encode())])
+def test_a_refused_instance_in_pieces_is_compared_whatever_type_its_text_has(kind):
+    old, new = loader_of(CALLING), loader_of(changed(claim=NEW_CLAIM))
+    stored = old.save_pieces(started(old, "before")).changed
+    with pytest.raises(ChangedWorkflow) as refused:
+        new.resume_pieces(lambda piece_id: kind(stored[piece_id]))
+    assert not refused.value.comparison.can_resume
+    moved = new.migrate_pieces(lambda piece_id: kind(stored[piece_id]), old)
+    assert moved.spec.name == "root"
+
+
 # Many at once
 
 
@@ -513,3 +533,10 @@ def test_many_states_are_compared_and_summed_up():
     numbered = compare_all(iter(states.values()), new, old=old)
     assert (numbered.resumable, numbered.blocked) == ([0], [2])
     assert compare_all(list(states.items()), new, old=old).migratable == ["in review"]
+
+
+def test_a_state_that_is_no_text_is_counted_and_the_reason_says_so():
+    summary = compare_all({"a NULL": None}, loader_of(CALLING))
+    assert summary.unreadable == ["a NULL"]
+    assert "state must be str or bytes, not NoneType" in next(iter(summary.reasons))
+    assert str(summary).startswith("1 instance: 0 continue")
