@@ -191,12 +191,16 @@ def specs(tree: Tree) -> tuple[Any, dict[str, Any]]:
 
 def spec_json(tree: Tree) -> str:
     """The JSON text of a tree's workflow."""
-    root, subprocess_specs = specs(tree)
+    return serialized(*specs(tree))
+
+
+def serialized(root: Any, others: dict[str, Any]) -> str:
+    """The JSON text of a workflow with these specs."""
     convert = serializer().to_dict
     return json.dumps(
         {
             "spec": convert(root),
-            "subprocess_specs": {name: convert(spec) for name, spec in subprocess_specs.items()},
+            "subprocess_specs": {name: convert(spec) for name, spec in others.items()},
             "serializer_version": SERIALIZER_VERSION,
         }
     )
