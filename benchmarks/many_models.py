@@ -7,16 +7,13 @@ python benchmarks/many_models.py worker ours FOLDER        as `probes.py`
 from __future__ import annotations
 
 import gc
-import json
 import os
 import sys
-import tempfile
-from pathlib import Path
 from typing import Any
 
 from cases import Given, Operation, _engine, _serializer, case
 from cases import main as run_case
-from probes import _now
+from probes import _now, run_probe
 from workflows import Tree, bpmn_texts, process_id
 
 FILES = 500
@@ -97,13 +94,5 @@ def worker(given: Given, subject: str) -> dict[str, Any]:
 PROBES = {"worker": worker}
 
 
-def main() -> None:
-    if sys.argv[1] not in PROBES:
-        return run_case()
-    probe, subject, folder = sys.argv[1:]
-    with tempfile.TemporaryDirectory() as scratch:
-        print(json.dumps(PROBES[probe](Given(Path(folder), Path(scratch)), subject)))
-
-
 if __name__ == "__main__":
-    main()
+    run_probe(PROBES) if sys.argv[1] in PROBES else run_case()

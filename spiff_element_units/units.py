@@ -23,6 +23,7 @@ from .core.unit import needs as _needs
 from .core.unit import unit as _unit
 from .core.writer import build_pack
 from .diff import WorkflowDiff, compare
+from .diff import process_ids as _process_ids
 from .errors import CacheError, CorruptPack, ElementUnitsError, UnitNotFound
 from .wording import in_words
 
@@ -219,8 +220,10 @@ class ElementUnits:
     @property
     def process_ids(self) -> tuple[str, ...]:
         """The root, and then the keys of `subprocess_specs` that have a spec, in your order."""
-        held = [key for key, has_spec in self._roster().items() if has_spec]
-        return tuple(dict.fromkeys([self.root, *held]))
+        try:
+            return _process_ids(self._use())
+        except Fault as fault:
+            raise in_words(fault) from fault.__cause__
 
     @property
     def subprocess_ids(self) -> tuple[str, ...]:
@@ -406,8 +409,7 @@ class ElementUnits:
         """The error for a process or element that is not found; None for any other fault."""
         pack = self._use()
         if fault.kind == "no process":
-            roster = pack.subprocess_ids()
-            known = [pack.root_id(), *(key for key, has_spec in roster.items() if has_spec)]
+            known = _process_ids(pack)
             if process_id in known:
                 return None
             return UnitNotFound(f"no process {process_id!r}{_whereabouts(pack, process_id, known)}")
@@ -452,7 +454,7 @@ def decompose(text: Text, digest: bytes) -> Pack:
         raise in_words(fault) from fault.__cause__
 
 
-def _whereabouts(pack: Pack, process_id: str, known: list[str]) -> str:
+def _whereabouts(pack: Pack, process_id: str, known: tuple[str, ...]) -> str:
     """The part of the message that says why the workflow does not contain a process."""
     if process_id in pack.subprocess_ids():
         missing = f'subprocess_specs["{process_id}"] is null'

@@ -168,9 +168,13 @@ def mark_of(path: str) -> Optional[Mark]:
     The last number is the size of the pack in bytes.
     """
     try:
-        status = os.stat(path)
+        return mark_in(os.stat(path))
     except (OSError, ValueError):
         return None
+
+
+def mark_in(status: os.stat_result) -> Mark:
+    """The mark of a pack with this status."""
     return status.st_dev, status.st_ino, status.st_mtime_ns, status.st_size
 
 

@@ -22,7 +22,7 @@ from .lenient cimport after_string
 from .state cimport State
 from .tasks cimport UUID, Process
 from .text cimport Text
-from .tokens cimport after_plain
+from .tokens cimport PyOS_string_to_double, after_plain
 
 import json
 
@@ -30,7 +30,6 @@ from .fault import Fault
 from .state import Uncut
 
 cdef extern from "Python.h":
-    double PyOS_string_to_double(const char* at, char** end, void* overflow) except? -1.0
     const char* PyUnicode_AsUTF8AndSize(object text, Py_ssize_t* size) except NULL
     object PyUnicode_New(Py_ssize_t size, Py_UCS4 most)
     void* PyUnicode_DATA(object text)

@@ -11,7 +11,7 @@ behind what it is named after, or NULL if there is none.
 from libc.string cimport memcmp
 
 from .layout cimport is_digit
-from .tokens cimport MAX_DEPTH, after_digits, after_plain, hex4, is_space
+from .tokens cimport MAX_DEPTH, after_decimal, after_plain, hex4, is_escape, is_space
 
 cdef enum:
     LONGEST_NUMBER = 640    # characters, sign and all; `sys.int_info.str_digits_check_threshold`
@@ -34,8 +34,7 @@ cdef inline const unsigned char* after_string(
             if hex4(at + 2) < 0:
                 return NULL
             at += 6
-        elif (at[1] == c"n" or at[1] == c'"' or at[1] == c"\\" or at[1] == c"t" or at[1] == c"/"
-                or at[1] == c"r" or at[1] == c"b" or at[1] == c"f"):
+        elif is_escape(at[1]):
             at += 2
         else:
             return NULL
@@ -47,13 +46,10 @@ cdef inline const unsigned char* after_number(
     const unsigned char* start, const unsigned char* end
 ) noexcept nogil:
     cdef const unsigned char* at = start + 1 if start[0] == c"-" else start
+    cdef const unsigned char* exponent
     if at[0] == c"I":
         return at + 8 if end - at >= 8 and memcmp(at, b"Infinity", 8) == 0 else NULL
-    at = at + 1 if at[0] == c"0" else after_digits(at)
-    if at != NULL and at[0] == c".":
-        at = after_digits(at + 1)
-    if at != NULL and at[0] | 0x20 == c"e":
-        at = after_digits(at + 2 if at[1] == c"+" or at[1] == c"-" else at + 1)
+    at = after_decimal(start, &exponent)
     return at if at != NULL and at - start <= LONGEST_NUMBER else NULL
 
 

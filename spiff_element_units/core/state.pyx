@@ -41,6 +41,15 @@ cdef void shrink(void** array, size_t size) noexcept:
         array[0] = smaller
 
 
+cdef inline uint32_t slot_of(State state, const unsigned char* id) noexcept nogil:
+    """The slot of a task in the table, or the free slot for it."""
+    cdef uint32_t slot = <uint32_t>siphash13(SECRET0, SECRET1, id, UUID) & state.mask
+    while state.slots[slot] and memcmp(
+            state.data + state.found.tasks[state.slots[slot] - 1].id_at, id, UUID) != 0:
+        slot = (slot + 1) & state.mask
+    return slot
+
+
 cdef class State:
     """The text of a state, and the places of its tasks and subprocesses. Process 0 is the root.
 
@@ -81,14 +90,8 @@ cdef class State:
 
     cdef uint32_t task_of(self, const unsigned char* id) noexcept nogil:
         """The number of a task, or NOWHERE."""
-        cdef uint32_t slot = <uint32_t>siphash13(SECRET0, SECRET1, id, UUID) & self.mask
-        cdef uint32_t task
-        while self.slots[slot]:
-            task = self.slots[slot] - 1
-            if memcmp(self.data + self.found.tasks[task].id_at, id, UUID) == 0:
-                return task
-            slot = (slot + 1) & self.mask
-        return NOWHERE
+        cdef uint32_t number = self.slots[slot_of(self, id)]
+        return number - 1 if number else NOWHERE
 
     cdef uint32_t process_of(self, uint32_t task) noexcept nogil:
         """The process of a task."""
@@ -108,7 +111,6 @@ cdef class State:
         """Make the table of tasks. Returns 0 if an id is there twice."""
         cdef uint32_t task, slot, count = self.found.task_count
         cdef uint64_t size = 4
-        cdef const unsigned char* id
         while size < 2 * <uint64_t>count:
             size *= 2
         self.slots = <uint32_t*>calloc(size, sizeof(uint32_t))
@@ -117,13 +119,9 @@ cdef class State:
         self.mask = <uint32_t>(size - 1)
         with nogil:
             for task in range(count):
-                id = self.data + self.found.tasks[task].id_at
-                slot = <uint32_t>siphash13(SECRET0, SECRET1, id, UUID) & self.mask
-                while self.slots[slot]:
-                    if memcmp(self.data + self.found.tasks[self.slots[slot] - 1].id_at, id,
-                              UUID) == 0:
-                        return 0
-                    slot = (slot + 1) & self.mask
+                slot = slot_of(self, self.data + self.found.tasks[task].id_at)
+                if self.slots[slot]:
+                    return 0
                 self.slots[slot] = task + 1
         return 1
 

@@ -103,13 +103,17 @@ cdef inline int hex4(const unsigned char* at) noexcept nogil:
     return value
 
 
+cdef inline bint is_escape(unsigned char c) noexcept nogil:
+    """Whether a backslash and this character are an escape of their own."""
+    return (c == c"n" or c == c'"' or c == c"\\" or c == c"t" or c == c"/" or c == c"r"
+            or c == c"b" or c == c"f")
+
+
 cdef inline const unsigned char* after_escape(const unsigned char* at) noexcept nogil:
     """`at` is a backslash. Half of a surrogate pair is not an escape."""
     cdef int unit, low
-    cdef unsigned char c = at[1]
-    if c != c"u":
-        return at + 2 if (c == c"n" or c == c'"' or c == c"\\" or c == c"t" or c == c"/"
-                          or c == c"r" or c == c"b" or c == c"f") else NULL
+    if at[1] != c"u":
+        return at + 2 if is_escape(at[1]) else NULL
     unit = hex4(at + 2)
     if unit < 0 or 0xDC00 <= unit < 0xE000:
         return NULL
@@ -149,15 +153,24 @@ cdef inline bint is_finite(const unsigned char* number) noexcept with gil:
     return isfinite(PyOS_string_to_double(<const char*>number, &end, NULL))
 
 
-cdef inline const unsigned char* after_number(const unsigned char* start) noexcept nogil:
+cdef inline const unsigned char* after_decimal(
+    const unsigned char* start, const unsigned char** exponent
+) noexcept nogil:
+    """A number of any size. `exponent` becomes the place of the digits of its exponent, or NULL."""
     cdef const unsigned char* at = start + 1 if start[0] == c"-" else start
-    cdef const unsigned char* exponent = NULL
+    exponent[0] = NULL
     at = at + 1 if at[0] == c"0" else after_digits(at)
     if at != NULL and at[0] == c".":
         at = after_digits(at + 1)
     if at != NULL and at[0] | 0x20 == c"e":
-        exponent = at + 2 if at[1] == c"+" or at[1] == c"-" else at + 1
-        at = after_digits(exponent)
+        exponent[0] = at + 2 if at[1] == c"+" or at[1] == c"-" else at + 1
+        at = after_digits(exponent[0])
+    return at
+
+
+cdef inline const unsigned char* after_number(const unsigned char* start) noexcept nogil:
+    cdef const unsigned char* exponent
+    cdef const unsigned char* at = after_decimal(start, &exponent)
     if at == NULL:
         return NULL
     if (at - start > SAFE_NUMBER or exponent != NULL and at - exponent > 2) and (

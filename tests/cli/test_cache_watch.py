@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from command import COMMAND, EXAMPLES, environment, failing
+from command import COMMAND, EXAMPLES, environment, failing, lacking
 
 from spiff_element_units import ElementUnits
 
@@ -120,18 +120,6 @@ def test_what_is_no_folder_of_models_is_not_watched(tmp_path: Path, tree: Path) 
 
 
 def test_without_watchfiles_it_says_how_to_install_it(tmp_path: Path, tree: Path) -> None:
-    script = (
-        "import sys; sys.modules['watchfiles'] = None\n"
-        "from spiff_element_units.cli import main\n"
-        f"sys.exit(main(['cache', {str(tmp_path / 'cache')!r}, {str(tree)!r}, '--watch']))"
-    )
-    done = subprocess.run(
-        [sys.executable, "-c", script],
-        env=environment(),
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 1
-    assert done.stderr.count("\n") == 1
-    assert "--watch needs watchfiles: pip install 'watchfiles>=1'" in done.stderr
+    program = lacking("watchfiles")
+    says = failing("cache", tmp_path / "cache", tree, "--watch", program=program)
+    assert "--watch needs watchfiles: pip install 'watchfiles>=1'" in says

@@ -1,8 +1,7 @@
 """The digest of a process: what it covers, and that nothing else counts.
 
 A digest is compared with `digest_in`, which puts one together of what belongs to a process by the
-naive model. `workflow("A", A=[...], B=[...])` is a workflow of the processes A and B with A at its
-root.
+naive model.
 """
 
 from __future__ import annotations
@@ -18,39 +17,12 @@ from typing import Any
 import naive
 import pytest
 import strategies
+from drawn import call, embed, spec, start, task, workflow
 from hypothesis import event, given
 
 from spiff_element_units import CorruptPack, ElementUnits, UnitNotFound
 
 PLAIN = strategies.Spelling(random.Random(0), spaces=0, escapes=0, twice=0)
-
-
-def task(name: str = "Task", typename: str = "UserTask", **fields: Any) -> dict:
-    return {"name": name, "typename": typename, **fields}
-
-
-def call(target: str) -> dict:
-    return task(f"call {target}", "CallActivity", spec=target)
-
-
-def embed(target: str) -> dict:
-    return task(f"embed {target}", "SubWorkflowTask", spec=target)
-
-
-def start(*triggers: str) -> dict:
-    return task("Start", "BpmnStartTask", trigger_specs=list(triggers))
-
-
-def spec(name: str, tasks: list[dict]) -> dict:
-    return {"name": name, "typename": "P", "task_specs": {task["name"]: task for task in tasks}}
-
-
-def workflow(root: str, **processes: Any) -> ElementUnits:
-    specs = {
-        name: None if tasks is None else spec(name, tasks) for name, tasks in processes.items()
-    }
-    top = specs.pop(root)
-    return ElementUnits.from_json(json.dumps({"spec": top, "subprocess_specs": specs}))
 
 
 def spec_text(spec: dict) -> bytes:

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import os
 import shutil
-import threading
-from concurrent.futures import ThreadPoolExecutor
 
 import driving
 import models
 import pytest
 import spiff_bpmn
 from forking import Halfway, in_child
+from threads import at_once
 
 from spiff_element_units import ElementUnits, UnitNotFound, prune_cache
 from spiff_element_units.cache import directory, notes, sources
@@ -576,15 +575,9 @@ def test_a_wrong_argument_is_refused_at_once(place, wrong):
 
 
 def test_threads_that_ask_at_once_parse_once(place):
-    barrier = threading.Barrier(6)
     deployments = place.deployments()
-
-    def ask(_):
-        barrier.wait()
-        return deployments["one"]
-
-    with ThreadPoolExecutor(6) as pool:
-        assert len({id(loader) for loader in pool.map(ask, range(6))}) == 1
+    loaders = at_once(6, lambda: deployments["one"])
+    assert len(set(map(id, loaders))) == 1
     assert place.again() == ["one"]
     assert not deployments._texts
     assert not deployments._parsing

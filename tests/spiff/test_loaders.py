@@ -12,7 +12,6 @@ import shutil
 import sys
 import threading
 import weakref
-from concurrent.futures import ThreadPoolExecutor
 
 import driving
 import lockstep
@@ -21,6 +20,7 @@ import pytest
 import spiff_bpmn
 from forking import Halfway, in_child
 from SpiffWorkflow.bpmn.serializer.migration.version_migration import MIGRATIONS
+from threads import at_once
 
 from spiff_element_units import CorruptPack, ElementUnits, UnitNotFound, remove_cached_workflow
 from spiff_element_units.cache import directory
@@ -489,18 +489,6 @@ def test_a_state_of_a_workflow_that_was_not_cached_is_told(tmp_path):
 
 
 # Threads and forks
-
-
-def at_once(number, action):
-    """What an action returns in some threads that do it at once."""
-    barrier = threading.Barrier(number)
-
-    def run(_):
-        barrier.wait()
-        return action()
-
-    with ThreadPoolExecutor(number) as pool:
-        return list(pool.map(run, range(number)))
 
 
 def test_threads_that_ask_for_one_key_at_once_get_one_loader(tmp_path):
