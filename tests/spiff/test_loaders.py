@@ -12,6 +12,7 @@ import shutil
 import sys
 import threading
 import weakref
+from concurrent.futures import ThreadPoolExecutor
 
 import driving
 import lockstep
