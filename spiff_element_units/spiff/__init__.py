@@ -37,13 +37,24 @@ from .state import ChangedWorkflow, StateError
 from .state_info import StateInfo
 from .summary import StateSummary, compare_all
 from .versions import WorkflowVersion
+from .waiting import (
+    CorrelationProperty,
+    HumanTask,
+    Waiting,
+    WaitingMessage,
+    WaitingSignal,
+    WaitingTask,
+    WaitingTimer,
+)
 
 __all__ = [
     "ChangedWorkflow",
+    "CorrelationProperty",
     "DamagedPiece",
     "Deployments",
     "ElementComparison",
     "Event",
+    "HumanTask",
     "MissingProcess",
     "ModelFiles",
     "ProcessComparison",
@@ -56,6 +67,11 @@ __all__ = [
     "StateInfo",
     "StatePieces",
     "StateSummary",
+    "Waiting",
+    "WaitingMessage",
+    "WaitingSignal",
+    "WaitingTask",
+    "WaitingTimer",
     "WorkflowVersion",
     "check_round_trip",
     "compare_all",
