@@ -37,6 +37,7 @@ from .pieces import CutPieces, StoredPieces
 from .restoring import PieceRestorer, can_leave_out, standing
 from .splitting import WRITES_COMPLETED, join_pieces
 from .state import HEADER, StateError, decoded, is_zipped, parse, require_run, unzipped
+from .task_order import put_parents_first
 
 SPECS = ("spec", "subprocess_specs")
 Begin = Callable[[dict[str, Any]], Any]
@@ -352,6 +353,7 @@ class Resuming(Call):
         if not self.aliases.has_converter(self.typename):  # a plain function, which has no alias
             run["spec"], run["subprocess_specs"] = self._spec, self.mapping
         self._written = {key: run.setdefault(key, {}) for key in SPECS}
+        put_parents_first(run)
         workflow = native(run, **kwargs)
         workflow.subprocess_specs = self.mapping  # SpiffWorkflow replaces an empty one with a dict
         return workflow
