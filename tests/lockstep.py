@@ -90,7 +90,7 @@ def resumed(workflow, loader):
 
 
 def by_json_column(workflow, loader):
-    """Saved, kept in a column of type jsonb, which puts keys in an order of its own, and resumed."""
+    """Saved, kept in a column of type jsonb, which orders keys anew, and resumed."""
     state = json.dumps(reordered(json.loads(loader.save(workflow))))
     shown = loader.resume(state)
     return loader.resume(state, script_engine=workflow.script_engine), shown

@@ -100,3 +100,10 @@ def submit_at_once(urls: list[str], bodies: list[dict[str, Any]]) -> list[Answer
 
     with ThreadPoolExecutor(len(urls)) as pool:
         return list(pool.map(submit, urls, bodies))
+
+
+def winner(answers: list[Answer]) -> int:
+    """The number of the one submit that succeeded. All others must have been refused."""
+    statuses = [answer.status for answer in answers]
+    assert sorted(statuses) == [200] + [409] * (len(answers) - 1), answers
+    return statuses.index(200)

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from servers import FASTAPI, HERE, Answer, ask, serving, submit_at_once, two_serving
+from servers import FASTAPI, HERE, ask, serving, submit_at_once, two_serving, winner
 
 pytest.importorskip("fastapi", reason="needs FastAPI, which this Python has no wheels for")
 pytest.importorskip("uvicorn", reason="needs uvicorn, which this Python has no wheels for")
@@ -19,13 +19,6 @@ def task_url(server: str, instance: Any) -> str:
     """Where the only task of an instance is done."""
     (task,) = instance["tasks"]
     return f"{server}/instances/{instance['instance']}/tasks/{task}"
-
-
-def winner(answers: list[Answer]) -> int:
-    """The number of the one submit that succeeded. All others must have been refused."""
-    statuses = [answer.status for answer in answers]
-    assert sorted(statuses) == [200] + [409] * (len(answers) - 1), answers
-    return statuses.index(200)
 
 
 def finished(server: str, instance: Any) -> Any:
