@@ -91,7 +91,7 @@ def resumed(workflow, loader):
 
 def by_json_column(workflow, loader):
     """Saved, kept in a column of type jsonb, which orders keys anew, and resumed."""
-    state = json.dumps(reordered(json.loads(loader.save(workflow))))
+    state = reordered(loader.to_dict(workflow))
     shown = loader.resume(state)
     return loader.resume(state, script_engine=workflow.script_engine), shown
 
@@ -102,6 +102,16 @@ def reordered(value):
         keys = sorted(value, key=lambda key: (len(key.encode()), key.encode()))
         return {key: reordered(value[key]) for key in keys}
     return [reordered(one) for one in value] if isinstance(value, list) else value
+
+
+def as_a_dict(workflow, loader):
+    """Saved as a dict and resumed from it. The dict is what `save` writes, and stays as it is."""
+    state = loader.to_dict(workflow)
+    assert state == json.loads(loader.save(workflow))
+    again = deepcopy(state)
+    resumed = loader.resume(again, script_engine=workflow.script_engine)
+    assert again == state
+    return resumed
 
 
 def unopened(workflow, loader):
@@ -203,6 +213,7 @@ VARIANTS = {
         Variant("SpiffWorkflow's own save", own_save, own_save),
         Variant("moved over", own_save, moved_over),
         Variant("kept in a JSON column", own_save, by_json_column),
+        Variant("as a dict", own_save, as_a_dict),
         Variant("nobody looks back", own_save, unopened),
         Variant("somebody looks back", own_save, glanced_at),
         Variant("in pieces", own_save, in_pieces),

@@ -33,6 +33,7 @@ from .pieces import StatePieces
 from .round_trip import RoundTripError, check_round_trip
 from .splitting import DamagedPiece
 from .state import ChangedWorkflow, StateError
+from .state_info import StateInfo
 from .summary import StateSummary, compare_all
 from .versions import WorkflowVersion
 
@@ -51,6 +52,7 @@ __all__ = [
     "SpecMapping",
     "StateComparison",
     "StateError",
+    "StateInfo",
     "StatePieces",
     "StateSummary",
     "WorkflowVersion",
