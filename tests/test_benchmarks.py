@@ -247,8 +247,7 @@ def test_an_operation_that_needs_too_many_more_instructions_is_told(capsys):
 # An event loop
 
 
-def test_each_call_is_measured_in_the_loop_and_in_a_thread(tmp_path, monkeypatch):
-    monkeypatch.syspath_prepend(str(async_starts.EXAMPLES))
+def test_each_call_is_measured_in_the_loop_and_in_a_thread(tmp_path):
     found = asyncio.run(async_starts.measure(10, 2, tmp_path))
     assert len(found) == 10
     for by_way in found.values():
