@@ -14,7 +14,9 @@ from typing import Any, Callable, Literal, NamedTuple, NoReturn, Optional, Union
 import orjson
 
 from ._version import __version__
-from .cache import directory
+from .cache import places
+from .cache.directory import key_text
+from .cache.store import Place
 from .core.fault import Fault
 from .core.pack import Pack
 from .core.text import Text
@@ -90,19 +92,19 @@ class ElementUnits:
         return cls._of(decompose(text, digest_of(text)), None)
 
     @classmethod
-    def open(cls, cache_dir: directory.CacheDir, cache_key: str) -> ElementUnits:
+    def open(cls, cache_dir: Place, cache_key: str) -> ElementUnits:
         """Open a cached workflow. This reads a few kilobytes, whatever the size of the workflow.
 
         Raises UnitNotFound if the key is not cached, CorruptPack if its pack is damaged, and
         CacheError if the pack cannot be read.
         """
-        pack = directory.open_pack(cache_dir, cache_key)
+        pack = places.open_pack(cache_dir, cache_key)
         return cls._of(pack, pack.key)
 
     @classmethod
     def get_or_cache(
         cls,
-        cache_dir: directory.CacheDir,
+        cache_dir: Place,
         cache_key: str,
         make_json: Callable[[], Union[str, bytes]],
         *,
@@ -123,15 +125,15 @@ class ElementUnits:
         """
         if not callable(make_json):
             raise TypeError(f"make_json must be callable, not {type(make_json).__name__}")
-        key = directory.key_text(cache_key)
+        key = key_text(cache_key)
         with suppress(UnitNotFound, CorruptPack):
-            return cls._of(directory.open_whole_pack(cache_dir, key), key)
+            return cls._of(places.open_whole_pack(cache_dir, key), key)
         text = read_text(make_json())
         pack = decompose(text, digest_of(text))
-        directory.publish_or_warn(cache_dir, key, pack, durable=durable)
+        places.publish_or_warn(cache_dir, key, pack, durable=durable)
         return cls._of(pack, key)
 
-    def save(self, cache_dir: directory.CacheDir, cache_key: str, *, durable: bool = False) -> None:
+    def save(self, cache_dir: Place, cache_key: str, *, durable: bool = False) -> None:
         """Store the workflow in a cache under a key, and replace the workflow that was there.
 
         Readers in other processes see either the old workflow or the new one, always complete. If
@@ -150,10 +152,8 @@ class ElementUnits:
             says = pack.says_events()
         except Fault as fault:
             raise in_words(fault) from fault.__cause__
-        if not directory.holds(
-            cache_dir, cache_key, pack.digest, says_events=says, durable=durable
-        ):
-            directory.publish(cache_dir, cache_key, pack, durable=durable)
+        if not places.holds(cache_dir, cache_key, pack.digest, says_events=says, durable=durable):
+            places.publish(cache_dir, cache_key, pack, durable=durable)
 
     def close(self) -> None:
         """Close the file. Every later call raises CacheError."""

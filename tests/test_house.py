@@ -26,6 +26,7 @@ FLOORS = [
     {"wording"},
     {"cache"},
     {"units", "api"},
+    {"stores"},
     {"spiff"},
     {"sql"},
     {"cli"},
@@ -36,7 +37,9 @@ ROOF = {"__init__", "__main__"}
 
 ONLY_IN = {
     "SpiffWorkflow": {"spiff", "cli"},
-    "sqlalchemy": {"sql"},
+    "sqlalchemy": {"sql", "stores"},
+    "obstore": {"stores"},
+    "redis": {"stores"},
     "click": {"cli"},
     "rich": {"cli"},
 }

@@ -18,10 +18,8 @@ from __future__ import annotations
 
 import errno
 import hashlib
-import logging
 import os
 import stat
-import warnings
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Callable, Union
@@ -32,17 +30,14 @@ from ..core.pack import Pack
 from ..errors import CacheError, CorruptPack, UnitNotFound
 from ..wording import in_words
 from . import platform
+from .store import CacheDir
 
 LAYOUT = "v2"
-
-CacheDir = Union[str, os.PathLike[str]]
 
 _Parts = Iterable[Union[bytes, memoryview]]
 
 # Characters from the cache directory to the end of a temporary file's path.
 _LONGEST_BELOW = len(f"/{LAYOUT}/00/{64 * '0'}.pack.{8 * '0'}-{16 * '0'}.tmp")
-_LOG = logging.getLogger("spiff_element_units")
-_warned: dict[str, object] = {}  # the cache directories that a warning has told cannot be written
 _ATTEMPTS = 100  # to write a pack if its temporary file is removed in the meantime
 # The errors if a file or a directory is removed in the meantime. A file server gives the second,
 # and `os.makedirs` gives the third.
@@ -280,27 +275,6 @@ def publish(cache_dir: CacheDir, cache_key: str, pack: Pack, *, durable: bool = 
         _write_until_it_stays(path, parts, durable)
     except (OSError, ValueError) as error:
         raise CacheError(f"cannot write the pack {path!r}: {error}") from error
-
-
-def publish_or_warn(
-    cache_dir: CacheDir, cache_key: str, pack: Pack, *, durable: bool = False
-) -> None:
-    """Store a pack, and warn if that is not possible.
-
-    A process warns once for each directory, with a RuntimeWarning and in the log of
-    `spiff_element_units`.
-    """
-    try:
-        publish(cache_dir, cache_key, pack, durable=durable)
-    except CacheError as error:
-        this_time = object()
-        if _warned.setdefault(directory_path(cache_dir), this_time) is this_time:
-            told = (
-                f"{error}; this process uses the workflow from memory, and each process makes "
-                "it again until the cache can be written"
-            )
-            _LOG.warning(told)
-            warnings.warn(told, RuntimeWarning, stacklevel=3)
 
 
 def _write_until_it_stays(path: str, parts: _Parts, durable: bool) -> None:

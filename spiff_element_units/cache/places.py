@@ -1,0 +1,77 @@
+"""A cache lies in a directory or in a store: these functions take both.
+
+A string or a path is a directory and goes straight to `directory`. For what they do and raise, see
+there and in `stored`.
+"""
+
+from __future__ import annotations
+
+import logging
+import warnings
+from typing import cast
+
+from ..core.pack import Pack
+from ..errors import CacheError
+from . import directory, stored
+from .store import CacheDir, Place, Store, is_store
+
+_LOG = logging.getLogger("spiff_element_units")
+_warned: dict[str, object] = {}  # the caches that a warning has told cannot be written
+
+
+def open_pack(place: Place, cache_key: str) -> Pack:
+    if type(place) is not str and is_store(place):
+        return stored.open_pack(cast(Store, place), cache_key)
+    return directory.open_pack(cast(CacheDir, place), cache_key)
+
+
+def open_whole_pack(place: Place, cache_key: str) -> Pack:
+    if is_store(place):
+        return stored.open_whole_pack(cast(Store, place), cache_key)
+    return directory.open_whole_pack(cast(CacheDir, place), cache_key)
+
+
+def holds(
+    place: Place,
+    cache_key: str,
+    digest: bytes,
+    *,
+    says_events: bool = True,
+    durable: bool = False,
+) -> bool:
+    """Whether a good pack of this digest is cached under the key. A store is always durable."""
+    if is_store(place):
+        return stored.holds(cast(Store, place), cache_key, digest, says_events=says_events)
+    return directory.holds(
+        cast(CacheDir, place), cache_key, digest, says_events=says_events, durable=durable
+    )
+
+
+def publish(place: Place, cache_key: str, pack: Pack, *, durable: bool = False) -> None:
+    if is_store(place):
+        stored.publish(cast(Store, place), cache_key, pack)
+    else:
+        directory.publish(cast(CacheDir, place), cache_key, pack, durable=durable)
+
+
+def publish_or_warn(place: Place, cache_key: str, pack: Pack, *, durable: bool = False) -> None:
+    """Store a pack, and warn if that is not possible.
+
+    A process warns once for each cache, with a RuntimeWarning and in the log of
+    `spiff_element_units`.
+    """
+    try:
+        publish(place, cache_key, pack, durable=durable)
+    except CacheError as error:
+        this_time = object()
+        if _warned.setdefault(_told(place), this_time) is this_time:
+            told = (
+                f"{error}; this process uses the workflow from memory, and each process makes "
+                "it again until the cache can be written"
+            )
+            _LOG.warning(told)
+            warnings.warn(told, RuntimeWarning, stacklevel=3)
+
+
+def _told(place: Place) -> str:
+    return str(place) if is_store(place) else directory.directory_path(cast(CacheDir, place))
