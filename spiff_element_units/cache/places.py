@@ -20,7 +20,9 @@ _warned: dict[str, object] = {}  # the caches that a warning has told cannot be 
 
 
 def open_pack(place: Place, cache_key: str) -> Pack:
-    if type(place) is not str and is_store(place):
+    if type(place) is str:  # the shortest way, because every get of a unit may go it
+        return directory.open_pack(place, cache_key)
+    if is_store(place):
         return stored.open_pack(cast(Store, place), cache_key)
     return directory.open_pack(cast(CacheDir, place), cache_key)
 
