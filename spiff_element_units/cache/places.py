@@ -7,13 +7,14 @@ there and in `stored`.
 from __future__ import annotations
 
 import logging
+import os
 import warnings
 from typing import cast
 
 from ..core.pack import Pack
 from ..errors import CacheError
 from . import directory, stored
-from .store import CacheDir, Place, Store, is_store
+from .store import CacheDir, Place, Store, is_store, read_one
 
 _LOG = logging.getLogger("spiff_element_units")
 _warned: dict[str, object] = {}  # the caches that a warning has told cannot be written
@@ -73,6 +74,21 @@ def publish_or_warn(place: Place, cache_key: str, pack: Pack, *, durable: bool =
             )
             _LOG.warning(told)
             warnings.warn(told, RuntimeWarning, stacklevel=3)
+
+
+def is_cached(place: Place, cache_key: str) -> bool:
+    """Whether anything is cached under the key, good or damaged."""
+    if is_store(place):
+        store = cast(Store, place)
+        return read_one(store, stored.key_name(cache_key), 0, 1) is not None
+    return os.path.lexists(directory.pack_path(cast(CacheDir, place), cache_key))
+
+
+def pack_size(place: Place, cache_key: str) -> int:
+    """The size of the pack of a key in bytes. Raises the errors of `open_pack` in a store."""
+    if is_store(place):
+        return stored.open_key(cast(Store, place), stored.key_name(cache_key)).reader.size
+    return os.path.getsize(directory.pack_path(cast(CacheDir, place), cache_key))
 
 
 def _told(place: Place) -> str:

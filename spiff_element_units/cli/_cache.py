@@ -11,11 +11,13 @@ from typing import Any, Callable, NamedTuple, Optional
 
 import click
 
-from ..cache import directory
+from ..cache import places
+from ..cache.store import Place
 from ..errors import ElementUnitsError
 from ..units import ElementUnits, digest_of, read_text
 from ._app import PROGRAM, Failure, command
 from ._output import Output, count, escaped, one_line, shown
+from ._place import cache_dir as cache_dir_argument
 from ._place import parser as parser_option
 
 _SUFFIXES = (".json", ".bpmn", ".dmn")
@@ -49,7 +51,7 @@ class _NoWorkflow(Exception):
     "spiff-element-units cache unit-cache models/ --parser spiff\n"
     "spiff-element-units cache unit-cache claim.json --key claim-7"
 )
-@click.argument("cache_dir", type=click.Path(file_okay=False))
+@cache_dir_argument
 @click.argument("files", nargs=-1, metavar="[FILE]...", type=click.Path(allow_dash=True))
 @click.option("--key", help="The cache key; for one workflow.")
 @click.option(
@@ -63,7 +65,7 @@ class _NoWorkflow(Exception):
 @click.option("--durable", is_flag=True, help="Sync the cached files to disk.")
 def cache(
     out: Output,
-    cache_dir: str,
+    cache_dir: Place,
     files: tuple[str, ...],
     key: Optional[str],
     key_template: Optional[str],
@@ -100,7 +102,7 @@ def cache(
 class _Run:
     """One run of the command, and its results so far."""
 
-    def __init__(self, out: Output, cache_dir: str, durable: bool) -> None:
+    def __init__(self, out: Output, cache_dir: Place, durable: bool) -> None:
         self.out = out
         self.cache_dir = cache_dir
         self.durable = durable
@@ -163,7 +165,7 @@ class _Run:
                 f"its key {key!r} is already the key of {self.keys[key]!r}; use --key-template"
             )
         self.keys[key] = source.file.path
-        unchanged = directory.holds(self.cache_dir, key, digest, durable=self.durable)
+        unchanged = places.holds(self.cache_dir, key, digest, durable=self.durable)
         if unchanged:
             units = ElementUnits.open(self.cache_dir, key)
         else:
@@ -176,7 +178,7 @@ class _Run:
                 "file": source.file.path,
                 "root": units.root,
                 "processes": len(units.process_ids),
-                "bytes": os.path.getsize(directory.pack_path(self.cache_dir, key)),
+                "bytes": places.pack_size(self.cache_dir, key),
                 "digest": digest.hex(),
                 "external": list(_external(units) if external is None else external),
             }
@@ -244,7 +246,7 @@ class _Run:
         if self.out.as_json:
             self.out.json(
                 {
-                    "cache_dir": self.cache_dir,
+                    "cache_dir": str(self.cache_dir),
                     "cached": cached,
                     "unchanged": unchanged,
                     "workflows": self.done,

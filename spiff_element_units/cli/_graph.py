@@ -10,6 +10,7 @@ from typing import Any, Optional
 
 import click
 
+from ..cache.store import Place
 from ..units import ElementUnits
 from ._app import Failure, command
 from ._drawing import dot, draw, mermaid
@@ -50,7 +51,7 @@ PROCESSES = 100  # that are drawn of a large workflow
 )
 def graph(
     out: Output,
-    place: str,
+    place: Place,
     key: Optional[str],
     form: str,
     unit: Optional[tuple[str, str]],
@@ -73,7 +74,7 @@ def graph(
         if form == "html":
             from ._page import page
 
-            text = page(facts, key or os.path.basename(place), unit)
+            text = page(facts, key or os.path.basename(str(place)), unit)
         else:
             drawing = draw(facts, held, 0 if everything else PROCESSES)
             text = mermaid(drawing) if form == "mermaid" else dot(drawing)

@@ -13,7 +13,10 @@ import click
 from click.shell_completion import CompletionItem
 
 from ..cache import upkeep
+from ..cache.store import Place, is_store
 from ..errors import UnitNotFound
+from ..stores import open_store
+from ..stores.opening import is_url
 from ..units import ElementUnits
 from ._app import PROGRAM, Failure
 
@@ -41,13 +44,32 @@ class _Known(ParamType):
         return []
 
 
+class _CacheDir(click.Path):
+    """A cache: the path of its folder, or the URL of a store, which is opened."""
+
+    def convert(
+        self, value: Any, param: Optional[click.Parameter], ctx: Optional[click.Context]
+    ) -> Any:
+        if not isinstance(value, str) or not is_url(value):
+            return super().convert(value, param, ctx)
+        try:
+            place = open_store(value)
+        except ImportError as error:
+            raise Failure(str(error)) from error
+        return place if is_store(place) else str(place)
+
+
 def _keys(given: dict[str, Any]) -> Iterable[str]:
-    place = given.get("cache_dir") or given.get("place")
-    return [cached.cache_key for cached in upkeep.cache_keys(str(place))]
+    return [cached.cache_key for cached in upkeep.cache_keys(_place(given))]
 
 
 def _opened(given: dict[str, Any]) -> ElementUnits:
-    return ElementUnits.open(str(given.get("cache_dir") or given.get("place")), given["key"])
+    return ElementUnits.open(_place(given), given["key"])
+
+
+def _place(given: dict[str, Any]) -> Place:
+    place: Place = given.get("cache_dir") or given["place"]
+    return place
 
 
 def _elements(given: dict[str, Any]) -> Iterable[str]:
@@ -60,7 +82,7 @@ KEY = _Known("key", _keys)
 PROCESS = _Known("process", lambda given: _opened(given).process_ids)
 ELEMENT = _Known("element", _elements)
 
-cache_dir = click.argument("cache_dir", type=click.Path(file_okay=False))
+cache_dir = click.argument("cache_dir", type=_CacheDir(file_okay=False))
 key = click.argument("key", type=KEY)
 process = click.argument("process_id", metavar="PROCESS", type=PROCESS)
 
@@ -68,7 +90,7 @@ process = click.argument("process_id", metavar="PROCESS", type=PROCESS)
 def place(function: Callable[..., Any]) -> Callable[..., Any]:
     """The arguments `place` and `key`: a cache and a key, or only a file."""
     function = click.argument("key", required=False, type=KEY, metavar="[KEY]")(function)
-    return click.argument("place", metavar="CACHE_DIR|FILE", type=click.Path())(function)
+    return click.argument("place", metavar="CACHE_DIR|FILE", type=_CacheDir())(function)
 
 
 def parser(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -82,13 +104,13 @@ def parser(function: Callable[..., Any]) -> Callable[..., Any]:
     )(function)
 
 
-def require_cache(cache_dir: str) -> None:
+def require_cache(cache_dir: Place) -> None:
     """Raises Failure if the cache folder does not exist."""
-    if not os.path.isdir(cache_dir):
+    if not is_store(cache_dir) and not os.path.isdir(str(cache_dir)):
         raise Failure(f"there is no folder {cache_dir!r}; {PROGRAM} cache creates one")
 
 
-def opened(cache_dir: str, key: str) -> ElementUnits:
+def opened(cache_dir: Place, key: str) -> ElementUnits:
     """The workflow of a key. Raises Failure if it is not cached, and the errors of `open`."""
     require_cache(cache_dir)
     try:
@@ -97,19 +119,27 @@ def opened(cache_dir: str, key: str) -> ElementUnits:
         raise Failure(not_cached(cache_dir, key)) from None
 
 
-def not_cached(cache_dir: str, key: str) -> str:
+def not_cached(cache_dir: Place, key: str) -> str:
     """The message for a key that is not cached."""
     known = [cached.cache_key for cached in upkeep.cache_keys(cache_dir)]
     near = difflib.get_close_matches(key, known, n=3)
     hint = f"did you mean {' or '.join(map(repr, near))}?" if near else ""
     hint = hint or f"{PROGRAM} ls {cache_dir} lists the keys"
-    return f"cache key {key!r} is not cached in {cache_dir!r}; {hint}"
+    return f"cache key {key!r} is not cached in {str(cache_dir)!r}; {hint}"
 
 
-def opened_place(place: str, key: Optional[str], parser: str, root: Optional[str]) -> ElementUnits:
+def opened_place(
+    place: Place, key: Optional[str], parser: str, root: Optional[str]
+) -> ElementUnits:
     """The workflow of a key in a cache, or of a file: BPMN, or spec JSON (`-`: standard input)."""
     if key is not None:
         return opened(place, key)
+    if is_store(place):
+        raise click.UsageError(
+            f"{str(place)!r} is a store; name a key of that cache ({PROGRAM} ls lists them)",
+            click.get_current_context(),
+        )
+    place = str(place)
     if os.path.isdir(place):
         raise click.UsageError(
             f"{place!r} is a folder; name a key of that cache ({PROGRAM} ls {place} lists them) "

@@ -10,6 +10,7 @@ from typing import Any, Optional
 
 import click
 
+from ..cache.store import Place
 from ..units import ElementUnits
 from ._answers import Answers, parsed
 from ._app import Failure, command
@@ -41,7 +42,7 @@ from ._place import cache_dir, key, opened, parser, process
 @parser
 def run(
     out: Output,
-    cache_dir: str,
+    cache_dir: Place,
     key: str,
     process_id: str,
     data: Optional[str],

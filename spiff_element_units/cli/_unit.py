@@ -7,6 +7,7 @@ from typing import Any, Optional
 
 import click
 
+from ..cache.store import Place
 from ..units import DEFERS, Defer, ElementUnits
 from ._app import command
 from ._output import Column, Output, count, percent, shown
@@ -39,7 +40,7 @@ _VERBS = {"call": "calls", "embedded": "embeds", "trigger": "triggers"}
 )
 def unit(
     out: Output,
-    cache_dir: str,
+    cache_dir: Place,
     key: str,
     process_id: str,
     element_ids: tuple[str, ...],
