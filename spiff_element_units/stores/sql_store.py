@@ -31,6 +31,7 @@ try:
         and_,
         create_engine,
         delete,
+        event,
         insert,
         literal_column,
         or_,
@@ -103,12 +104,13 @@ class SqlStore:
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
-        self._reads = engine.execution_options(isolation_level="AUTOCOMMIT")
+        self._reads: Engine = engine.execution_options(isolation_level="AUTOCOMMIT")
         kind = engine.dialect.name
         level = "SERIALIZABLE" if kind == "sqlite" else "READ COMMITTED"
         self._writes = engine.execution_options(isolation_level=level)
         self._secrets = [str(engine.url.password or "")]
         self._told = _told(engine.url)
+        self._raw: type[Exception] = getattr(engine.dialect.dbapi, "Error", SQLAlchemyError)
 
     @classmethod
     def from_url(cls, url: str, timeout: float = TIMEOUT) -> SqlStore:
@@ -122,8 +124,19 @@ class SqlStore:
             hide_parameters=True,
             connect_args=_limits(parsed, timeout),
         )
+        if parsed.get_driver_name() == "psycopg":
+            from .psycopg_waiting import waiting_for  # noqa: PLC0415 - needs psycopg
+
+            connections = waiting_for(timeout)
+
+            @event.listens_for(engine, "do_connect")
+            def connect(_: Any, __: Any, arguments: Any, named: Any) -> Any:
+                return connections.connect(*arguments, **named)
+
         _engines.add(engine)
-        return cls(engine)
+        store = cls(engine)
+        store._reads = engine  # its connections need not be told for each read
+        return store
 
     def __str__(self) -> str:
         return self._told
@@ -211,11 +224,14 @@ class SqlStore:
         self, doing: str, engine: Engine, work: Callable[[Connection], _T], create: bool = False
     ) -> Optional[_T]:
         """Do something in one transaction; None if there are no tables and `create` is not set."""
-        with failing(self, doing, (SQLAlchemyError, OSError), self._secrets):
+        with failing(self, doing, (SQLAlchemyError, OSError, self._raw), self._secrets):
             for attempt in range(1, _ATTEMPTS + 1):
                 try:
-                    with engine.connect() as connection, connection.begin():
-                        return work(connection)
+                    with engine.connect() as connection:
+                        if engine is not self._writes:  # one statement, without a COMMIT
+                            return work(connection)
+                        with connection.begin():
+                            return work(connection)
                 except DBAPIError as error:
                     if _lacks_table(error):
                         if not create:
@@ -223,6 +239,11 @@ class SqlStore:
                         self._create_tables()
                     elif not _passes(error):
                         raise
+                    if attempt == _ATTEMPTS:
+                        raise
+                except self._raw:
+                    # SQLAlchemy was preparing a connection that is lost, and keeps it.
+                    self._engine.dispose()
                     if attempt == _ATTEMPTS:
                         raise
                 time.sleep(_PAUSE * 4 ** (attempt - 1) * random.uniform(0.5, 1))

@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
+import os
+import shutil
+import tempfile
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from servers import SERVERS, Missing, Server
 
 
 @pytest.fixture(scope="module")
-def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Server]]:
-    """The servers that run, by their names; `started` adds to them."""
+def servers() -> Iterator[dict[str, Server]]:
+    """The servers that run, by their names. One is started when it is first asked for.
+
+    Their folders are not pytest's, which no other user may enter.
+    """
     running: dict[str, Server] = {}
+    top = tempfile.mkdtemp(prefix="stores-")
+    os.chmod(top, 0o711)
     managers = []
     failed: dict[str, BaseException] = {}
 
@@ -19,7 +28,7 @@ def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Serv
         def __missing__(self, name: str) -> Server:
             if name in failed:
                 raise failed[name]
-            manager = SERVERS[name](tmp_path_factory.mktemp(name))
+            manager = SERVERS[name](Path(tempfile.mkdtemp(prefix=f"{name}-", dir=top)))
             try:
                 self[name] = manager.__enter__()
             except BaseException as error:
@@ -32,6 +41,7 @@ def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Serv
     yield running
     for manager in reversed(managers):
         manager.__exit__(None, None, None)
+    shutil.rmtree(top, ignore_errors=True)
 
 
 @pytest.fixture
