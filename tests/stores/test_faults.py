@@ -172,28 +172,26 @@ def test_credentials_are_in_no_message_and_in_no_log(
         assert secret not in said
 
 
-def hammer(url: str, number: int, until: float, results: Any) -> None:
-    """Cache and read until a time; what was read must be one of what is written."""
+def hammer(url: str, number: int, done: Any, stop: Any, results: Any) -> None:
+    """Cache and read until told to stop; what was read must be one of what is written."""
     store: Any = open_store(url, timeout=2)
     texts = {ElementUnits.from_json(text).workflow("p2"): text for text in map(_version, range(3))}
-    done = failed = 0
     try:
-        while time.time() < until:
+        while not stop.is_set():
             try:
-                ElementUnits.from_json(_version((done + number) % 3)).save(store, "hammered")
-                assert ElementUnits.open(store, "hammered").workflow("p2") in texts
+                ElementUnits.from_json(_version((done[number] + number) % 3)).save(store, "key")
+                assert ElementUnits.open(store, "key").workflow("p2") in texts
                 if number == 0:
                     prune_cache(store)
-                done += 1
+                done[number] += 1
             except CacheError:
-                failed += 1
+                continue
             except UnitNotFound:
                 if not url.startswith("redis"):  # which has nothing on disk here
                     raise
-                failed += 1
-        results.put((done, failed, ""))
+        results.put("")
     except BaseException:
-        results.put((done, failed, traceback.format_exc()))
+        results.put(traceback.format_exc())
 
 
 def _version(number: int) -> str:
@@ -202,36 +200,41 @@ def _version(number: int) -> str:
 
 @pytest.mark.parametrize("kind", ["postgresql", "mariadb", "redis"])
 def test_a_server_that_is_killed_and_restarted_under_load_loses_no_unit(server: Server) -> None:
+    store: Any = open_store(server.url, timeout=2)
+    ElementUnits.from_json(_version(0)).save(store, "key")
     context = multiprocessing.get_context("spawn")
-    results = context.Queue()
-    until = time.time() + 8
+    results, stop, done = context.Queue(), context.Event(), context.Array("i", 3)
     workers = [
-        context.Process(target=hammer, args=(server.url, number, until, results))
+        context.Process(target=hammer, args=(server.url, number, done, stop, results))
         for number in range(3)
     ]
     for worker in workers:
         worker.start()
-    store: Any = open_store(server.url, timeout=2)
-    wait_for_key(store, until)
-    server.stop(signal.SIGKILL)
-    server.start(lambda: answers(port_of(server)))
-    found = [results.get(timeout=BOUND) for _ in workers]
-    for worker in workers:
-        worker.join()
-    assert [told for _, _, told in found if told] == []
-    assert any(done for done, _, _ in found)
-    ElementUnits.from_json(_version(0)).save(store, "hammered")
+    try:
+        for _ in range(2):
+            wait_for_progress(done, workers)
+            server.stop(signal.SIGKILL)
+            server.start(lambda: answers(port_of(server)))
+        wait_for_progress(done, workers)
+    finally:
+        stop.set()
+        told = [results.get(timeout=BOUND) for _ in workers]
+        for worker in workers:
+            worker.join()
+    assert [one for one in told if one] == []
+    ElementUnits.from_json(_version(0)).save(store, "key")
     report = verify_cache(store)
     assert report.ok, report.damaged
 
 
-def wait_for_key(store: Any, until: float) -> None:
-    while time.time() < until:
-        try:
-            ElementUnits.open(store, "hammered")
-            return
-        except ValueError:  # not yet there, or not yet made
-            continue
+def wait_for_progress(done: Any, workers: list[Any]) -> None:
+    """Wait until each worker has cached and read something from now on."""
+    before = list(done)
+    end = time.monotonic() + BOUND
+    while any(now == old for now, old in zip(done, before)):
+        assert all(worker.is_alive() for worker in workers)
+        assert time.monotonic() < end
+        time.sleep(0.05)
 
 
 FORK = """
