@@ -51,3 +51,14 @@ def server(servers: dict[str, Server], kind: str) -> Server:
         return servers[kind]
     except Missing as missing:
         pytest.skip(f"{kind}: {missing}")
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Say at the end which servers were not there."""
+    reasons = {
+        report.longrepr[2]
+        for report in terminalreporter.stats.get("skipped", [])
+        if "tests/stores/" in report.nodeid and isinstance(report.longrepr, tuple)
+    }
+    for reason in sorted(reasons):
+        terminalreporter.write_line(f"stores: {reason}")
