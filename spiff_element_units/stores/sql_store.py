@@ -17,6 +17,7 @@ from collections.abc import Sequence
 from typing import Any, Callable, Optional, TypeVar
 
 from ..cache.store import LONGEST_NAME, Stored
+from ..errors import CacheError
 from .failing import TIMEOUT, failing, missing
 
 try:
@@ -110,6 +111,7 @@ class SqlStore:
         self._writes = engine.execution_options(isolation_level=level)
         self._secrets = [str(engine.url.password or "")]
         self._told = _told(engine.url)
+        self._has_tables = False  # for sure; they are made by the first write
         self._raw: type[Exception] = getattr(engine.dialect.dbapi, "Error", SQLAlchemyError)
 
     @classmethod
@@ -174,7 +176,9 @@ class SqlStore:
         ]
         values = {"version": version, "size": len(content), "modified": self._now()}
 
-        def store(connection: Connection) -> None:
+        def store(connection: Connection) -> bool:
+            if not self._has_tables:
+                metadata.create_all(connection)
             for at in range(0, len(rows), _AT_ONCE):
                 connection.execute(insert(chunks), rows[at : at + _AT_ONCE])
             before = connection.execute(
@@ -185,8 +189,12 @@ class SqlStore:
             else:
                 connection.execute(update(names).where(names.c.name == name).values(**values))
                 connection.execute(delete(chunks).where(chunks.c.version == before))
+            return True
 
-        self._do(f"write {name!r}", self._writes, store, create=True)
+        doing = f"write {name!r}"
+        self._has_tables = bool(self._do(doing, self._writes, store))
+        if not self._has_tables and not self._do(doing, self._writes, store):
+            raise CacheError(f"{self} cannot {doing}: its tables are removed by somebody")
 
     def list_names(self, prefix: str) -> list[Stored]:
         statement = select(names.c.name, names.c.size, names.c.modified).where(
@@ -220,10 +228,8 @@ class SqlStore:
         told = _NOW.get(self._engine.dialect.name)
         return literal_column(told) if told else time.time_ns() // 1000
 
-    def _do(
-        self, doing: str, engine: Engine, work: Callable[[Connection], _T], create: bool = False
-    ) -> Optional[_T]:
-        """Do something in one transaction; None if there are no tables and `create` is not set."""
+    def _do(self, doing: str, engine: Engine, work: Callable[[Connection], _T]) -> Optional[_T]:
+        """Do something in one transaction; None if there are no tables."""
         with failing(self, doing, (SQLAlchemyError, OSError, self._raw), self._secrets):
             for attempt in range(1, _ATTEMPTS + 1):
                 try:
@@ -234,12 +240,8 @@ class SqlStore:
                             return work(connection)
                 except DBAPIError as error:
                     if _lacks_table(error):
-                        if not create:
-                            return None
-                        self._create_tables()
-                    elif not _passes(error):
-                        raise
-                    if attempt == _ATTEMPTS:
+                        return None
+                    if attempt == _ATTEMPTS or not _passes(error):
                         raise
                 except self._raw:
                     # SQLAlchemy was preparing a connection that is lost, and keeps it.
@@ -248,16 +250,6 @@ class SqlStore:
                         raise
                 time.sleep(_PAUSE * 4 ** (attempt - 1) * random.uniform(0.5, 1))
         raise AssertionError("unreachable")
-
-    def _create_tables(self) -> None:
-        """Make the tables. Another process may make them at the same time."""
-        for attempt in range(1, _ATTEMPTS + 1):
-            try:
-                metadata.create_all(self._writes)
-                return
-            except DBAPIError:
-                if attempt == _ATTEMPTS:
-                    raise
 
 
 def _code(error: DBAPIError) -> str:
@@ -283,6 +275,8 @@ def _passes(error: DBAPIError) -> bool:
     return (
         code.startswith(("08", "40", "53300", "57P", "database is locked"))
         or code in ("1040", "1205", "1213", "2002", "2003", "2006", "2013")
+        or code in ("42P07", "1050")  # another process has just made a table
+        or code.endswith("already exists")
         or (isinstance(error, OperationalError) and "connect" in str(error.orig))
     )
 
