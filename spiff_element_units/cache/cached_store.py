@@ -1,15 +1,20 @@
 """A local directory in front of a store: what was read is kept, and read from the disk again.
 
-A pack is kept as blocks in one sparse file, each block behind its XXH64:
+A pack of up to 1 MiB is kept whole, in a cache directory like any other. A larger one is kept as
+blocks in one sparse file, each block behind its XXH64:
 
-    <directory>/<hash of the store>/packs/<digest>-<random>-<size>
+    <directory>/<hash of the store>/v2/..                               small packs
+    <directory>/<hash of the store>/packs/<digest>-<random>-<size>      blocks of a large pack
+    <directory>/<hash of the store>/keys/<hash of the key>              which pack a key names
 
-A block whose checksum is wrong is not there: a block that was never read, one that another process
-is writing, and one that the disk damaged look the same, and are read from the store. A block from
-the store is checked by the digest in the pack's name before it is kept or returned. So the
-directory can be damaged or lost at any time, and processes share it without locks.
+Everything from the store is checked by the digest in the pack's name before it is kept or returned.
+What is kept is checked when it is read. A block whose checksum is wrong is not there: a block that
+was never read, one that another process is writing, and one that the disk damaged look the same,
+and are read from the store. So the directory can be lost at any time, and processes share it
+without locks.
 
-What a key names may change. It is kept too, for the time that the application allows.
+What a key names may change. It is kept too, for the time that the application allows. The time of
+the file says when the store was asked.
 """
 
 from __future__ import annotations
@@ -25,18 +30,20 @@ from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from typing import Optional
 
+from ..core import verify
+from ..core.pack import Pack
 from ..core.verify import xxh64_of
-from ..errors import CacheError, CorruptPack, ElementUnitsError
+from ..errors import CacheError, CorruptPack, ElementUnitsError, UnitNotFound
 from . import platform
-from .directory import directory_path
+from .directory import PackFile, check, directory_path, open_file, pack_file, publish
 from .reading import BLOCK, DIGEST, PackName, digests_length
 from .store import CacheDir, Store, Stored, is_store, read_one
-from .stored import KEYS, PACKS, pack_name
+from .stored import KEYS, PACKS, key_name, open_cached, open_whole_pack, pack_name
 
 _LOG = logging.getLogger("spiff_element_units")
 _SUM = 8  # bytes of a checksum
 _ROW = _SUM + BLOCK
-_WHOLE = 1024 * 1024  # packs up to this size are read whole
+_WHOLE = 1024 * 1024  # packs up to this size are read and kept whole
 _LONGEST_KEY = 128 * 1024  # bytes that a key's content has at most
 _TOUCHED = 60.0  # seconds until a file that is used becomes new again
 _LOWER = 0.9  # of the limit, that are left if there is too much
@@ -56,6 +63,9 @@ class CachedStore:
 
     Everything else goes to the other store. If the directory cannot be written, everything does,
     and the log of `spiff_element_units` says so once.
+
+    If the disk damages what is kept, a get raises CorruptPack or reads from the other store, and
+    `get_or_cache` repairs it.
 
     Several threads may use it, and you can use it after a fork if you can use `remote` then.
 
@@ -86,11 +96,70 @@ class CachedStore:
     def __repr__(self) -> str:
         return f"<CachedStore {self}>"
 
+    # Packs of keys
+
+    def open_pack(self, cache_key: str) -> Pack:
+        """Open the pack of a key, from the directory if it is there."""
+        kept = self._kept_pack(cache_key)
+        if kept is not None and self._is_fresh(kept[0].status.st_mtime):
+            return kept[1]
+        name = key_name(cache_key)
+        fresh = self._kept_key(name) is not None
+        opened = open_cached(self if fresh else self._remote, cache_key)
+        if opened.reader.size > _WHOLE:
+            if fresh:
+                return opened.pack
+            self._keep_key(name, opened.content)
+            return open_cached(self, cache_key).pack
+        if kept is not None and kept[1].digest == opened.pack.digest and kept[0].refresh():
+            return kept[1]
+        opened.reader.read_whole()
+        self._keep_pack(cache_key, opened.pack)
+        return opened.pack
+
+    def open_whole_pack(self, cache_key: str) -> Pack:
+        """Open the pack of a key and check every part of it; it is kept again if it is damaged."""
+        with suppress(CorruptPack):
+            pack = self.open_pack(cache_key)
+            check(pack)
+            return pack
+        self._forget(key_name(cache_key))
+        pack = open_whole_pack(self._remote, cache_key)
+        self._keep_pack(cache_key, pack)
+        return pack
+
+    def _kept_pack(self, cache_key: str) -> Optional[tuple[PackFile, Pack]]:
+        try:
+            return open_file(self._top, cache_key, follow=True)
+        except (CacheError, UnitNotFound):
+            return None
+
+    def _keep_pack(self, cache_key: str, pack: Pack) -> None:
+        whole = verify.body_bytes(pack)  # CorruptPack if a part of it is damaged
+        if len(whole) > _WHOLE:
+            return
+        try:
+            publish(self._top, cache_key, pack)
+        except CacheError as error:
+            self._cannot_keep(error)
+        else:
+            self._written(len(whole))
+
+    def _forget(self, name: str) -> None:
+        """Keep nothing of a key any more."""
+        digest = name[len(KEYS) :]
+        for path in (self._path(name), pack_file(self._top, f"{digest}.pack")):
+            with suppress(OSError):
+                platform.unlink(path)
+
+    def _is_fresh(self, modified: float) -> bool:
+        return self._keys_for > 0 and 0 <= time.time() - modified < self._keys_for
+
     # What a store does
 
     def read(self, name: str, ranges: Sequence[tuple[int, int]]) -> Optional[list[bytes]]:
         pack = pack_name(name)
-        if pack is not None:
+        if pack is not None and pack.size > _WHOLE:
             return self._read_pack(pack, ranges)
         if name.startswith(KEYS):
             return self._read_key(name, ranges)
@@ -99,14 +168,16 @@ class CachedStore:
     def write(self, name: str, content: bytes) -> None:
         self._remote.write(name, content)
         if name.startswith(KEYS):
-            self._keep_key(name, content)
+            self._forget(name)
 
     def list_names(self, prefix: str) -> Iterable[Stored]:
         return self._remote.list_names(prefix)
 
     def delete(self, name: str, modified: Optional[float] = None) -> bool:
         deleted = self._remote.delete(name, modified)
-        if name.startswith((KEYS, PACKS)):
+        if name.startswith(KEYS):
+            self._forget(name)
+        elif name.startswith(PACKS):
             with suppress(OSError):
                 os.unlink(self._path(name))
         return deleted
@@ -118,20 +189,16 @@ class CachedStore:
         if content is None:
             content = read_one(self._remote, name, 0, _LONGEST_KEY)
             if content is None:
-                with suppress(OSError):
-                    os.unlink(self._path(name))
+                self._forget(name)
                 return None
             self._keep_key(name, content)
         return [content[at : at + length] for at, length in ranges]
 
     def _kept_key(self, name: str) -> Optional[bytes]:
         """What a key names, if that was read not long ago."""
-        if not self._keys_for:
-            return None
         try:
             with open(self._path(name), "rb", buffering=0) as file:
-                age = time.time() - os.fstat(file.fileno()).st_mtime
-                if not 0 <= age < self._keys_for:
+                if not self._is_fresh(os.fstat(file.fileno()).st_mtime):
                     return None
                 kept = file.read()
         except OSError:
@@ -215,8 +282,6 @@ class CachedStore:
         digests: Optional[bytes],
     ) -> Optional[bytes]:
         """Read what is missing in one request, check and keep it; the digests, or None: no pack."""
-        if pack.size <= _WHOLE:
-            numbers = list(range(-(-pack.size // BLOCK)))
         missing = [number for number in numbers if number not in blocks]
         runs = _runs(missing)
         ranges = [
@@ -298,7 +363,7 @@ class CachedStore:
         if abs(time.time() - os.fstat(file).st_mtime) > _TOUCHED:
             platform.touch(-1, path)
 
-    def _cannot_keep(self, error: OSError) -> None:
+    def _cannot_keep(self, error: Exception) -> None:
         if not self._told:
             self._told = True
             _LOG.warning(
@@ -323,7 +388,8 @@ class CachedStore:
                     status = os.lstat(path)
                     if stat.S_ISREG(status.st_mode):
                         size = getattr(status, "st_blocks", 0) * 512 or status.st_size
-                        files.append((status.st_mtime, size, path))
+                        used = max(status.st_mtime, status.st_atime)
+                        files.append((used, size, path))
         total = sum(size for _, size, _ in files)
         if total <= self._max_bytes:
             return

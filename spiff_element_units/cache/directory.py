@@ -153,6 +153,11 @@ def pack_path(cache_dir: CacheDir, cache_key: str) -> str:
     return f"{directory}{os.sep}{LAYOUT}{os.sep}{name[:2]}{os.sep}{name}"
 
 
+def pack_file(directory: str, name: str) -> str:
+    """The path of the pack with this file name."""
+    return f"{directory}{os.sep}{LAYOUT}{os.sep}{name[:2]}{os.sep}{name}"
+
+
 def temporary_path(path: str) -> str:
     """A unique path in the directory of a pack."""
     return f"{path}.{os.getpid():x}-{os.urandom(8).hex()}.tmp"
@@ -164,7 +169,7 @@ def open_pack(cache_dir: CacheDir, cache_key: str) -> Pack:
     Raises UnitNotFound if the key is not cached, CorruptPack if its pack is damaged or belongs to
     another key, and CacheError if the pack cannot be read.
     """
-    return _open(cache_dir, cache_key, follow=True)[1]
+    return open_file(cache_dir, cache_key, follow=True)[1]
 
 
 def open_whole_pack(cache_dir: CacheDir, cache_key: str) -> Pack:
@@ -204,7 +209,8 @@ def content(pack: Pack, cache_key: str) -> tuple[bytes, memoryview]:
         raise in_words(fault) from fault.__cause__
 
 
-def _open(cache_dir: CacheDir, cache_key: str, *, follow: bool) -> tuple[PackFile, Pack]:
+def open_file(cache_dir: CacheDir, cache_key: str, *, follow: bool) -> tuple[PackFile, Pack]:
+    """The file of a key and its pack. Raises the errors of `open_pack`."""
     path = pack_path(cache_dir, cache_key)
     cache_key = key_text(cache_key)
     try:
@@ -243,7 +249,7 @@ def holds(
     `durable` it is also synced to disk, and CacheError says why if that fails.
     """
     try:
-        file, pack = _open(cache_dir, cache_key, follow=False)
+        file, pack = open_file(cache_dir, cache_key, follow=False)
         if pack.digest != digest:
             return False
         check(pack)

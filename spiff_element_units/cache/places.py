@@ -14,6 +14,7 @@ from typing import cast
 from ..core.pack import Pack
 from ..errors import CacheError
 from . import directory, stored
+from .cached_store import CachedStore
 from .store import CacheDir, Place, Store, is_store, read_one
 
 _LOG = logging.getLogger("spiff_element_units")
@@ -23,12 +24,16 @@ _warned: dict[str, object] = {}  # the caches that a warning has told cannot be 
 def open_pack(place: Place, cache_key: str) -> Pack:
     if type(place) is str:  # the shortest way, because every get of a unit may go it
         return directory.open_pack(place, cache_key)
+    if isinstance(place, CachedStore):
+        return place.open_pack(cache_key)
     if is_store(place):
         return stored.open_pack(cast(Store, place), cache_key)
     return directory.open_pack(cast(CacheDir, place), cache_key)
 
 
 def open_whole_pack(place: Place, cache_key: str) -> Pack:
+    if isinstance(place, CachedStore):
+        return place.open_whole_pack(cache_key)
     if is_store(place):
         return stored.open_whole_pack(cast(Store, place), cache_key)
     return directory.open_whole_pack(cast(CacheDir, place), cache_key)

@@ -96,7 +96,8 @@ def open_key(store: Store, name: str, length: int = _LONGEST + _START, *, of: st
     return Opened(content, reader, read_pack(reader.read, named.size, told))
 
 
-def _open(store: Store, cache_key: str) -> Opened:
+def open_cached(store: Store, cache_key: str) -> Opened:
+    """Open the pack of a key. Raises the errors of `directory.open_pack`."""
     cache_key = key_text(cache_key)
     name = key_name(cache_key)
     try:
@@ -115,13 +116,12 @@ def _open(store: Store, cache_key: str) -> Opened:
 
 
 def open_pack(store: Store, cache_key: str) -> Pack:
-    """Open the pack of a key. Raises the errors of `directory.open_pack`."""
-    return _open(store, cache_key).pack
+    return open_cached(store, cache_key).pack
 
 
 def open_whole_pack(store: Store, cache_key: str) -> Pack:
     """Open the pack of a key, and read and check every part of it. It stays in memory."""
-    opened = _open(store, cache_key)
+    opened = open_cached(store, cache_key)
     opened.reader.read_whole()
     check(opened.pack)
     return opened.pack
@@ -135,7 +135,7 @@ def holds(store: Store, cache_key: str, digest: bytes, *, says_events: bool = Tr
     Raises CacheError if the store fails.
     """
     try:
-        opened = _open(store, cache_key)
+        opened = open_cached(store, cache_key)
         if opened.pack.digest != digest:
             return False
         opened.reader.read_whole()

@@ -31,6 +31,7 @@ from spiff_element_units.stores import CachedStore
 
 TEXT, OTHER = workflow(200), workflow(200, "other")
 UNITS = ElementUnits.from_json(TEXT)
+LARGE, SMALL = workflow(300), workflow(60)  # packs of more, and of less than 1 MiB
 
 
 @pytest.fixture
@@ -45,17 +46,33 @@ def kept(remote: MemoryStore, folder: Path, **options: Any) -> CachedStore:
     return CachedStore(remote, folder, max_bytes=options.pop("max_bytes", 10**8), **options)
 
 
+@pytest.fixture(params=[LARGE, SMALL], ids=["large", "small"])
+def sized(request: pytest.FixtureRequest) -> ElementUnits:
+    """A workflow whose pack is kept as blocks, and one whose pack is kept whole."""
+    return ElementUnits.from_json(request.param)
+
+
+def age(folder: Path, seconds: float) -> None:
+    """Make what is kept older."""
+    for path in folder.rglob("*"):
+        if path.is_file():
+            modified = path.stat().st_mtime - seconds
+            os.utime(path, (modified, modified))
+
+
 def files(folder: Path, kind: str) -> list[Path]:
     return [path for path in folder.rglob("*") if path.is_file() and path.parent.name == kind]
 
 
-def test_a_second_process_asks_the_store_for_nothing(remote: MemoryStore, tmp_path: Path) -> None:
-    first = ElementUnits.open(kept(remote, tmp_path), "key")
-    want = UNITS.workflow("p150")
-    assert first.workflow("p150") == want
+def test_a_second_process_asks_the_store_for_nothing(
+    remote: MemoryStore, tmp_path: Path, sized: ElementUnits
+) -> None:
+    sized.save(remote, "key")
+    remote.counted()
+    want = sized.workflow("p50")
+    assert ElementUnits.open(kept(remote, tmp_path), "key").workflow("p50") == want
     assert remote.counted() == 2
-    second = ElementUnits.open(kept(remote, tmp_path), "key")
-    assert second.workflow("p150") == want
+    assert ElementUnits.open(kept(remote, tmp_path), "key").workflow("p50") == want
     assert remote.counted() == 0
 
 
@@ -96,10 +113,14 @@ def test_whole_packs_are_read_and_checked_through_the_directory(
     assert verify_cache(store).ok
 
 
-def test_local_damage_at_any_place_changes_no_unit(remote: MemoryStore, tmp_path: Path) -> None:
+def test_local_damage_of_blocks_is_read_again_and_changes_no_unit(
+    remote: MemoryStore, tmp_path: Path
+) -> None:
+    large = ElementUnits.from_json(LARGE)
+    large.save(remote, "key")
     store = kept(remote, tmp_path)
-    names = ["p0", "p70", "p199"]
-    want = [UNITS.workflow(name) for name in names]
+    names = ["p0", "p70", "p299"]
+    want = [large.workflow(name) for name in names]
     dice = random.Random(3)
     asked = 0
     for turn in range(150):
@@ -124,6 +145,37 @@ def test_local_damage_at_any_place_changes_no_unit(remote: MemoryStore, tmp_path
             file.write_bytes(content)
     assert asked > 30
     assert verify_cache(store).ok
+
+
+def test_local_damage_of_a_whole_pack_is_an_error_and_is_repaired(
+    remote: MemoryStore, tmp_path: Path
+) -> None:
+    small = ElementUnits.from_json(SMALL)
+    small.save(remote, "key")
+    want = [small.workflow(name) for name in small.process_ids]
+    store = kept(remote, tmp_path)
+    ElementUnits.open(store, "key")
+    dice = random.Random(7)
+    refused = 0
+    for _ in range(100):
+        (file,) = tmp_path.rglob("*.pack")
+        content = bytearray(file.read_bytes())
+        at = dice.randrange(len(content))
+        if dice.random() < 0.8:
+            content[at] ^= 1 << dice.randrange(8)
+        else:
+            del content[at:]
+        file.write_bytes(content)
+        try:
+            units = ElementUnits.open(store, "key")
+            assert [units.workflow(name) for name in small.process_ids] == want
+        except CorruptPack:
+            refused += 1
+        units = ElementUnits.get_or_cache(store, "key", lambda: pytest.fail("it is cached"))
+        assert units.digest == small.digest
+        units = ElementUnits.open(store, "key")
+        assert [units.workflow(name) for name in small.process_ids] == want
+    assert refused > 10
 
 
 @pytest.mark.parametrize("cut", [False, True])
@@ -154,49 +206,65 @@ def test_wrong_bytes_of_the_store_are_neither_returned_nor_kept(
 
 
 def test_a_key_that_is_cached_elsewhere_is_seen_when_the_time_is_over(
-    remote: MemoryStore, tmp_path: Path
+    remote: MemoryStore, tmp_path: Path, sized: ElementUnits
 ) -> None:
+    sized.save(remote, "key")
     store = kept(remote, tmp_path, keys_for=100)
     other = ElementUnits.from_json(OTHER)
-    assert ElementUnits.open(store, "key").digest == UNITS.digest
+    assert ElementUnits.open(store, "key").digest == sized.digest
     other.save(remote, "key")
-    assert ElementUnits.open(store, "key").digest == UNITS.digest
-    (file,) = files(tmp_path, "keys")
-    now = file.stat().st_mtime
-    os.utime(file, (now - 101, now - 101))
+    age(tmp_path, 50)
+    assert ElementUnits.open(store, "key").digest == sized.digest
+    age(tmp_path, 51)
     assert ElementUnits.open(store, "key").digest == other.digest
+
+
+def test_a_key_that_still_names_the_same_is_asked_for_and_its_pack_not_read_again(
+    remote: MemoryStore, tmp_path: Path, sized: ElementUnits
+) -> None:
+    sized.save(remote, "key")
+    store = kept(remote, tmp_path, keys_for=100)
+    ElementUnits.open(store, "key").workflow("p50")
+    age(tmp_path, 200)
+    remote.counted()
+    assert ElementUnits.open(store, "key").workflow("p50") == sized.workflow("p50")
+    assert remote.counted() == 1
+    assert ElementUnits.open(store, "key").workflow("p50") == sized.workflow("p50")
+    assert remote.counted() == 0
 
 
 @pytest.mark.parametrize("step", [-10_000, 10_000])
 def test_a_clock_that_is_set_back_or_forth_lets_the_store_be_asked(
-    remote: MemoryStore, tmp_path: Path, step: int
+    remote: MemoryStore, tmp_path: Path, step: int, sized: ElementUnits
 ) -> None:
+    sized.save(remote, "key")
     store = kept(remote, tmp_path, keys_for=100)
     ElementUnits.open(store, "key")
-    (file,) = files(tmp_path, "keys")
-    now = file.stat().st_mtime
-    os.utime(file, (now - step, now - step))
+    age(tmp_path, step)
     other = ElementUnits.from_json(OTHER)
     other.save(remote, "key")
     assert ElementUnits.open(store, "key").digest == other.digest
 
 
 def test_with_keys_for_0_each_open_asks_and_with_infinity_none_does(
-    remote: MemoryStore, tmp_path: Path
+    remote: MemoryStore, tmp_path: Path, sized: ElementUnits
 ) -> None:
+    sized.save(remote, "key")
     ElementUnits.open(kept(remote, tmp_path, keys_for=0), "key")
     remote.counted()
     ElementUnits.open(kept(remote, tmp_path, keys_for=0), "key")
-    assert remote.counted() == 1
-    (file,) = files(tmp_path, "keys")
-    os.utime(file, (1, 1))
+    assert remote.counted() >= 1
+    ElementUnits.open(kept(remote, tmp_path, keys_for=1), "key")
+    age(tmp_path, 1_000_000)
+    remote.counted()
     ElementUnits.open(kept(remote, tmp_path, keys_for=math.inf), "key")
     assert remote.counted() == 0
 
 
 def test_what_this_machine_caches_or_removes_it_sees_at_once(
-    remote: MemoryStore, tmp_path: Path
+    remote: MemoryStore, tmp_path: Path, sized: ElementUnits
 ) -> None:
+    sized.save(remote, "key")
     store = kept(remote, tmp_path, keys_for=math.inf)
     ElementUnits.open(store, "key")
     ElementUnits.from_json(OTHER).save(store, "key")
@@ -209,6 +277,7 @@ def test_what_this_machine_caches_or_removes_it_sees_at_once(
 def test_a_key_whose_pack_was_pruned_is_asked_for_again(
     remote: MemoryStore, tmp_path: Path
 ) -> None:
+    ElementUnits.from_json(LARGE).save(remote, "key")
     ElementUnits.open(kept(remote, tmp_path, keys_for=math.inf), "key")
     ElementUnits.from_json(OTHER).save(remote, "key")
     for _ in range(2):
@@ -226,12 +295,10 @@ def test_the_directory_stays_below_its_limit(remote: MemoryStore, tmp_path: Path
     store = kept(remote, tmp_path, max_bytes=limit)
     for number in range(8):
         ElementUnits.from_json(workflow(60, str(number))).save(remote, f"k{number}")
-        for file in files(tmp_path, "packs"):
-            before = file.stat().st_mtime - 1000
-            os.utime(file, (before, before))
+        age(tmp_path, 10)
         units = ElementUnits.open(store, f"k{number}")
         assert units.workflow("p50")
-        assert sum(file.stat().st_size for file in files(tmp_path, "packs")) <= limit
+        assert sum(file.stat().st_size for file in tmp_path.rglob("*.pack")) <= limit
     remote.counted()
     assert ElementUnits.open(store, "k7").workflow("p50")
     assert remote.counted() == 0  # the newest is there
@@ -240,6 +307,7 @@ def test_the_directory_stays_below_its_limit(remote: MemoryStore, tmp_path: Path
 
 
 def test_a_file_that_is_used_becomes_new(remote: MemoryStore, tmp_path: Path) -> None:
+    ElementUnits.from_json(LARGE).save(remote, "key")
     store = kept(remote, tmp_path)
     ElementUnits.open(store, "key").workflow("p150")
     (file,) = files(tmp_path, "packs")
