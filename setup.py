@@ -1,9 +1,9 @@
 """Compiles the .pyx modules to C. Everything else about the package is in pyproject.toml.
 
 `SPIFF_ELEMENT_UNITS_WERROR=1` makes compiler warnings errors, as CI does.
-`SPIFF_ELEMENT_UNITS_TRACE=1` has each line of the .pyx files be seen to run, for `make coverage`.
-`SPIFF_ELEMENT_UNITS_URL` is where the repository is, as in https://github.com/owner/name. With it,
-the metadata links to the repository, and so do the links of the README that are relative here.
+`SPIFF_ELEMENT_UNITS_TRACE=1` traces each line of the .pyx files, for `make coverage`.
+`SPIFF_ELEMENT_UNITS_URL` is the address of the repository, such as https://github.com/owner/name.
+With it, the metadata and the relative links of the README point to the repository.
 """
 
 import os
@@ -15,15 +15,16 @@ from Cython.Build import cythonize
 from setuptools import Distribution, Extension, setup
 
 MODULES = (
-    "text", "slicer", "ids", "model", "order", "writer",
-    "parts", "records", "lookup", "graph", "pack", "verify", "unit", "state", "cut",
+    "text", "slicer", "ids", "model", "spec", "references", "reader", "order", "directory",
+    "writer", "parts", "records", "lookup", "graph", "pack", "verify", "unit", "digest",
+    "members", "state", "cut",
 )  # fmt: skip
 
 flags = [] if sys.platform == "win32" else ["-O3", "-g0", "-Wall", "-Wextra"]
 if flags:
     # Cython's code leaves out the fields of types that only newer Pythons have.
     flags += ["-Wno-unused-parameter", "-Wno-missing-field-initializers"]
-# Names of what is private to a module are a third of its size.
+# Private names would be a third of the size of a module.
 strip = {"linux": ["-Wl,-s"], "darwin": ["-Wl,-x"]}.get(sys.platform, [])
 if "-fsanitize" in os.environ.get("CFLAGS", ""):
     strip = []  # sanitizers name functions
@@ -34,7 +35,7 @@ url = os.environ.get("SPIFF_ELEMENT_UNITS_URL", "").rstrip("/")
 
 
 def link_to(repository: str, metadata: Any) -> None:
-    """Link the metadata to the files of the repository that this version has its tag at."""
+    """Link the metadata and the README to the files at the tag of this version."""
     files = f"{repository}/blob/v{metadata.version}"
     metadata.project_urls = {
         "Source": repository,
@@ -42,7 +43,7 @@ def link_to(repository: str, metadata: Any) -> None:
         "Changelog": f"{files}/CHANGELOG.md",
         "Issues": f"{repository}/issues",
     }
-    # What begins with neither a scheme nor # is a path; a picture is wanted as it is in its file.
+    # A link that begins with neither a scheme nor # is a path. Pictures need the raw file.
     metadata.long_description = re.sub(
         r"(!?)(\[[^]]*\]\()(?![a-z]+:|#)",
         lambda found: f"{found[0]}{files.replace('/blob/', '/raw/') if found[1] else files}/",
@@ -51,7 +52,7 @@ def link_to(repository: str, metadata: Any) -> None:
 
 
 class Linked(Distribution):
-    """pyproject.toml can only tell a URL that is always the same."""
+    """Sets the URLs, because pyproject.toml can only contain fixed ones."""
 
     def parse_config_files(self, *args: Any, **kwargs: Any) -> None:
         super().parse_config_files(*args, **kwargs)

@@ -7,8 +7,8 @@
     python examples/sqlite_instances.py FOLDER work           does the next human task of each
 
 Every command is a separate process. FOLDER contains everything that they share: the cache with the
-workflow, and the database with the pieces of each instance. A subprocess that is finished is a
-piece of its own. It is written once, and no step reads it.
+workflow, and the database with the pieces of each instance. Each finished subprocess is a separate
+piece. It is written once, and no step reads it.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ def deploy(folder: Path) -> None:
 
 
 def create_tables(database: sqlite3.Connection) -> None:
-    """A table of the instances, and one of their pieces."""
+    """Create a table for the instances, and one for their pieces."""
     database.execute("CREATE TABLE instances (id INTEGER PRIMARY KEY, customer TEXT NOT NULL)")
     database.execute(
         "CREATE TABLE pieces (instance INTEGER NOT NULL REFERENCES instances, piece TEXT NOT NULL, "
@@ -62,7 +62,7 @@ def create_tables(database: sqlite3.Connection) -> None:
 
 
 def resume(loader: SpecLoader, database: sqlite3.Connection, number: int) -> Any:
-    """An instance. More pieces than the live one are read if somebody looks into them."""
+    """Resume an instance. Other pieces than the live one are read if something looks into them."""
 
     def read(piece: str) -> Any:
         query = "SELECT text FROM pieces WHERE instance = ? AND piece = ?"
@@ -75,7 +75,7 @@ def resume(loader: SpecLoader, database: sqlite3.Connection, number: int) -> Any
 def store(
     loader: SpecLoader, database: sqlite3.Connection, number: int, workflow: BpmnWorkflow
 ) -> int:
-    """Write the pieces that changed and delete those that are gone; how many were written."""
+    """Write the changed pieces, delete the removed ones, and return how many were written."""
     pieces = loader.save_pieces(workflow)
     with database:  # one transaction
         database.executemany(

@@ -12,6 +12,7 @@ from .cache.upkeep import (
     remove_cached_workflow,
     verify_cache,
 )
+from .diff import ElementDiff, FieldDiff, ProcessDiff, WorkflowDiff
 from .errors import CacheError, CorruptPack, ElementUnitsError, InvalidWorkflowSpec, UnitNotFound
 from .units import ElementUnits, Reference
 
@@ -21,12 +22,16 @@ __all__ = [
     "CachedWorkflow",
     "CorruptPack",
     "DamagedPack",
+    "ElementDiff",
     "ElementUnits",
     "ElementUnitsError",
+    "FieldDiff",
     "InvalidWorkflowSpec",
+    "ProcessDiff",
     "PruneReport",
     "Reference",
     "UnitNotFound",
+    "WorkflowDiff",
     "__version__",
     "cache_element_units_for_workflow",
     "cache_keys",

@@ -17,12 +17,14 @@ from ._version import __version__
 from .cache import places
 from .cache.directory import key_text
 from .cache.store import Place
+from .core.digest import process_digest as _process_digest
 from .core.fault import Fault
 from .core.pack import Pack
 from .core.text import Text
 from .core.unit import needs as _needs
 from .core.unit import unit as _unit
 from .core.writer import build_pack
+from .diff import WorkflowDiff, compare
 from .errors import CacheError, CorruptPack, ElementUnitsError, UnitNotFound
 from .wording import in_words
 
@@ -64,7 +66,8 @@ class ElementUnits:
     ('Hello',)
     """
 
-    __slots__ = ("_key", "_pack")
+    __slots__ = ("_cache", "_key", "_pack")
+    _cache: Optional[Place]  # where it was opened or cached
     _key: Optional[str]
     _pack: Optional[Pack]
 
@@ -72,8 +75,9 @@ class ElementUnits:
         raise TypeError("use ElementUnits.from_json(..) or ElementUnits.open(..)")
 
     @classmethod
-    def _of(cls, pack: Pack, key: Optional[str]) -> ElementUnits:
+    def _of(cls, pack: Pack, key: Optional[str], cache_dir: Optional[Place] = None) -> ElementUnits:
         units = object.__new__(cls)
+        units._cache = cache_dir
         units._pack = pack
         units._key = key
         return units
@@ -99,7 +103,7 @@ class ElementUnits:
         CacheError if the pack cannot be read.
         """
         pack = places.open_pack(cache_dir, cache_key)
-        return cls._of(pack, pack.key)
+        return cls._of(pack, pack.key, cache_dir)
 
     @classmethod
     def get_or_cache(
@@ -127,11 +131,11 @@ class ElementUnits:
             raise TypeError(f"make_json must be callable, not {type(make_json).__name__}")
         key = key_text(cache_key)
         with suppress(UnitNotFound, CorruptPack):
-            return cls._of(places.open_whole_pack(cache_dir, key), key)
+            return cls._of(places.open_whole_pack(cache_dir, key), key, cache_dir)
         text = read_text(make_json())
         pack = decompose(text, digest_of(text))
         places.publish_or_warn(cache_dir, key, pack, durable=durable)
-        return cls._of(pack, key)
+        return cls._of(pack, key, cache_dir)
 
     def save(self, cache_dir: Place, cache_key: str, *, durable: bool = False) -> None:
         """Store the workflow in a cache under a key, and replace the workflow that was there.
@@ -269,6 +273,56 @@ class ElementUnits:
         except Fault as fault:
             self._fail(fault, process_id)
 
+    def process_digest(self, process_id: str) -> str:
+        """A SHA-256 of the process, as 64 hex digits, to compare versions of it by.
+
+        It covers the specs of the process's start unit, byte for byte: the process, its embedded
+        subprocesses and the processes that events start, as `needs(process_id)` names them. For the
+        root, it also covers the spec under its id in `subprocess_specs`, if that is another one. It
+        does not cover called processes or anything else of the workflow.
+
+        The same specs have the same digest, in whichever workflow they are and wherever it is
+        cached. Whitespace between tokens does not count. Everything else in the text does, also the
+        order of keys and the name of the BPMN file, which SpiffWorkflow writes into each spec. One
+        version of SpiffWorkflow always writes the same text for a model, and another version may
+        write another text. If nothing else belongs to the process, the digest is the SHA-256 of
+        `spec_json(process_id)`.
+
+        A digest is computed when you first ask for it, which reads the specs that it covers, and is
+        kept in memory. Raises UnitNotFound if the workflow does not contain the process, and
+        CorruptPack if the pack is damaged.
+        """
+        process_id = _string("process_id", process_id)
+        try:
+            return _process_digest(self._use(), process_id).hex()
+        except Fault as fault:
+            self._fail(fault, process_id)
+
+    def _beside(self, cache_key: str) -> Optional[ElementUnits]:
+        """What is cached under a key in the same cache; None if it cannot be opened."""
+        if self._cache is None:
+            return None
+        with suppress(UnitNotFound, CacheError):
+            return ElementUnits.open(self._cache, cache_key)
+        return None
+
+    def diff(self, other: ElementUnits) -> WorkflowDiff:
+        """What `other`, a later version of the workflow, has changed.
+
+        The result names the processes that were added, removed and changed, and of each changed one
+        the elements, and of each changed element the fields. It is true if there are differences,
+        and `print` shows them. This reads every spec of both workflows the first time, and decodes
+        only what differs. It does not need SpiffWorkflow.
+
+        Raises CorruptPack if one of the packs is damaged, and CacheError if one of them is closed.
+        """
+        if not isinstance(other, ElementUnits):
+            raise TypeError(f"other must be an ElementUnits, not {type(other).__name__}")
+        try:
+            return compare(self._use(), other._use())
+        except Fault as fault:
+            raise in_words(fault) from fault.__cause__
+
     def _has(self, process_id: str) -> bool:
         """Whether the workflow contains a process. This reads only the entry of that process."""
         try:
@@ -277,7 +331,7 @@ class ElementUnits:
             raise in_words(fault) from fault.__cause__
 
     def _inner_root(self) -> Optional[bytes]:
-        """The spec under the root's id in `subprocess_specs`, if that is another one."""
+        """The spec under the root's id in `subprocess_specs`, if it differs from `spec`."""
         try:
             inner = self._use().inner_root()
         except Fault as fault:

@@ -30,7 +30,7 @@ INVALID = {
     "SpiffWorkflow again",
     "field": "{place}.{field} must be {expected}, not {found}",
     "spec": "{place} must be an object, not {found}",
-    "trigger": "{place}.trigger_specs must hold strings, not {found}",
+    "trigger": "{place}.trigger_specs must contain strings, not {found}",
 }
 """Faults of a text. `place` is the process or its task spec, and `found` is a JSON type."""
 
@@ -64,6 +64,7 @@ DAMAGE = {
     "place": "process {index} does not follow the part before it",
     "end": "it does not end with its last process",
     "spec JSON": "the spec of process {process!r} is not JSON",
+    "tail JSON": "the members beside its specs are not JSON",
     "no process": "its directory lacks process {process!r}",
 }
 """Faults of a pack."""

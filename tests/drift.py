@@ -243,7 +243,7 @@ def instances() -> Operations:
     yield "save a state", lambda: loader.save(workflow)
     yield "resume", lambda: loader.resume(state, script_engine=engine)
     yield "resume a state of serialize_json", lambda: loader.resume(foreign)
-    yield "resume on a changed workflow", lambda: newer.resume(state, accept_changed=True)
+    yield "resume on a changed workflow", lambda: newer.migrate(state, loader)
     yield "resume, run and save", step
     yield "resume what was changed", refused(lambda: newer.resume(state))
     yield "resume no state", refused(lambda: loader.resume("{}"))

@@ -15,6 +15,7 @@ sys.path.insert(0, str(BENCHMARKS))
 import histories  # noqa: E402
 import history_rows  # noqa: E402
 import instances  # noqa: E402
+import instructions  # noqa: E402
 import workflows  # noqa: E402
 from cases import CASES, Given  # noqa: E402
 from histories import History  # noqa: E402
@@ -197,3 +198,13 @@ def test_every_row_of_instances_is_made_of_what_is_measured(monkeypatch):
     }
     for ask in history_rows.asked():
         assert {ask.ours, ask.other} <= measured
+
+
+def test_instructions_are_counted_of_cases_that_there_are():
+    assert {(case, subject) for case, subject, _ in instructions.OPERATIONS.values()} <= set(CASES)
+
+
+def test_an_operation_that_needs_2_percent_more_instructions_is_told(capsys):
+    rows = [("get", 1000, 1021), ("start", 1000, 1020), ("save", 1000, 900)]
+    assert instructions.show(rows) == ["get"]
+    assert "+2.10%" in capsys.readouterr().out

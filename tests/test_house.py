@@ -25,6 +25,7 @@ FLOORS = [
     {"errors", "_version"},
     {"wording"},
     {"cache"},
+    {"diff"},
     {"units", "api"},
     {"stores"},
     {"spiff"},

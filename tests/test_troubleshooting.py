@@ -16,6 +16,7 @@ import sys
 from pathlib import Path
 from typing import Any, Callable
 
+import driving
 import pytest
 from SpiffWorkflow.bpmn.parser.BpmnParser import BpmnParser
 from SpiffWorkflow.bpmn.serializer import BpmnWorkflowSerializer
@@ -99,6 +100,15 @@ def damaged(folder: Path, at: int, value: bytes) -> ElementUnits:
     return ElementUnits.open(folder, "key")
 
 
+def renamed(folder: Path) -> None:
+    """A pack in the place of another key's."""
+    pack = cached(folder)
+    units().save(folder, "other")
+    (other,) = (one for one in folder.glob("v2/*/*.pack") if one != pack)
+    pack.replace(other)
+    ElementUnits.open(folder, "other")
+
+
 def written_over(folder: Path) -> None:
     (folder / "v2").write_text("a file in the place of a directory")
     units().save(folder, "key")
@@ -160,6 +170,84 @@ def hostile(monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
     command(monkeypatch, "show", str(bpmn))
 
 
+class Enveloped(BpmnWorkflowSerializer):  # type: ignore[misc]
+    """Puts a state into a dict of its own."""
+
+    def serialize_json(self, workflow: Any, use_gzip: bool = False) -> str:
+        return json.dumps({"state": super().serialize_json(workflow)})
+
+
+class Readable(Enveloped):
+    """Finds the state in it again."""
+
+    def deserialize_json(self, text: str, use_gzip: bool = False) -> Any:
+        return super().deserialize_json(json.loads(text)["state"])
+
+
+class Elsewhere(BpmnWorkflowSerializer):  # type: ignore[misc]
+    """Restores a workflow in a way of its own."""
+
+    def deserialize_json(self, text: str, use_gzip: bool = False) -> Any:
+        return run_to_payment(loader())
+
+
+def without_call() -> SpecLoader:
+    """A loader of orders in which payment is not called, but is a task with the same name."""
+    spec = orders()["spec"]
+    for one in spec["task_specs"].values():
+        if one.get("spec") == "payment":
+            one.update(typename="ManualTask")
+            del one["spec"]
+    return loader(order=spec)
+
+
+def changed_payment() -> SpecLoader:
+    """A loader of orders with another version of the payment."""
+    return loader(payment=payment(documentation="another one"))
+
+
+def back_to_life(folder: Path) -> None:
+    """A reset into a payment that was settled before it changed."""
+    units().save(folder, "old")
+    old = SpecLoader(ElementUnits.open(folder, "old"), serializer())
+    changed_payment().units.save(folder, "new")
+    new = SpecLoader(ElementUnits.open(folder, "new"), serializer())
+    workflow = new.resume(old.save(paid()))
+    driving.reset(workflow, "payment_receive")
+    new.save(workflow)
+
+
+def paid() -> Any:
+    """An instance whose payment is settled."""
+    workflow = run_to_payment(loader())
+    (task,) = (task for task in workflow.get_tasks() if task.task_spec.name == "payment_receive")
+    task.run()
+    workflow.do_engine_steps()
+    return workflow
+
+
+def pieces() -> dict[str, str]:
+    return dict(loader().save_pieces(paid()).changed)
+
+
+def without_last_task() -> None:
+    """A look into a settled subprocess of which a part was removed."""
+    saved = json.loads(loader().save(paid()))
+    (settled,) = (one for one in saved["subprocesses"].values() if one["spec"] == "payment")
+    del settled["last_task"]
+    loader().resume(json.dumps(saved)).get_tasks()
+
+
+def look_at_all(stored: dict[str, Any]) -> None:
+    loader().resume_pieces(stored.get).get_tasks()
+
+
+def of_another_instance() -> None:
+    """The payment of one instance in the place of another's."""
+    stored, (other,) = pieces(), (one for piece, one in pieces().items() if piece != "live")
+    look_at_all({piece: one if piece == "live" else other for piece, one in stored.items()})
+
+
 def wrong_header(**changes: Any) -> str:
     return state(spiff_element_units={**json.loads(state())["spiff_element_units"], **changes})
 
@@ -177,11 +265,13 @@ PRODUCED: list[tuple[str, Produce]] = [
         lambda folder, _: failing_import("spiff_element_units", sources_alone(folder)),
     ),
     ("the workflow is not JSON: …", lambda *_: ElementUnits.from_json('{"spec": {')),
+    ("the workflow must be an object, …", lambda *_: ElementUnits.from_json("[]")),
     ('the workflow has no "…"; expected …', lambda *_: ElementUnits.from_json("{}")),
     (
         'spec has no "…" (…); serialize the workflow with SpiffWorkflow again',
         lambda *_: units(order={"name": "order"}),
     ),
+    ("spec.… must be …, not …", lambda *_: units(order={**orders()["spec"], "name": 1})),
     ("cannot write the pack …: …", lambda folder, _: written_over(folder)),
     ("cache key … is not cached in …", lambda folder, _: ElementUnits.open(folder, "key")),
     ("no process … in the workflow of …", lambda *_: units().needs("Payment")),
@@ -201,10 +291,12 @@ PRODUCED: list[tuple[str, Produce]] = [
         "pack … is damaged (…); cache the workflow again",
         lambda folder, _: damaged(folder, 40, b"damage"),
     ),
+    ("pack … belongs to cache key …, not …", lambda folder, _: renamed(folder)),
     (
         "pack … has pack format …, but this version reads format …",
         lambda folder, _: damaged(folder, 8, b"c"),
     ),
+    ("cannot read the pack …: …", lambda *_: ElementUnits.open("a\0b", "key")),
     ("this ElementUnits is closed; open it again", lambda *_: closed().root),
     ("defer must be one of …", lambda *_: units().needs("order", defer="some")),
     (
@@ -231,13 +323,31 @@ PRODUCED: list[tuple[str, Produce]] = [
     ),
     ("process … in …, which … needs, differs from the one in …", lambda *_: two_of_one_name()),
     (
-        "the state was saved with another version of the workflow that has process …",
-        lambda *_: loader(other=payment()).resume(state()),
+        "process …, which the instance is in, is not the same in … as in …",
+        lambda *_: without_call().resume(state()),
+    ),
+    (
+        "the instance of process … cannot be migrated: …",
+        lambda *_: without_call().migrate(state(), loader()),
+    ),
+    (
+        "the settled subprocess … ran on process … of …, which is not there any more",
+        lambda *_: changed_payment().resume(loader().save(paid())).get_tasks(),
+    ),
+    (
+        "subprocess … of process … settled on an earlier version of the workflow, and was brought "
+        "back …",
+        lambda folder, _: back_to_life(folder),
     ),
     ("the state is not JSON: …", lambda *_: loader().resume(state()[:100])),
+    ("the state is a JSON …, not an object", lambda *_: loader().resume(json.dumps(state()))),
     (
         'the state has no "…", which is in every state of SpecLoader.save and serialize_json',
-        lambda *_: loader().resume("{}"),
+        lambda *_: loader().resume(pieces()["live"]),
+    ),
+    (
+        'the state has neither "spiff_element_units" nor a "spec" with a name',
+        lambda *_: loader().resume(state(spiff_element_units=None)),
     ),
     (
         "the state's spiff_element_units.state_format is …",
@@ -247,10 +357,41 @@ PRODUCED: list[tuple[str, Produce]] = [
         "the state has a task of element … of process …, but the process has no such element",
         lambda *_: of_gone_element(),
     ),
+    (
+        "the state has a subprocess at element … of process …, but that element refers to no "
+        "process",
+        lambda *_: without_call().resume(wrong_header(digest=without_call().units.digest)),
+    ),
     ("the state of process … cannot be restored (…)", lambda *_: loader().resume(state(root="x"))),
+    (
+        "the settled subprocess of process … cannot be restored (…)",
+        lambda *_: without_last_task(),
+    ),
     (
         "the workflow was started by the loader of …, and this is the loader of …",
         lambda *_: loader(other=payment()).save(run_to_payment(loader())),
+    ),
+    (
+        "serializer must be a BpmnWorkflowSerializer, not …",
+        lambda *_: SpecLoader(units(), BpmnWorkflowSerializer.configure()),
+    ),
+    (
+        "… wrote a state that cannot be resumed: …",
+        lambda *_: SpecLoader(units(), Enveloped()).save(run_to_payment(loader())),
+    ),
+    (
+        "… does not restore a workflow with the serializer's registry; …",
+        lambda *_: SpecLoader(units(), Elsewhere()).resume(state()),
+    ),
+    (
+        "piece … of the state is damaged: …",
+        lambda *_: look_at_all({piece: f" {text}" for piece, text in pieces().items()}),
+    ),
+    ("piece … of the state is missing: …", lambda *_: of_another_instance()),
+    ("piece … of the state cannot be read (…)", lambda *_: loader().resume_pieces({}.__getitem__)),
+    (
+        "the state cannot be split into pieces, because …",
+        lambda *_: SpecLoader(units(), Readable()).save_pieces(run_to_payment(loader())),
     ),
     ("spiff-element-units: the command needs …", lambda _, monkeypatch: without_click(monkeypatch)),
     (

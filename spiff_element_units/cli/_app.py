@@ -1,7 +1,8 @@
 """The frame of the command: its subcommands, their common options, and their errors.
 
 An error is one line on stderr that says what to do. The exit code is 1, or 2 if the command line is
-wrong, or 130 after an interrupt. `--debug` adds the traceback.
+wrong, or 130 after an interrupt. For a command whose result can be 1, a failure is 2 as well.
+`--debug` adds the traceback.
 """
 
 from __future__ import annotations
@@ -29,13 +30,18 @@ _COMMANDS = {
     "ls": ("_upkeep", "List what a cache holds."),
     "show": ("_show", "Show the tree of a workflow's processes, and the sizes of units."),
     "unit": ("_unit", "Write a unit, or explain what it contains."),
+    "diff": ("_diff", "Show what differs between two versions of a workflow."),
     "graph": ("_graph", "Draw the processes and their references: mermaid, dot, svg or html."),
     "run": ("_run", "Run a process on units, step by step."),
+    "check": ("_states", "Tell which saved instances continue on another version."),
+    "migrate": ("_states", "Move saved instances to another version."),
     "verify": ("_upkeep", "Check every byte of a cache."),
     "prune": ("_upkeep", "Remove old workflows and abandoned temporary files."),
     "rm": ("_upkeep", "Remove workflows from a cache."),
     "completion": ("_completion", "Write the completion script for a shell."),
 }
+
+_FAILED = {"diff": 2}  # the exit code of a failure, if it is not 1
 
 
 class Failure(ElementUnitsError):
@@ -87,6 +93,7 @@ class _Commands(click.Group):
     invoke_without_command=True,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
     epilog="\b\nExit codes: 0 done, 1 something failed, 2 the command line is wrong.\n"
+    "diff: 0 the same, 1 different, 2 something failed or the command line is wrong.\n"
     f"\b\nExample:\n  {PROGRAM} cache unit-cache models/\n  {PROGRAM} show unit-cache Claim",
 )
 @click.version_option(__version__, prog_name=PROGRAM)
@@ -116,23 +123,23 @@ def run(arguments: Sequence[str]) -> int:
     except Exception as error:
         if "--debug" in arguments:
             traceback.print_exc()
-        return _told(error)
+        return _told(error, _FAILED.get(arguments[0] if arguments else "", 1))
     return code if isinstance(code, int) else 0
 
 
-def _told(error: Exception) -> int:
-    """Print one line that says what went wrong, and return the exit code."""
+def _told(error: Exception, code: int) -> int:
+    """Print one line that says what went wrong, and return the exit code: `code`, or 2."""
     if isinstance(error, click.UsageError):
         path = error.ctx.command_path if error.ctx else PROGRAM
         return _failed(f"{error.format_message().rstrip('.')}; see {path} --help", 2)
     if isinstance(error, click.ClickException):
-        return _failed(error.format_message(), 1)
+        return _failed(error.format_message(), code)
     if isinstance(error, OSError):
         place = f"{error.filename!r}: " if error.filename is not None else ""
-        return _failed(f"{place}{error.strerror or error}", 1)
+        return _failed(f"{place}{error.strerror or error}", code)
     if isinstance(error, ElementUnitsError) or type(error).__module__.startswith("SpiffWorkflow"):
-        return _failed(f"{error}{_place_of(error)}", 1)
-    return _failed(f"{type(error).__name__}: {error}; use --debug to see the traceback", 1)
+        return _failed(f"{error}{_place_of(error)}", code)
+    return _failed(f"{type(error).__name__}: {error}; use --debug to see the traceback", code)
 
 
 def _place_of(error: Exception) -> str:

@@ -34,6 +34,10 @@ class _File(NamedTuple):
     def suffix(self) -> str:
         return os.path.splitext(self.path)[1].lower()
 
+    @property
+    def is_model(self) -> bool:
+        return self.suffix in (".bpmn", ".dmn")
+
 
 class _Source(NamedTuple):
     """A workflow to cache, and a function that returns its text."""
@@ -87,7 +91,7 @@ def cache(
     if key is not None and key_template is not None:
         raise click.UsageError("use either --key or --key-template, not both", ctx)
     run = _Run(out, cache_dir, durable)
-    sources = run.sources(_found(files), parser, process_id)
+    sources = run.sources(found(files), parser, process_id)
     if key is not None and len(sources) > 1:
         raise click.UsageError(
             f"--key is for one workflow, and there are {len(sources)}; use --key-template", ctx
@@ -114,7 +118,7 @@ class _Run:
 
     def sources(self, files: list[_File], parser: str, process_id: Optional[str]) -> list[_Source]:
         """The workflows in the files."""
-        of_model = [file for file in files if file.suffix in (".bpmn", ".dmn")]
+        of_model = [file for file in files if file.is_model]
         sources = [
             _Source(file, None, partial(_content, file.path))
             for file in files
@@ -269,7 +273,7 @@ class _Run:
         return 1 if self.failed else 0
 
 
-def _found(files: tuple[str, ...]) -> list[_File]:
+def found(files: tuple[str, ...]) -> list[_File]:
     """The files and the files in the folders, each once; `-` or no file means standard input."""
     if not files:
         if sys.stdin.isatty():

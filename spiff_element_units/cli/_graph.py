@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import subprocess
@@ -12,7 +13,8 @@ import click
 
 from ..cache.store import Place
 from ..units import ElementUnits
-from ._app import Failure, command
+from ._app import PROGRAM, Failure, command
+from ._diff import opened_versions
 from ._drawing import dot, draw, mermaid
 from ._facts import Facts
 from ._output import Output
@@ -40,6 +42,11 @@ PROCESSES = 100  # that are drawn of a large workflow
     metavar="PROCESS ELEMENT",
     help="Colour the processes of this unit. PROCESS PROCESS is the unit that starts it.",
 )
+@click.option(
+    "--against",
+    metavar="KEY|FILE",
+    help="Compare with an older version: a key of the cache, or a file if you draw a file (html).",
+)
 @click.option("-o", "--output", type=click.Path(dir_okay=False), help="Write to a file.")
 @click.option("--process", "process_id", help="The root process of a BPMN file.")
 @parser
@@ -55,6 +62,7 @@ def graph(
     key: Optional[str],
     form: str,
     unit: Optional[tuple[str, str]],
+    against: Optional[str],
     output: Optional[str],
     process_id: Optional[str],
     parser: str,
@@ -65,16 +73,31 @@ def graph(
     The size of a process in the drawing depends on the size of its spec. Calls, embedded
     subprocesses and triggers have different lines. In a large workflow, only the processes nearest
     to the root are drawn, and the others are folded.
+
+    With --against, the page colours the processes that were added, removed and changed since
+    another version, and lists the elements that differ.
     """
-    with opened_place(place, key, parser, process_id) as units:
+    if against is not None and (form != "html" or out.as_json):
+        raise click.UsageError(
+            f"--against is for --format html; {PROGRAM} diff compares two versions in text or JSON",
+            click.get_current_context(),
+        )
+    with contextlib.ExitStack() as opened:
+        old: Optional[ElementUnits] = None
+        if against is None:
+            units = opened.enter_context(opened_place(place, key, parser, process_id))
+        else:
+            versions: tuple[Any, ...] = (against, place) if key is None else (place, against, key)
+            old, units = map(opened.enter_context, opened_versions(versions, parser, process_id))
         facts = Facts(units)
         held = frozenset(units.needs(*unit) if unit else ())
         if out.as_json:
             return out.json(_described(facts, unit, held))
         if form == "html":
-            from ._page import page
+            from ._page import Compared, page
 
-            text = page(facts, key or os.path.basename(str(place)), unit)
+            compared = None if old is None else Compared(old, str(against))
+            text = page(facts, key or os.path.basename(str(place)), unit, compared)
         else:
             drawing = draw(facts, held, 0 if everything else PROCESSES)
             text = mermaid(drawing) if form == "mermaid" else dot(drawing)

@@ -10,18 +10,32 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable
 from importlib.resources import files
-from typing import Any, Optional
+from typing import Any, NamedTuple, Optional
 
 import orjson
 
-from ..units import Reference
+from ..diff import ProcessDiff, told
+from ..units import ElementUnits, Reference
 from ._facts import Facts
 from ._paths import ids_of, refers_by
+
+
+class Compared(NamedTuple):
+    """The version that a page compares with, and what it is called."""
+
+    units: ElementUnits
+    title: str
+
 
 _KINDS = {"call": 0, "embedded": 1, "trigger": 2}
 
 
-def page(facts: Facts, title: str, unit: Optional[tuple[str, str]]) -> str:
+def page(
+    facts: Facts,
+    title: str,
+    unit: Optional[tuple[str, str]],
+    compared: Optional[Compared] = None,
+) -> str:
     """The page of a workflow. It first shows `unit`, a process and an element."""
     folder = files("spiff_element_units.cli").joinpath("page")
 
@@ -35,7 +49,9 @@ def page(facts: Facts, title: str, unit: Optional[tuple[str, str]]) -> str:
             f"<script>{read(name)}</script>"
             for name in ("cytoscape.min.js", "cytoscape-dagre.min.js", "tabulator.min.js")
         ),
-        "data": _json(_data(facts, title, unit)),
+        "data": _json(
+            {**_data(facts, title, unit), "against": compared and _against(facts, compared)}
+        ),
         "script": read("page.js"),
     }
     pieces = read("page.html").split("@@")
@@ -103,3 +119,45 @@ def _leading(task_specs: dict[str, Any], references: Iterable[Reference]) -> dic
         for element in dict.fromkeys(ids_of(name, task)) if found else ():
             leading.setdefault(element, []).extend(found)
     return leading
+
+
+def _against(facts: Facts, compared: Compared) -> dict[str, Any]:
+    """What the page says of the other version. Removed processes have the numbers after the others.
+
+    `gone` are the references of the other version to them and from them: from, kind, to, element.
+    """
+    old = compared.units
+    found = old.diff(facts.units)
+    ids = [*facts.process_ids, *found.removed]
+    numbers = {one: number for number, one in enumerate(ids)}
+    removed = set(found.removed)
+    return {
+        "title": compared.title,
+        "summary": found.summary,
+        "workflow": told(found.fields) if found.fields else "",
+        "added": [numbers[one] for one in found.added],
+        "removed": [
+            [one, len(old.spec_json(one)), len(orjson.loads(old.spec_json(one))["task_specs"])]
+            for one in found.removed
+        ],
+        "changed": [[numbers[one.process_id], *_changes(one, numbers)] for one in found.changed],
+        "gone": [
+            [numbers[one], _KINDS[to.kind], numbers[to.process_id], to.element_id]
+            for one in old.process_ids
+            for to in old.references(one)
+            if (one in removed or to.process_id in removed) and to.process_id in numbers
+        ],
+    }
+
+
+def _changes(process: ProcessDiff, numbers: dict[str, int]) -> list[Any]:
+    """The elements that differ, what else of the process does, and what differs within it."""
+    plain = not (process.elements or process.within)
+    return [
+        [
+            [one.change, one.element_id, told(one.fields) if one.change == "changed" else ""]
+            for one in process.elements
+        ],
+        told(process.fields) if process.fields or plain else "",
+        [numbers[one] for one in process.within if one in numbers],
+    ]

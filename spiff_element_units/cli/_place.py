@@ -44,19 +44,35 @@ class _Known(ParamType):
         return []
 
 
+class _Version(_Known):
+    """A key of the cache that stands before it, or a file."""
+
+    def shell_complete(
+        self, ctx: click.Context, param: click.Parameter, incomplete: str
+    ) -> list[CompletionItem]:
+        found = super().shell_complete(ctx, param, incomplete)
+        return found or [CompletionItem(incomplete, type="file")]
+
+
 class _CacheDir(click.Path):
     """A cache: the path of its folder, or the URL of a store, which is opened."""
 
     def convert(
         self, value: Any, param: Optional[click.Parameter], ctx: Optional[click.Context]
     ) -> Any:
-        if not isinstance(value, str) or not is_url(value):
-            return super().convert(value, param, ctx)
-        try:
-            place = open_store(value)
-        except ImportError as error:
-            raise Failure(str(error)) from error
-        return place if is_store(place) else str(place)
+        place = place_of(value)
+        return super().convert(place, param, ctx) if isinstance(place, str) else place
+
+
+def place_of(text: Place) -> Place:
+    """The store of a URL; anything else as it is. Raises Failure if its library is missing."""
+    if not isinstance(text, str) or not is_url(text):
+        return text
+    try:
+        place = open_store(text)
+    except ImportError as error:
+        raise Failure(str(error)) from error
+    return place if is_store(place) else str(place)
 
 
 def _keys(given: dict[str, Any]) -> Iterable[str]:
@@ -68,8 +84,7 @@ def _opened(given: dict[str, Any]) -> ElementUnits:
 
 
 def _place(given: dict[str, Any]) -> Place:
-    place: Place = given.get("cache_dir") or given["place"]
-    return place
+    return place_of(given.get("cache_dir") or given.get("place") or given["versions"][0])
 
 
 def _elements(given: dict[str, Any]) -> Iterable[str]:
@@ -79,6 +94,7 @@ def _elements(given: dict[str, Any]) -> Iterable[str]:
 
 
 KEY = _Known("key", _keys)
+VERSION = _Version("version", _keys)
 PROCESS = _Known("process", lambda given: _opened(given).process_ids)
 ELEMENT = _Known("element", _elements)
 

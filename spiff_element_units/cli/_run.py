@@ -37,7 +37,7 @@ from ._place import cache_dir, key, opened, parser, process
     help="Resume the instance in this file, if there is one, and save it here.",
 )
 @click.option(
-    "--accept-changed", is_flag=True, help="Resume although the workflow has changed since."
+    "--migrate", is_flag=True, help="Migrate the instance if the workflow has changed since."
 )
 @parser
 def run(
@@ -48,7 +48,7 @@ def run(
     data: Optional[str],
     answers: Optional[str],
     state: Optional[str],
-    accept_changed: bool,
+    migrate: bool,
     parser: str,
 ) -> None:
     """Run a process on units: start PROCESS, execute its steps, ask you to do human tasks.
@@ -74,7 +74,7 @@ def run(
                     f"--data is only for a new instance, and {state!r} contains an instance",
                     click.get_current_context(),
                 )
-            runner.resume(state, accept_changed)
+            runner.resume(state, migrate)
         else:
             runner.start(fields, state)
         runner.go_on()
@@ -107,12 +107,15 @@ class _Runner:
         self.workflow = self.loader.start(self.process_id, script_engine=self.engine)
         self.workflow.task_tree.data.update(data)
 
-    def resume(self, state: str, accept_changed: bool) -> None:
+    def resume(self, state: str, migrate: bool) -> None:
         """Resume a saved instance."""
         with open(state, encoding="utf-8") as stream:
             text = stream.read()
         self.state = state
-        self.workflow = self.loader.resume(text, self.engine, accept_changed=accept_changed)
+        if migrate:
+            self.workflow = self.loader.migrate(text, script_engine=self.engine)
+        else:
+            self.workflow = self.loader.resume(text, self.engine)
         mapping = self.workflow.subprocess_specs
         started = mapping.process_id or self.workflow.spec.name
         if started != self.process_id:

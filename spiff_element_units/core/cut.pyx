@@ -19,7 +19,8 @@ from libc.string cimport memcmp, memcpy
 from .layout cimport NOWHERE, xxh64
 from .layout cimport has_long_numbers as long_numbers
 from .lenient cimport after_string
-from .state cimport UUID, Process, State
+from .state cimport State
+from .tasks cimport UUID, Process
 from .text cimport Text
 from .tokens cimport after_plain
 

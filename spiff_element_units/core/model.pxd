@@ -13,7 +13,7 @@ cdef struct Element:
 
 
 cdef struct Link:
-    # As a pack has it; names are places in the process's strings.
+    # As in a pack. `name` and `element` are places in the process's strings.
     uint32_t kind
     uint32_t target     # rank or NOWHERE
     uint32_t name, name_length
@@ -21,14 +21,14 @@ cdef struct Link:
 
 
 cdef struct Process:
-    # Each range is of the model's array of that name.
+    # `first_x` and `x` are a range of the model's array `x`.
     Id id
     uint64_t hashed     # as an element id
     bint is_element     # whether an element of the process has its id
     bint by_events      # whether it has a start event that waits for something
     Slice key           # JSON token of the id
     Slice spec
-    uint32_t source     # which of the process specs found
+    uint32_t source     # its number among the process specs that the slicer found
     uint32_t first_element, elements
     uint32_t first_target, targets
     uint32_t first_link, links
@@ -39,9 +39,9 @@ cdef struct Process:
 cdef class Model:
     """Processes by rank: the root first, then in the caller's order."""
     cdef Slices slices
-    cdef list decoded       # keeps ids alive that are written with escapes
+    cdef list decoded       # keeps the ids alive that have escapes in the text
     cdef bint has_triggers  # whether any task spec has `trigger_specs`
-    cdef Ids keys           # of subprocess_specs; the value is a rank, NOWHERE where it holds null
+    cdef Ids keys           # of subprocess_specs; the value is a rank, or NOWHERE for null
     cdef Process* processes
     cdef uint32_t count, process_room
     cdef Element* elements
@@ -50,6 +50,6 @@ cdef class Model:
     cdef uint32_t target_count, target_room
     cdef Link* links
     cdef uint32_t link_count, link_room
-    cdef Id* names                      # of processes, where they are no elements
+    cdef Id* names                      # names of processes that are not names of elements
     cdef uint32_t name_count, name_room
     cdef uint32_t rank_of(self, Id name) noexcept

@@ -67,6 +67,10 @@ from .writer import pack_header
 cdef class Pack(Graph):
     """A pack, and the questions it answers. `in_memory` makes one that was not read from a file."""
 
+    def __cinit__(self):
+        self.spec_digests = {}
+        self.process_digests = {}
+
     @staticmethod
     def in_memory(bytes data not None):
         """A pack that `build_pack` has just made."""
@@ -148,20 +152,34 @@ cdef class Pack(Graph):
 
     def inner_root(self):
         """The spec under the root's id in subprocess_specs; None if there is none."""
+        cdef uint32_t index = self.inner_index()
+        cdef Record record
+        if index == NOWHERE:
+            return None
+        record = self.record(index)
+        return PyBytes_FromStringAndSize(
+            <const char*>self.spec(index, record), record.entry.spec_length)
+
+    cdef uint32_t inner_index(self) except? 0xFFFFFFFEu:
+        """The index of the spec that `inner_root` gives, or NOWHERE."""
         cdef Record record = self.record(self.root)
         cdef bytes name = record.heap[:record.id_length]
         for index in self.candidates(PROCESS_IDS, name, NOWHERE):
             record = self.record(index)
             if index != self.root and record.is_id(name):
-                return PyBytes_FromStringAndSize(
-                    <const char*>self.spec(index, record), record.entry.spec_length)
-        return None
+                return index
+        return NOWHERE
 
     def says_events(self):
         """Whether it says which processes are started by events, as packs do since 0.5.0."""
         cdef Entry entry
         self.entry(self.root, &entry)
         return bool(entry.flags & SAYS_EVENTS)
+
+    def tail_json(self):
+        """The other top-level members as an object, each as in the text of the workflow."""
+        cdef const unsigned char* tail = self.part(0, self.tail_length)
+        return b"{" + tail[1 if self.tail_length else 0:self.tail_length] + b"}"
 
     def has_process(self, str process_id not None):
         return self.look_up(process_id) != NOWHERE

@@ -2,47 +2,8 @@
 
 from libc.stdint cimport uint32_t
 
+from .tasks cimport Found
 from .text cimport Text
-
-cdef enum:
-    UUID = 36               # characters of an id
-
-
-cdef struct Task:
-    # Places in the text.
-    uint32_t id_at          # the first character of its id
-    uint32_t name_at        # the string that names its element
-    uint32_t time_at        # the number of its last change; 0: there is none
-    bint childless          # its "children" are an empty array
-
-
-cdef struct Process:
-    # The root, or a subprocess. Places are in the text.
-    uint32_t id_at
-    uint32_t at             # the value
-    uint32_t length
-    uint32_t typename_at    # a string; 0: there is none
-    uint32_t first          # of its tasks
-    uint32_t count
-    uint32_t task           # the parent task; NOWHERE: there is none
-    uint32_t parent         # the process that has it; NOWHERE: there is none
-    uint32_t first_kid      # of the subprocesses at its tasks, in `kids`
-    uint32_t kid_count
-    uint32_t states         # of its tasks
-    bint reached            # from the root
-    bint settled
-    bint drifts             # a task without children has a subprocess, here or below
-
-
-cdef struct Found:
-    Process* processes      # the root, then the subprocesses
-    uint32_t process_count
-    uint32_t process_room
-    Task* tasks             # those of a process follow one another
-    uint32_t task_count
-    uint32_t task_room
-    uint32_t opening        # behind the bracket of "subprocesses"
-    uint32_t closing        # its closing bracket
 
 
 cdef class State:

@@ -22,18 +22,27 @@ except ImportError as error:
         "pip install 'SpiffWorkflow>=3.0,<4'"
     ) from error
 
+from .comparison import ElementComparison, ProcessComparison, StateComparison
 from .loader import SpecLoader
 from .mapping import MissingProcess, SpecMapping
 from .pieces import StatePieces
 from .splitting import DamagedPiece
 from .state import ChangedWorkflow, StateError
+from .summary import StateSummary, compare_all
+from .versions import WorkflowVersion
 
 __all__ = [
     "ChangedWorkflow",
     "DamagedPiece",
+    "ElementComparison",
     "MissingProcess",
+    "ProcessComparison",
     "SpecLoader",
     "SpecMapping",
+    "StateComparison",
     "StateError",
     "StatePieces",
+    "StateSummary",
+    "WorkflowVersion",
+    "compare_all",
 ]

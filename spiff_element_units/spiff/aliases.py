@@ -1,21 +1,33 @@
-"""Aliases of a serializer, its registry and a converter, which take their places for one call.
+"""Aliases that replace a serializer, its registry and a converter during one call.
 
-An alias is an object of a subclass of its original's class, and shares the `__dict__` of its
-original: whatever the application's methods read or set, they read and set it there. It differs in
-the few methods that are here. What those do is up to a `Call`: each save and each resume is one.
-The aliases are made once. Which call they serve, each thread knows for itself.
+An alias belongs to a subclass of its original's class and shares the `__dict__` of its original.
+So the application's methods read and set all attributes on the original. An alias overrides only
+the few methods in this module. Each of them asks the current `Call` what to do: every save and
+every resume is a call. The aliases are made once, and each thread has its own current call.
 """
 
 from __future__ import annotations
 
+import sys
 import threading
 from functools import lru_cache, partial
 from types import MethodType
 from typing import Any, Callable, Optional
 
+# CPython 3.11 reads attributes slowly once `__dict__` was asked for, unless a key of it was not
+# exactly a str. That is 1 % of a save.
+_SPLITS_DICTS = sys.version_info[:2] == (3, 11)
+
+
+class _Key(str):
+    __slots__ = ()
+
+
+_NO_STR = _Key("")
+
 
 class _Now(threading.local):
-    """What this thread is at."""
+    """The call that this thread is in."""
 
     call: Optional[Call] = None
 
@@ -33,9 +45,9 @@ class Aliases:
         self._tables: dict[str, tuple[Any, dict[str, Any]]] = {}
 
     def conversions(self, direction: str) -> dict[str, Any]:
-        """A table of the registry, in which the converter of the workflow is an alias.
+        """A table of the registry, with an alias in place of the workflow's converter.
 
-        `direction` is the name that the registry has it by.
+        `direction` is the registry's attribute: "convert_to_dict" or "convert_from_dict".
         """
         table: dict[str, Any] = self.original.__dict__[direction]
         call = _NOW.call
@@ -50,14 +62,14 @@ class Aliases:
         return known[1]
 
     def has_converter(self, typename: Any) -> bool:
-        """Whether the workflow of a call is restored by a converter, and not by a function."""
+        """Whether a converter, and not a plain function, restores the workflow of a call."""
         name = "convert_from_dict"
         return self.conversions(name).get(typename) is not self.original.__dict__[name].get(
             typename
         )
 
     def _aliased(self, conversion: Any) -> Any:
-        """A conversion by an alias of its converter; as it is where there is no converter."""
+        """The conversion with an alias of its converter, or unchanged if it has no converter."""
         for method in (conversion, *getattr(conversion, "args", ())):
             converter = getattr(method, "__self__", None)
             if getattr(converter, "registry", None) is self.original:
@@ -74,9 +86,9 @@ class Aliases:
 
 
 class Call:
-    """One save or resume: what the aliases have in common, and what they do otherwise."""
+    """One save or resume. Its subclasses say what the aliases do differently."""
 
-    typename: Any = None  # that of the workflow, once it is known
+    typename: Any = None  # the typename of the workflow, when it is known
 
     def __init__(self, aliases: Aliases) -> None:
         self.aliases = aliases
@@ -84,7 +96,7 @@ class Call:
         self._outer: Optional[Call] = None
 
     def __enter__(self) -> Any:
-        """The alias of the serializer, which works for this call until the `with` block ends."""
+        """Return the serializer's alias. It serves this call until the `with` block ends."""
         self._outer, _NOW.call = _NOW.call, self
         return self.aliases.serializer
 
@@ -108,11 +120,11 @@ class Call:
         return self.original.restore(value, **kwargs)
 
     def mapping_to_dict(self, mapping: Any) -> Any:
-        """What a converter's `mapping_to_dict` gives instead of its own; None for that."""
+        """The result of a converter's `mapping_to_dict`; None to call the converter's own."""
         return None
 
     def specs_from_dict(self, mapping: Any) -> Any:
-        """What a converter's `mapping_from_dict` gives instead of the specs; None for others."""
+        """The specs for a converter's `mapping_from_dict`; None to call the converter's own."""
         return None
 
     def subprocesses_from_dict(
@@ -124,13 +136,17 @@ class Call:
 
 def _alias(make_class: Callable[[type], type], original: Any, aliases: Aliases) -> Any:
     alias: Any = object.__new__(make_class(type(original)))
-    object.__setattr__(alias, "__dict__", original.__dict__)
+    shared = original.__dict__
+    if _SPLITS_DICTS:
+        shared[_NO_STR] = None
+        shared.pop(_NO_STR, None)
+    object.__setattr__(alias, "__dict__", shared)
     alias._units_aliases = aliases
     return alias
 
 
 def _call(alias: Any) -> Call:
-    """What is going on; where nothing is, a call that does everything as the original does."""
+    """The current call, or outside of any call one that does everything as the original."""
     return _NOW.call or Call(alias._units_aliases)
 
 

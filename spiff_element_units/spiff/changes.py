@@ -1,6 +1,6 @@
-"""What the engine has changed in the specs of one workflow, to be saved with its state.
+"""The changes that the engine makes to the specs of one workflow. They are saved with its state.
 
-SpiffWorkflow saves changed specs whole. A state without specs holds only what was added to them:
+SpiffWorkflow saves a changed spec as a whole. A state without specs contains only the additions:
 connections between task specs, and task specs that are not in the workflow's JSON.
 """
 
@@ -12,12 +12,12 @@ from typing import Any, Callable
 from .specs import EVENTS_EXTEND_SPECS, Links, Spec
 
 Change = dict[str, Any]
-"""`{"task_specs": {name: dict}, "inputs": {name: [names]}, "outputs": {name: [names]}}`, of which
-each part may be missing: what was added, in order."""
+"""`{"task_specs": {name: dict}, "inputs": {name: [names]}, "outputs": {name: [names]}}`: what was
+added, in order. Each of the three keys may be missing."""
 
 
 def changes_in(spec: Spec, before: Links, convert: Callable[[Any], Any]) -> Change:
-    """What was added to a spec since it was connected as in `before`; empty if nothing."""
+    """The additions to a spec whose task specs were connected as in `before`; may be empty."""
     change: Change = {}
     for name, task_spec in spec.task_specs.items():
         if name not in before:
@@ -30,11 +30,11 @@ def changes_in(spec: Spec, before: Links, convert: Callable[[Any], Any]) -> Chan
 
 
 def changes_in_json(dct: Any, spec: Spec, before: Links, run: Any) -> Change:
-    """The same, of a spec as SpiffWorkflow saved it in the state `run`.
+    """The same for a spec as SpiffWorkflow saved it in the state `run`.
 
-    The workflow may have become another since then, so that not every difference comes from the
-    run: taken are only connections and task specs of the kinds that the engine adds, which all
-    begin at the start task.
+    The workflow may have changed since then, so a difference need not come from the run. This
+    takes only the kinds of connections and task specs that the engine adds. All of them begin at
+    the start task.
     """
     saved = dct["task_specs"]
     start = spec.start.name
@@ -51,14 +51,14 @@ def changes_in_json(dct: Any, spec: Spec, before: Links, run: Any) -> Change:
         _note(change, "inputs", name, {start}.intersection(_added(saved[name]["inputs"], inputs)))
         _note(change, "outputs", name, following)
         for one in following:
-            # Not always both ways: what the engine takes for the end is not in a restored spec.
+            # May be in one direction only: a restored spec lacks what the engine takes for its end.
             added = _added(saved[one]["inputs"], before[one][0])
             _note(change, "inputs", one, {name}.intersection(added))
     return change
 
 
 def apply(change: Change, spec: Spec, restore: Callable[[Any], Any]) -> None:
-    """Adds to a newly restored spec what was added to one before."""
+    """Make the same additions to a newly restored spec."""
     for name, dct in change.get("task_specs", {}).items():
         if name not in spec.task_specs:
             made = {**dct, "wf_spec": spec}
@@ -68,7 +68,7 @@ def apply(change: Change, spec: Spec, restore: Callable[[Any], Any]) -> None:
     for attribute in ("inputs", "outputs"):
         for name, added in change.get(attribute, {}).items():
             task_spec = spec.task_specs.get(name)
-            if task_spec is None:  # of a workflow that has changed since
+            if task_spec is None:  # the workflow has changed since
                 continue
             connected = getattr(task_spec, f"_{attribute}")
             connected.extend(one for one in added if one in spec.task_specs)

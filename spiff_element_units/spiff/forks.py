@@ -13,7 +13,7 @@ from weakref import WeakSet
 
 
 class Lock:
-    """A reentrant lock: `with lock.now: ..`. In a forked child it is a new one."""
+    """A reentrant lock, used as `with lock.now:`. A forked child gets a new lock."""
 
     __slots__ = ("__weakref__", "now")
 
@@ -26,7 +26,7 @@ _LOCKS: WeakSet[Lock] = WeakSet()
 
 
 def in_child(action: Callable[[], None]) -> None:
-    """Does this in each forked child, before anything else goes on there."""
+    """Call `action` in each forked child, before any other code runs there."""
     if hasattr(os, "register_at_fork"):  # not on Windows
         os.register_at_fork(after_in_child=action)
 

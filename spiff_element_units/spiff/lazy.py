@@ -1,4 +1,4 @@
-"""Dicts that cost nothing as long as nobody looks into them."""
+"""Dicts whose content is made only when somebody reads it."""
 
 from __future__ import annotations
 
@@ -9,22 +9,22 @@ _put = dict.__setitem__
 
 
 class LazyDict(dict[str, Any]):
-    """A dict that is made when somebody first looks into it."""
+    """A dict that calls `make` for its content when somebody first reads it."""
 
     __slots__ = ("_make",)
 
     def __init__(self, make: Callable[[], dict[str, Any]]) -> None:
-        # Not empty: json writes a dict that is without looking into it.
+        # A placeholder: json would write an empty dict as {} without reading it.
         _put(self, "", None)
         self._make: Optional[Callable[[], dict[str, Any]]] = make
 
     @property
     def filled(self) -> bool:
-        """Whether somebody has looked into it."""
+        """Whether the content was made."""
         return self._make is None
 
     def fill(self) -> None:
-        """Makes it now."""
+        """Make the content now."""
         make, self._make = self._make, None
         if make is not None:
             dict.clear(self)

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Callable, Optional, TypeVar, Union, overload
 
 from SpiffWorkflow.bpmn.workflow import BpmnWorkflow
 from SpiffWorkflow.exceptions import SpiffWorkflowException
+from SpiffWorkflow.util.task import TaskState
 
 from ..errors import ElementUnitsError
 from ..units import ElementUnits
 from .changes import changes_in
+from .comparing import Comparing
+from .comparison import StateComparison
 from .mapping import SpecMapping, untouched
-from .opening import Opening
-from .origins import version
-from .pieces import Read, StatePieces
+from .migrating import Migration
+from .opening import Binding, Opening, explained, same_version
+from .pieces import LIVE, Read, StatePieces
 from .saving import whole_text, workflow_pieces
 from .serializing import Serializing
 from .specs import (
@@ -28,9 +31,21 @@ from .specs import (
     plain,
 )
 from .splitting import DamagedPiece, damaged_pieces, join_pieces, split_text
-from .state import FORMAT, StateError, parse, require_run, unzipped
+from .state import (
+    FORMAT,
+    NOT_RESTORED,
+    ChangedWorkflow,
+    not_restored,
+    parse,
+    require_run,
+    unzipped,
+)
+from .subprocesses import Subprocesses
+from .versions import Telling, Versions, version
 
 _Workflow = TypeVar("_Workflow", bound=BpmnWorkflow)
+State = Union[str, bytes]
+Old = Union[ElementUnits, "SpecLoader", None]
 
 
 class SpecLoader:
@@ -169,30 +184,32 @@ class SpecLoader:
         ElementUnitsError if the loader of another workflow started it. Errors of the serializer are
         raised unchanged.
         """
-        state: str = whole_text(self._serializing, workflow, self._header(workflow))
+        header, telling = self._header(workflow)
+        state: str = whole_text(self._serializing, workflow, header, telling)
         return state
 
     def resume(
         self,
-        state: Union[str, bytes],
+        state: State,
         script_engine: Any = None,
         *,
-        accept_changed: bool = False,
+        binding: Binding = "latest",
     ) -> BpmnWorkflow:
         """Return the workflow of a state that `save` or SpiffWorkflow's `serialize_json` wrote.
 
         This restores the specs of the process that was started and of the processes that have a
-        subprocess in the state, and no others. It ignores the specs in a state of `serialize_json`:
-        the instance continues with the workflow of this loader.
+        living subprocess in the state, and no others.
 
-        A state of another version of the workflow is refused unless `accept_changed` is true. With
-        `accept_changed`, it is resumed if the workflow still has every element that the state has
-        tasks of.
+        If the state was saved with another version of the workflow, it continues on this one if
+        every process that the instance is in is the same here. Calls that come later run on this
+        version. Otherwise it is refused, and `compare` tells why. With `binding="version"`, it is
+        refused unless it was saved with this very version. The specs in a state of
+        `serialize_json` are compared in the same way.
 
         The serializer migrates a state of an earlier SpiffWorkflow, as `deserialize_json` does.
         Specs are not migrated. If SpiffWorkflow has changed how it writes specs, cache the workflow
-        again, and resume with `accept_changed`. If SpiffWorkflow cannot migrate a state, it cannot
-        be resumed: 3.2.0 raises a NameError for instances of 3.0 and 3.1 with subprocesses.
+        again, and `migrate` the state. If SpiffWorkflow cannot migrate a state, it cannot be
+        resumed: 3.2.0 raises a NameError for instances of 3.0 and 3.1 with subprocesses.
 
         Raises StateError if the text is not a state or is damaged, ChangedWorkflow if the state is
         refused, UnitNotFound if the workflow does not contain the process that was started,
@@ -201,27 +218,89 @@ class SpecLoader:
         raised unchanged.
         """
         text = _state(state)
-        opening = Opening(self, accept_changed)
+        opening = Opening(self, same_version(binding))
         return self._resumed(
             opening,
-            lambda: self._serializing.read(text, opening.begin, opening.specs, opening.prepare),
+            lambda: self._serializing.read(text, opening.begin, opening.specs, opening.spec_then),
+            lambda: text,
             script_engine,
         )
 
-    def _resumed(self, opening: Opening, read: Callable[[], Any], script_engine: Any) -> Any:
+    def _resumed(
+        self,
+        opening: Opening,
+        read: Callable[[], Any],
+        state: Callable[[], State],
+        script_engine: Any,
+    ) -> Any:
         try:
             workflow = read()
+        except ChangedWorkflow as error:
+            raise explained(error, self, state()) from None
         except (ElementUnitsError, SpiffWorkflowException):
             raise
-        except (LookupError, TypeError, ValueError, AttributeError) as error:
-            raise StateError(
-                f"the state of process {opening.process_id!r} cannot be restored "
-                f"({type(error).__name__}: {error}); check that it was not changed, and that the "
-                "serializer is the one that saved it"
-            ) from error
+        except NOT_RESTORED as error:
+            raise not_restored(f"the state of process {opening.process_id!r}", error) from error
         if script_engine is not None:
             workflow.script_engine = script_engine
         return workflow
+
+    # Other versions of the workflow
+
+    def compare(
+        self, state: State, *, old: Old = None, renamed: Optional[Mapping[str, str]] = None
+    ) -> StateComparison:
+        """Tell whether an instance continues on this version of its workflow, and why not.
+
+        `state` is one text, or the live piece of an instance in pieces. The arguments are those of
+        `migrate`. Nothing is restored but the specs of processes that have changed.
+
+        Raises StateError if the text is not a state or is damaged.
+        """
+        return Comparing(self, old, renamed).compare(_state(state))
+
+    def migrate(
+        self,
+        state: State,
+        old: Old = None,
+        *,
+        script_engine: Any = None,
+        renamed: Optional[Mapping[str, str]] = None,
+    ) -> BpmnWorkflow:
+        """Move an instance to this version of its workflow, and return its workflow.
+
+        `old` is the version that it was saved with. By default, it is the one that is cached under
+        the key that the state names, in the cache of this workflow. A state of `serialize_json`
+        has its specs itself. `renamed` has the new ids of elements that were renamed, by their old
+        ones.
+
+        The elements of both versions are aligned by SpiffWorkflow's `bpmn.util.diff`. An instance
+        can be migrated if no element has changed that it has finished or is at. Elements that it
+        waits at take their changes. What comes is predicted anew. In a process that has changed,
+        what is ready or waiting starts anew, as SpiffWorkflow's `migrate_workflow` does it: a timer
+        waits for its whole time again.
+
+        The state is not changed, so you can keep it to go back. The next state says from which
+        version to which the instance was moved, and when.
+
+        Raises ChangedWorkflow, with the comparison, if the instance cannot be migrated, and the
+        errors of `resume`.
+        """
+        return Migration(self, _state(state), old, renamed, script_engine).run()
+
+    def migrate_pieces(
+        self,
+        read: Read,
+        old: Old = None,
+        *,
+        script_engine: Any = None,
+        renamed: Optional[Mapping[str, str]] = None,
+    ) -> BpmnWorkflow:
+        """Like `migrate`, for an instance in pieces. Then write what `save_pieces` returns.
+
+        Raises StateError if a piece cannot be read or is damaged, and the errors of `migrate`.
+        """
+        return Migration(self, _callable(read), old, renamed, script_engine).run()
 
     # Pieces apart
 
@@ -235,16 +314,17 @@ class SpecLoader:
         Without `since`, `changed` and `removed` describe the difference to the pieces that
         `resume_pieces` read. For a workflow that was not resumed from pieces, everything is new.
         If a transaction fails, save again: you get the same pieces. For a workflow that stays in
-        memory, pass the result of its last save as `since`. Then the call does not see data that
-        you change by hand in a task of a settled subprocess.
+        memory, pass the result of its last save as `since`. Do not pass it if you change the data
+        of finished tasks yourself, because the call does not notice such a change then.
 
-        Raises StateError if the serializer does not write states as SpiffWorkflow does, and the
-        errors of `save`.
+        Raises StateError if the serializer, its converter for workflows or its subworkflow class
+        overrides a method that pieces need, and the errors of `save`.
         """
-        return workflow_pieces(self._serializing, workflow, self._header(workflow), since)
+        header, telling = self._header(workflow)
+        return workflow_pieces(self._serializing, workflow, header, telling, since)
 
     def resume_pieces(
-        self, read: Read, script_engine: Any = None, *, accept_changed: bool = False
+        self, read: Read, script_engine: Any = None, *, binding: Binding = "latest"
     ) -> BpmnWorkflow:
         """Return the workflow of pieces that `save_pieces` or `split` made.
 
@@ -255,14 +335,14 @@ class SpecLoader:
         Raises StateError if a piece cannot be read or is damaged, now or when it is needed, and the
         errors of `resume`.
         """
-        if not callable(read):
-            raise TypeError(f"read must be callable, not {type(read).__name__}")
-        opening = Opening(self, accept_changed)
+        _callable(read)
+        opening = Opening(self, same_version(binding))
         return self._resumed(
             opening,
             lambda: self._serializing.read_pieces(
-                read, opening.begin, opening.specs, opening.prepare
+                read, opening.begin, opening.specs, opening.spec_then
             ),
+            lambda: read(LIVE),
             script_engine,
         )
 
@@ -288,7 +368,8 @@ class SpecLoader:
 
     # Saving
 
-    def _header(self, workflow: Any) -> dict[str, Any]:
+    def _header(self, workflow: Any) -> tuple[dict[str, Any], Telling]:
+        """The header of a state, without what it says of versions; and that."""
         mapping = workflow.subprocess_specs
         process_id = plain(workflow.spec.name)
         own = self._sources.own
@@ -310,7 +391,27 @@ class SpecLoader:
         changes = self._changes(workflow, process_id)
         if changes:
             header["spec_changes"] = changes
-        return header
+        return header, self._telling(workflow, process_id)
+
+    def _telling(self, workflow: Any, process_id: str) -> Telling:
+        mapping = workflow.subprocess_specs
+        decided = isinstance(mapping, SpecMapping)
+        if not decided:
+            mapping = self.subprocess_specs(process_id)
+        versions: Versions = mapping.versions
+        digests = {process_id: self._sources.own.process_digest(process_id)}
+        for key, subprocess in _living(workflow.subprocesses):
+            if key in versions.brought_back:
+                _require_settled(subprocess, key)
+                continue
+            name = plain(subprocess.spec.name)
+            if name not in digests:
+                store = mapping.owner(name)
+                if store is None and not decided:
+                    store = mapping.origins.decide(name)
+                if store is not None:
+                    digests[name] = store.process_digest(name)
+        return versions.telling(self._sources.own, digests, mapping.owner)
 
     def _changes(self, workflow: Any, process_id: str) -> dict[str, Any]:
         """The changes that the engine has made to the specs of a workflow."""
@@ -350,19 +451,38 @@ class SpecLoader:
             if store is not None:
                 yield name, store, spec
 
-    # What both check, and what a mapping is made of
+    # Helpers
 
     def _require_process(self, process_id: str) -> None:
         if not self._sources.own.has(process_id):
             self._units.element_ids(process_id)  # raises an error with suggestions
 
     def _template(self, process_id: str) -> dict[str, Any]:
-        """The first content of a mapping for a process that is not the root."""
+        """The initial content of a mapping for a process that is not the root."""
         root = self._units.root
         reached = self._units.needs(process_id, defer="nothing")
         named = {one.process_id for name in reached for one in self._units.references(name)}
         roster = {root: True, **self._units._roster()}
         return untouched({name: held for name, held in roster.items() if name in named}, root)
+
+
+def _callable(read: Read) -> Read:
+    if not callable(read):
+        raise TypeError(f"read must be callable, not {type(read).__name__}")
+    return read
+
+
+def _living(subprocesses: Any) -> Iterable[tuple[Any, Any]]:
+    return subprocesses.living() if isinstance(subprocesses, Subprocesses) else subprocesses.items()
+
+
+def _require_settled(subprocess: Any, key: Any) -> None:
+    if any(not task.state & TaskState.FINISHED_MASK for task in subprocess.tasks.values()):
+        raise ElementUnitsError(
+            f"subprocess {key} of process {subprocess.spec.name!r} settled on an earlier version "
+            "of the workflow, and was brought back to life; resume the last saved state with "
+            "that version, reset it there, and migrate it then"
+        )
 
 
 def _state(state: object) -> Union[str, bytes]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import ItemsView, Iterator, Mapping, MutableMapping, ValuesView
+from contextlib import contextmanager
 from copy import deepcopy
 from typing import TYPE_CHECKING, Any, Optional
 
@@ -18,6 +19,7 @@ from .specs import (
     label,
     plain,
 )
+from .versions import Versions
 
 if TYPE_CHECKING:  # SpiffWorkflow has no types
 
@@ -41,12 +43,12 @@ class _Marker:
 
 
 UNTOUCHED = _Marker("untouched")  # in the workflow, not restored yet
-NULL = _Marker("null")  # null in the workflow's JSON: external
+NULL = _Marker("null")  # null in the workflow's JSON: an external process
 _ABSENT = _Marker("absent")
 
 
 def untouched(roster: dict[str, bool], root: str) -> dict[str, Any]:
-    """The first content of a mapping; `roster` says for each key if the workflow has its spec."""
+    """The initial content of a mapping. `roster` says which keys have a spec in the workflow."""
     return {name: UNTOUCHED if held or name == root else NULL for name, held in roster.items()}
 
 
@@ -90,10 +92,9 @@ class SpecMapping(MutableMapping[str, Spec]):
     first read. Iterating over the keys, `len` and `in` restore nothing. Assigning and deleting
     change only this mapping.
 
-    Processes that the workflow lacks come from the loader's `resolve`, as SpecLoader tells. They
-    are found by `in`, `get` and `[]`, and are among the keys once they were. With a `resolve` the
-    mapping is true even if it is empty, because SpiffWorkflow puts a dict in the place of one that
-    is not.
+    Processes that are not in the workflow come from the loader's `resolve`, as SpecLoader
+    describes. `in`, `get` and `[]` find them, and from then on they are among the keys. With a
+    `resolve`, an empty mapping is true, because SpiffWorkflow replaces a false one with a dict.
 
     If the engine asks for a process that no workflow contains, the mapping raises MissingProcess,
     which names the element that refers to it. For all other code, the mapping behaves like a dict:
@@ -104,21 +105,22 @@ class SpecMapping(MutableMapping[str, Spec]):
 
     __slots__ = (
         *("_held", "_origins", "_overridden", "_process_id", "_sources", "_template"),
-        "changes_to_make",
+        *("changes_to_make", "versions"),
     )
 
     def __init__(
         self, sources: SpecSources, template: Optional[dict[str, Any]], process_id: Optional[str]
     ) -> None:
         self._sources = sources
-        # The workflow's own, none of them looked at; never changed. None: all of the workflow's,
-        # which are not listed before somebody goes through them. Those looked at are held then.
+        # The initial content, which never changes. None: all processes of the workflow. They are
+        # listed only when somebody iterates over them; `_held` then has those already read.
         self._template = template
         self._process_id = process_id
         self._held = {} if template is None else dict(template)
         self._origins = Origins(sources, self._is_own)
         self._overridden: set[str] = set()  # what the application has assigned or deleted
         self.changes_to_make: dict[str, Change] = {}  # to specs that are not restored yet
+        self.versions = Versions()
 
     @property
     def sources(self) -> SpecSources:
@@ -242,7 +244,7 @@ class SpecMapping(MutableMapping[str, Spec]):
         return self._template is None and self._sources.own.units._has_subprocesses()
 
     def __iter__(self) -> Iterator[str]:
-        # Of a copy, because looking at a process of another workflow adds it.
+        # A copy, because reading a process of another workflow adds a key.
         return iter(tuple(self._specs))
 
     def __reversed__(self) -> Iterator[str]:
@@ -320,13 +322,29 @@ class SpecMapping(MutableMapping[str, Spec]):
         made._held = specs
         made._origins.of_same(self._origins)
         made.changes_to_make = dict(self.changes_to_make)
+        made.versions = self.versions.copy()
         made._overridden = set(self._overridden)
         return made
 
     # Finding specs
 
+    @contextmanager
+    def standing(self, name: str, spec: Spec) -> Iterator[None]:
+        """Have another spec under a name, for as long as a settled subprocess is restored."""
+        name = plain(name)
+        held, overridden = self._held.get(name, _ABSENT), name in self._overridden
+        self[name] = spec
+        try:
+            yield
+        finally:
+            self._held[name] = held
+            if held is _ABSENT:
+                del self._held[name]
+            if not overridden:
+                self._overridden.discard(name)
+
     def _find(self, key: Any) -> Any:
-        """The spec of `key`, restored now if necessary, or the marker that says why not."""
+        """The spec of `key`, restored now if necessary, or a marker if there is none."""
         spec = self._state(key)
         if spec is UNTOUCHED:
             return self._hold(plain(key), self._sources.own.for_calls(plain(key)))
@@ -334,7 +352,7 @@ class SpecMapping(MutableMapping[str, Spec]):
         if not unknown and not isinstance(key, ExternalName):
             return spec
         if isinstance(key, str) and key not in self._overridden and not self._is_own(plain(key)):
-            origin = self._origins.decide(key)  # which checks that all mean the same by it
+            origin = self._origins.decide(key)  # raises if this needs a different version
             if unknown and origin is not None:
                 return self._hold(plain(key), origin)
         return spec
@@ -349,7 +367,7 @@ class SpecMapping(MutableMapping[str, Spec]):
     def missing(self, key: str, task: Any = None) -> MissingProcess:
         """The error for a process that an element refers to and no workflow contains."""
         if not isinstance(key, ExternalName):
-            return MissingProcess(f"process {key!r} is not there", task=task)
+            return MissingProcess(f"no workflow contains process {key!r}", task=task)
         told = (
             "resolve returned None for it"
             if self._sources.resolves

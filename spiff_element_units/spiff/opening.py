@@ -1,92 +1,171 @@
-"""One resume: from a saved run to the specs that it goes on with."""
+"""One resume: from a saved run to the specs that it continues with."""
 
 from __future__ import annotations
 
-from typing import Any, Callable, Optional
+from contextlib import suppress
+from functools import partial
+from typing import Any, Literal, Optional
 
+from ..errors import ElementUnitsError, UnitNotFound
 from .changes import apply, changes_in_json
 from .lazy import LazyDict
 from .mapping import SpecMapping
+from .sameness import Pieces, Sameness, versions_of
 from .specs import Spec, SpecStore, label, plain
-from .state import ChangedWorkflow, needed_specs, require_run, take_header
+from .state import ChangedWorkflow, needed_specs, require_run, settled_in, take_header
+from .versions import WorkflowVersion, place
+
+Binding = Literal["latest", "version"]
+
+
+def same_version(binding: Binding) -> bool:
+    """Whether a binding asks for the very version. Raises ElementUnitsError if it is none."""
+    if binding not in ("latest", "version"):
+        raise ElementUnitsError(f"binding must be 'latest' or 'version', not {binding!r}")
+    return binding == "version"
+
+
+def explained(error: ChangedWorkflow, loader: Any, state: Any) -> ChangedWorkflow:
+    """The error for a refused state, with its comparison and what can be done."""
+    with suppress(ElementUnitsError):
+        error.comparison = comparison = loader.compare(state)
+        ways = "it can be migrated: migrate the state"
+        if not comparison.can_migrate:
+            ways = "it cannot be migrated: " + "; ".join(comparison.reasons)
+        elif comparison.can_resume:
+            ways = 'it continues here with binding="latest"'
+        error.args = (f"{error}; {ways}",)
+    return error
 
 
 class Opening:
     """The specs of one run that is resumed.
 
     `begin` and `specs` are called one after the other, with the run before and after it was
-    migrated. Both put and take nothing but header and specs.
+    migrated to this version of SpiffWorkflow. Both put in and take out only header and specs.
+
+    The run continues on another version of its workflow if each process that it is in is the same
+    there. If `same_version` is true, it continues only on the version that it was saved with.
     """
 
-    def __init__(self, loader: Any, accept_changed: bool) -> None:
+    def __init__(self, loader: Any, same_version: bool) -> None:
         self._loader = loader
         self._own: SpecStore = loader._sources.own
-        self._accept_changed = accept_changed
-        self._header: Optional[dict[str, Any]] = None
-        self._spec_of: Callable[[str], Spec]
+        self._same_version = same_version
+        self.same: Sameness
+        self._mapping: SpecMapping
+        self._standing: dict[str, Spec] = {}
         self.process_id = self._own.root
 
-    def begin(self, run: dict[str, Any]) -> None:
-        """Takes the header out of a run, and puts specs into it where it has none.
+    def begin(self, run: dict[str, Any]) -> Optional[dict[str, Any]]:
+        """Take the header out of a run and return it; put specs into a run that has none.
 
-        Raises StateError, ChangedWorkflow, UnitNotFound.
+        Raises StateError.
         """
         require_run(run)
-        self._header = header = take_header(run)
+        header = take_header(run)
+        self.same = Sameness(self._own, self._loader._sources, header, self._same_version)
         self.process_id = run["spec"]["name"] if header is None else header["process_id"]
-        if header is None:
-            self._loader._require_process(self.process_id)
-            return
-        if not self._accept_changed:
-            require_same(header, self._own, self.process_id)
-        self._loader._require_process(self.process_id)
-        # What migrates a run may read its specs.
-        run["spec"] = self._decoded(self.process_id)
-        run["subprocess_specs"] = LazyDict(self._decoded_specs)
+        if header is not None:  # what migrates a run may read its specs
+            run["spec"] = self._decoded(self.process_id)
+            run["subprocess_specs"] = LazyDict(self._decoded_specs)
+        return header
 
-    def specs(self, run: dict[str, Any]) -> tuple[Spec, SpecMapping]:
-        """The spec of the process that was started, and the mapping for all others."""
-        mapping = self._loader.subprocess_specs(self.process_id)
-        spec = self._loader.spec(self.process_id)
+    def specs(
+        self, run: dict[str, Any], pieces: Pieces
+    ) -> tuple[Spec, SpecMapping, dict[str, Spec]]:
+        """The spec of the process that was started, and the mapping for all others.
+
+        `pieces` has the settled subprocesses that are not in the run. The third result has the
+        specs of settled subprocesses in the run that ran on others, by their ids.
+
+        Raises ChangedWorkflow, UnitNotFound.
+        """
+        self._require_root()
+        self._mapping = mapping = self._loader.subprocess_specs(self.process_id)
+        mapping.versions = versions_of(self.same, run, pieces)
+        header = self.same.header
         changes: dict[str, Any] = {}
-        told: dict[str, Any] = {}
-        if self._header is not None:
-            changes = self._header.get("spec_changes", {})
-            told = self._header.get("externals", {})
-            if told:
-                mapping.origins.record(told)
-            if changes:
-                mapping.changes_to_make.update(changes.get("subprocess_specs", {}))
-
-        def spec_of(name: str) -> Spec:
-            found = mapping[name]
-            store = mapping.owner(name)
-            assert store is not None
-            if not self._accept_changed:
-                require_same(told.get(name), store, plain(name))
-            return found
-
-        self._spec_of = spec_of
+        if header is None:
+            if not self.same.is_as_saved(self.process_id, self._own, run["spec"], run):
+                raise self._changed(self.process_id)
+        else:
+            mapping.origins.record(header.get("externals", {}))
+            changes = header.get("spec_changes", {})
+            mapping.changes_to_make.update(changes.get("subprocess_specs", {}))
+            if self.same.differs(self.process_id, self._own):
+                raise self._changed(self.process_id)
+        spec = self._loader.spec(self.process_id)
         if not self._own.keeps(self.process_id, spec):
             apply(changes.get("spec", {}), spec, self._own.registry.restore)
-        if self._header is None:
+        if header is None:
             self._change(self.process_id, spec, self._own, run["spec"], run)
-        needed_specs(run, spec, self.process_id, spec_of)
-        if self._header is None:
+        needed_specs(run, spec, self.process_id, partial(self._spec_of, run))
+        if header is None:
             self._change_as_saved(mapping, run)
-        return spec, mapping
+        return spec, mapping, self._standing
 
-    def prepare(self, name: str) -> None:
-        """Check the version of a process, before a settled subprocess of it is restored.
+    def spec_then(self, task: Any, number: Optional[int]) -> Optional[Spec]:
+        """The spec of a settled subprocess, if it is another one than runs now.
 
-        Raises ChangedWorkflow.
+        `task` is the task of its caller. `number` is that of the version that it settled on, if its
+        piece says so. Raises StateError if that version is not there.
         """
-        self._spec_of(name)
+        name = plain(task.task_spec.spec)
+        versions = self._mapping.versions
+        if number is not None:
+            versions.note(str(task.id), number)
+        self._mapping.get(name)
+        found = versions.spec_then(
+            str(task.id), name, self._mapping.owner(name), self._loader._sources
+        )
+        if found is not None:
+            versions.brought_back.add(task.id)
+        return found
+
+    def _require_root(self) -> None:
+        if not self._own.has(self.process_id):
+            if self.same.header is not None and self.same.header["digest"] != self._own.digest:
+                raise self._changed(self.process_id)
+            self._loader._require_process(self.process_id)
+
+    # The same process, or another one
+
+    def _spec_of(self, run: dict[str, Any], task_id: str, name: str) -> Spec:
+        """The spec of a subprocess in a run. Raises ChangedWorkflow if it is another one now."""
+        mapping = self._mapping
+        try:
+            found = mapping[name]
+        except (UnitNotFound, KeyError):
+            if self.same.header is None or self.same.header["digest"] == self._own.digest:
+                raise
+            found = None
+        store = mapping.owner(name)
+        name = plain(name)
+        if found is not None and store is not None and self.same.is_same(lambda: run, name, store):
+            return found
+        if task_id not in settled_in(run):
+            raise self._changed(name, store)
+        then = mapping.versions.spec_then(task_id, name, store, self._loader._sources)
+        if then is None:
+            return found
+        self._standing[task_id] = then
+        return then
+
+    def _changed(self, name: str, now: Optional[SpecStore] = None) -> ChangedWorkflow:
+        saved = WorkflowVersion.told(
+            {} if self.same.header is None else place(self.same.header, name)
+        )
+        now = now or self._own
+        return ChangedWorkflow(
+            f"process {name!r}, which the instance is in, is not the same in {label(now)} with "
+            f"digest {now.digest} as in {saved}"
+        )
 
     def _change_as_saved(self, mapping: SpecMapping, run: dict[str, Any]) -> None:
-        """Changes specs as the engine has, which a state of `serialize_json` has changed specs of.
+        """Change specs as the engine did, according to the specs in a state of `serialize_json`.
 
-        That is done now, so that the run's dict need not be kept.
+        This is done now, so that the run's dict need not be kept.
         """
         for name, saved in (run.get("subprocess_specs") or {}).items():
             if saved and "conditional_paths" in saved:
@@ -95,7 +174,7 @@ class Opening:
                     self._change(name, spec, store, saved, run)
 
     def _change(self, name: str, spec: Spec, store: SpecStore, saved: Any, run: Any) -> None:
-        if not store.keeps(name, spec):  # what is shared, no run changes
+        if not store.keeps(name, spec):  # no run changes a shared spec
             change = changes_in_json(saved, spec, store.links(name), run)
             apply(change, spec, store.registry.restore)
 
@@ -106,19 +185,3 @@ class Opening:
     def _decoded_specs(self) -> dict[str, Any]:
         roster = self._own.units._roster().items()
         return {name: self._decoded(name, True) if has_spec else None for name, has_spec in roster}
-
-
-def require_same(then: Any, now: SpecStore, process_id: str) -> None:
-    """Raises ChangedWorkflow where a process is of another version of its workflow.
-
-    `then` is what a state tells of the workflow with the process; None if nothing.
-    """
-    if then is None or then["digest"] == now.digest:
-        return
-    cached = "" if then.get("cache_key") is None else f" cached as {then['cache_key']!r}"
-    raise ChangedWorkflow(
-        f"the state was saved with another version of the workflow that has process "
-        f"{process_id!r}: digest {then['digest']}{cached}, and {label(now)} has digest "
-        f"{now.digest}; resume it with that version, or pass accept_changed=True to continue with "
-        "this one"
-    )

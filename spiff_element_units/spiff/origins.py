@@ -1,18 +1,18 @@
 """Which other workflow each process of an instance comes from.
 
-The engine knows a process by its name alone, and several workflows may hold a process of the same
-name. What decides, in this order, once an instance:
+The engine finds a process only by its name, and several workflows may contain a process of the
+same name. For each process of an instance this is decided once. The first of these rules that
+applies decides:
 
-1. The loader's own workflow, for the processes that it has. They never come here.
-2. What the state says that the instance was resumed from.
-3. For embedded subprocesses, and for processes that events start: the workflow of the process that
-   needs them.
-4. For called processes: what the loader's `resolve` returns for the name. If that is None, the
-   workflow of the process that calls, if it has the called one.
+1. A process of the loader's own workflow comes from there. This module never sees it.
+2. If the instance was resumed, a process comes from the workflow that the state names.
+3. An embedded subprocess, or a process that an event starts, comes from the workflow of the process
+   that needs it.
+4. A called process comes from the workflow that the loader's `resolve` returns for the name. If it
+   returns None, the process comes from the workflow of its caller, if that contains it.
 
-It never depends on the order in which the instance came to its processes. If a second process then
-needs another version than the one that was decided on, that is an error, except where `resolve` has
-decided.
+The decision never depends on the order in which the instance reaches its processes. If a second
+process needs a different version later, that is an error, unless `resolve` has decided.
 """
 
 from __future__ import annotations
@@ -21,17 +21,18 @@ from typing import Any, Callable, NamedTuple, Optional
 
 from ..errors import ElementUnitsError
 from .specs import ExternalName, SpecSources, SpecStore, label, plain
+from .versions import version
 
 
 class Origin(NamedTuple):
-    """The workflow that a process comes from, and the process id that `resolve` gave it for."""
+    """The workflow of a process, and the process id for which `resolve` returned it."""
 
     store: SpecStore
     resolved_as: str
 
 
 class Origins:
-    """The origins of the processes of one instance. For one thread at a time."""
+    """The origins of the processes of one instance. Only one thread may use it at a time."""
 
     def __init__(self, sources: SpecSources, is_own: Callable[[str], bool]) -> None:
         self._sources = sources
@@ -40,16 +41,16 @@ class Origins:
         self._recorded: dict[str, dict[str, Any]] = {}
 
     def of_same(self, other: Origins) -> None:
-        """Takes over what another has decided."""
+        """Copy the decisions of another object."""
         self._decided = dict(other._decided)
         self._recorded = dict(other._recorded)
 
     def record(self, externals: dict[str, dict[str, Any]]) -> None:
-        """Takes over what a state says, as `told` has written it."""
+        """Use what a state says. `told` wrote it."""
         self._recorded = dict(externals)
 
     def told(self, process_ids: set[str]) -> dict[str, dict[str, Any]]:
-        """What a state says of these processes, and what it said of others before."""
+        """What to save about these processes, and what the resumed state said about others."""
         told = dict(self._recorded)
         for name in process_ids.intersection(self._decided):
             store, resolved_as = self._decided[name]
@@ -64,10 +65,11 @@ class Origins:
         return None if origin is None else origin.store
 
     def decide(self, key: str) -> Optional[SpecStore]:
-        """The workflow that a process comes from; None where nobody has it.
+        """The workflow that a process comes from; None if no workflow contains it.
 
-        `key` is its name, as it stands in the task spec that refers to it or by itself. Raises
-        ElementUnitsError where that needs another version than was decided on.
+        `key` is its name: an ExternalName from the task spec that refers to it, or a plain `str`.
+        Raises ElementUnitsError if the referring process needs a different version than the one
+        that was decided.
         """
         name = plain(key)
         caller = self._decided.get(key.process_id) if isinstance(key, ExternalName) else None
@@ -86,7 +88,7 @@ class Origins:
         if told is None:
             return None
         digest, names = told["digest"], [told.get("resolved_as", name)]
-        if "resolved_as" not in told:  # in a state of 0.4.0 it may be the name of another
+        if "resolved_as" not in told:  # 0.4.0 wrote none; it may be any of these names
             names += [one for one, its in self._recorded.items() if its["digest"] == digest]
         found = self._sources.version(digest, names)
         return Origin(*found) if found is not None and found[0].has(name) else None
@@ -100,7 +102,7 @@ class Origins:
         return caller if caller is not None and caller.store.has(name) else None
 
     def _bring(self, name: str, origin: Origin) -> None:
-        """Decides on a process and on what is embedded in it."""
+        """Decide for a process and everything that is embedded in it."""
         embedded = [one for one in origin.store.units.needs(name) if one != name]
         for one in embedded:
             store = self._sources.own if self._is_own(one) else self.store(one)
@@ -114,7 +116,7 @@ class Origins:
     def _require_same(
         self, name: str, wanted: SpecStore, decided: SpecStore, needed_by: str
     ) -> None:
-        """The engine knows a process by its name alone: no name may stand for two processes."""
+        """Raise ElementUnitsError if one name would stand for two different processes."""
         if wanted is decided or not wanted.has(name):
             return
         if wanted.units.spec_json(name) != decided.units.spec_json(name):
@@ -123,8 +125,3 @@ class Origins:
                 f"one in {label(decided)}, and an instance cannot use both; give one of them "
                 "another id, or let resolve return the one that both shall call"
             )
-
-
-def version(store: SpecStore) -> dict[str, Any]:
-    """What a state tells of a workflow, to be recognised by."""
-    return {"cache_key": store.units.cache_key, "digest": store.digest}

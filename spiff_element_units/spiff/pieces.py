@@ -1,22 +1,35 @@
-"""The pieces of a state: the live one, and one for each settled subprocess.
+"""The pieces of a state: the live piece, and one piece for each settled subprocess.
 
-A state is one text, or pieces that are stored apart. Each piece is a JSON text with a checksum:
+A state is one text, or several pieces that are stored separately. Each piece is a JSON text with a
+checksum:
 
     {"checksum": "<16 hex>", "piece": {"id": "live", "pieces": <list>}, "state": {..}}
     {"checksum": "<16 hex>", "piece": {"id": "<task id>", "pieces": <list>}, "subprocess": {..}}
 
-The live piece has the state less its settled subprocesses. Each of the others has one settled
-subprocess, as the serializer writes it. A piece lists the settled subprocesses of its own tasks,
-and not what is below those:
+The live piece contains the state without its settled subprocesses. Every other piece contains one
+settled subprocess, as the serializer writes it. A piece lists the settled subprocesses of its own
+tasks, and not those further below:
 
     <list>  {"names": [[element name ..] ..], "settled": {"<task id>": [names, states, newest,
-            flags] ..}}: which of the lists of names, the states that tasks have (one bit each),
-            when the newest of them changed its state (seconds since 1970), and 1 if the piece
-            lists others, plus 2 if going through it changes an iterator's depth. All of that is
-            of the piece and everything below it.
+            flags, version] ..}}: which of the lists of names, the states that tasks have (one bit
+            each), when the newest of them changed its state (seconds since 1970), and 1 if the
+            piece lists others, plus 2 if going through it changes an iterator's depth. All of that
+            is of the piece and everything below it. `version` is the number of the version that it
+            settled on (see `versions`); it is left out if it is 0.
 
-The checksum is XXH64 with the seed 0 of the text behind it, as UTF-8. It finds what accident does
-to a piece; it is no signature.
+A live piece that was split from a state that does not say which processes it has, lists those of
+the settled subprocesses: "processes": [process id, ..], beside "pieces".
+
+    names   the index of a list in "names": the names of the elements that have tasks
+    states  the states of the tasks, one bit each
+    newest  when a task last changed its state, in seconds since 1970
+    flags   1 if the piece lists others, plus 2 if iterating over its tasks changes the depth that
+            SpiffWorkflow's iterator counts
+
+All four values describe a piece and everything below it.
+
+The checksum is XXH64 with seed 0 of the text that follows it, as UTF-8. It detects accidental
+damage. It is not a signature.
 """
 
 from __future__ import annotations
@@ -37,36 +50,39 @@ Member = Union[int, str, tuple[str, str]]
 
 _START = '{"checksum":"'
 _DIGITS = 16
-_CHECKED = len(_START) + _DIGITS  # where what the checksum is of starts
+_CHECKED = len(_START) + _DIGITS  # where the text that the checksum covers starts
 _DECODER = json.JSONDecoder()
+
+LISTED_TWICE = "it is listed twice"
 
 
 class Facts(NamedTuple):
-    """What is known of a settled subprocess and all below it without reading it."""
+    """What is known about a settled subprocess and everything below it without reading them."""
 
     names: frozenset[str]
     states: int
     newest: float
     has_children: bool
     drifts: bool
+    version: int = 0  # the number of the version that it settled on
 
 
 class Written(NamedTuple):
-    """What is known of a settled subprocess that was written as a piece."""
+    """What is known about a settled subprocess that was written as a piece."""
 
     facts: Facts
-    checksum: str  # "" where it is that of a piece that was not read
+    checksum: str  # "" for a piece that was not read
     caller: Optional[str]  # the id of the subprocess that has its task; None: the root, or unknown
-    size: tuple[int, float]  # how many tasks it has itself, and the newest change of one
+    size: tuple[int, float]  # the number of its own tasks, and when one last changed its state
 
 
 @dataclass(frozen=True)
 class StatePieces:
-    """What `SpecLoader.save_pieces` and `SpecLoader.split` give: what to write, and to delete.
+    """The result of `SpecLoader.save_pieces` and `SpecLoader.split`: what to write and delete.
 
-    `changed` has the text of each piece to be written, by its id: "live", which is always there,
-    and the id of its task for a settled subprocess. `removed` has the ids of the pieces to be
-    deleted. Write and delete in one transaction.
+    `changed` contains the text of each piece that you write, by its id. The id is "live", which is
+    always there, or the id of the task that the settled subprocess belongs to. `removed` contains
+    the ids of the pieces that you delete. Write and delete in one transaction.
     """
 
     changed: Mapping[str, str]
@@ -79,18 +95,21 @@ class CutPiece:
 
     __slots__ = ("_children", "number", "parent", "source", "task_id")
 
-    def __init__(self, source: CutPieces, number: int, parent: Optional[CutPiece]) -> None:
+    def __init__(self, source: CutPieces, number: int, parent: Any, task_id: UUID) -> None:
         self.source = source
         self.number = number
-        self.parent = parent
-        self.task_id = UUID(source.cut.id(number))
+        self.parent: Optional[CutPiece] = parent
+        self.task_id = task_id
         self._children: Optional[list[CutPiece]] = None
 
     @property
     def children(self) -> Sequence[CutPiece]:
         if self._children is None:
-            numbers = self.source.cut.children(self.number)
-            self._children = [CutPiece(self.source, number, self) for number in numbers]
+            cut = self.source.cut
+            self._children = [
+                CutPiece(self.source, number, self, UUID(cut.id(number)))
+                for number in cut.children(self.number)
+            ]
         return self._children
 
     @property
@@ -100,6 +119,10 @@ class CutPiece:
     @property
     def drifts(self) -> bool:
         return self.source.cut.drifts(self.number)
+
+    @property
+    def version(self) -> Optional[int]:
+        return None  # the header of the state says it
 
     @property
     def typename(self) -> Optional[str]:
@@ -116,7 +139,7 @@ class CutPiece:
         return self.number
 
     def members(self) -> Iterator[Member]:
-        """The same of it and all below it, in their order."""
+        """The same for this piece and all below it, in their order."""
         return self._numbers()
 
     def _numbers(self) -> Iterator[int]:
@@ -128,7 +151,7 @@ class CutPiece:
             waiting.extend(reversed(children(number)))
 
     def ids(self) -> list[str]:
-        """The ids of it and all below it."""
+        """The ids of this piece and all below it."""
         return [self.source.cut.id(number) for number in self._numbers()]
 
     def may_match(self, state: int, updated_ts: float, spec_name: Optional[str]) -> bool:
@@ -152,14 +175,12 @@ class CutPieces:
     def of_task(self, task_id: UUID) -> Optional[CutPiece]:
         """The settled subprocess of a task of a living process."""
         number = self.cut.find(str(task_id))
-        return (
-            None
-            if number is None or not self.cut.is_settled(number)
-            else CutPiece(self, number, None)
-        )
+        if number is None or not self.cut.is_settled(number):
+            return None
+        return CutPiece(self, number, None, task_id)
 
     def matching(self, state: int, updated_ts: float, spec_name: Optional[str]) -> set[int]:
-        """Those in which, or below which, a task may match."""
+        """The numbers of the pieces in which, or below which, a task may match."""
         key = state, updated_ts, spec_name
         found = self._matching.get(key)
         if found is None:
@@ -187,9 +208,21 @@ class CutPieces:
     def may_have(self, task_id: Any) -> bool:
         return self.cut.find(str(task_id)) is not None
 
+    def head(self) -> Any:
+        """The state without them."""
+        return self.decode(self.cut.head())
+
+    def ids(self) -> list[str]:
+        """The ids of all."""
+        return settled_ids(self.cut)
+
+    def process_names(self) -> set[str]:
+        """The names of their processes. This decodes each of them."""
+        return process_names(self.cut, self.decode)
+
 
 class StoredPiece:
-    """A settled subprocess that is stored apart, and read when somebody looks into it."""
+    """A settled subprocess that is stored separately and read when somebody looks into it."""
 
     __slots__ = ("_children", "_source", "_text", "facts", "id", "parent", "task_id")
 
@@ -222,12 +255,16 @@ class StoredPiece:
         return self.facts.drifts
 
     @property
+    def version(self) -> Optional[int]:
+        return self.facts.version
+
+    @property
     def typename(self) -> Optional[str]:
         return self.decoded().get("typename")
 
     @property
     def text(self) -> str:
-        """The whole piece as it is stored; checked."""
+        """The whole piece as it is stored. It is read and checked on first use."""
         if self._text is None:
             self._text = checked(self._source.read, self.id)
         return self._text
@@ -238,7 +275,7 @@ class StoredPiece:
         return self.id, content(self.text)[1]
 
     def members(self) -> Iterator[Member]:
-        """The same of it and all below it, in their order."""
+        """The same for this piece and all below it, in their order."""
         waiting: list[StoredPiece] = [self]
         while waiting:
             piece = waiting.pop()
@@ -247,11 +284,11 @@ class StoredPiece:
 
     @property
     def checksum(self) -> str:
-        """Its checksum; "" where it was not read."""
+        """Its checksum; "" if it was not read."""
         return "" if self._text is None else checksum_of(self._text)
 
     def written(self) -> dict[str, Written]:
-        """What is known of it and of those below it that were met."""
+        """What is known about this piece and about the pieces below it that were read from it."""
         met: list[StoredPiece] = [self]
         for piece in met:
             met.extend(piece._children or ())
@@ -274,15 +311,23 @@ class StoredPiece:
         return str(task_id) in self.decoded()["tasks"]
 
     def decoded(self) -> dict[str, Any]:
-        return self._source.decode(content(self.text)[1])
+        text = content(self.text)[1]
+        try:
+            decoded: Any = self._source.decode(text)
+        except (ValueError, RecursionError) as error:
+            raise damage(self.id, "it does not contain a subprocess") from error
+        if not isinstance(decoded, dict) or not isinstance(decoded.get("tasks"), dict):
+            raise damage(self.id, "it does not contain a subprocess")
+        return decoded
 
 
 class StoredPieces:
-    """The settled subprocesses of one instance that are stored apart."""
+    """The settled subprocesses of one instance that are stored separately."""
 
-    def __init__(self, read: Read, decode: Callable[[str], dict[str, Any]]) -> None:
+    def __init__(self, read: Read, decode: Callable[[str], dict[str, Any]], live: str) -> None:
         self.read = read
         self.decode = decode
+        self.live = live  # the text of the live piece
         self.known: dict[str, StoredPiece] = {}  # those that were met
 
     def of_task(self, task_id: UUID) -> Optional[StoredPiece]:
@@ -291,7 +336,7 @@ class StoredPieces:
         return piece if piece is not None and piece.parent is None else None
 
     def find(self, pieces: Sequence[StoredPiece], task_id: UUID) -> Optional[StoredPiece]:
-        """The piece that has a task: one of these, or one below them; reads them in turn."""
+        """The piece that has a task: one of these, or one below them. This reads the pieces."""
         waiting = list(reversed(pieces))
         while waiting:
             piece = waiting.pop()
@@ -301,75 +346,114 @@ class StoredPieces:
         return None
 
     def may_have(self, task_id: Any) -> bool:
-        """Whether there may be a piece of that task."""
+        """Whether a task may have a piece."""
         return True
 
+    def head(self) -> Any:
+        """The state without them."""
+        return self.decode(content(self.live)[1])
+
+    def ids(self) -> list[str]:
+        """The ids of those that were met."""
+        return list(self.known)
+
+    def versions(self, now: int) -> dict[str, int]:
+        """The numbers of the versions that those met settled on; not of those that did `now`."""
+        facts = {one: piece.facts.version for one, piece in self.known.items()}
+        return {one: number for one, number in facts.items() if number < now}
+
+    def process_names(self) -> Optional[list[str]]:
+        """The names of their processes; None if the live piece does not tell them."""
+        found: Optional[list[str]] = about(self.live).get("processes")
+        return found
+
     def made(self, piece_id: str, facts: Facts, parent: Optional[StoredPiece]) -> StoredPiece:
-        piece = self.known[piece_id] = StoredPiece(self, piece_id, facts, parent)
+        if piece_id in self.known:
+            raise damage(piece_id, LISTED_TWICE)
+        try:
+            piece = self.known[piece_id] = StoredPiece(self, piece_id, facts, parent)
+        except ValueError as error:
+            raise damage(piece_id, "its id is not that of a task") from error
         return piece
 
 
 # Texts
 
 
-def piece_text(piece_id: str, settled: Mapping[str, Facts], inner: str) -> str:
+def piece_text(piece_id: str, settled: Mapping[str, Facts], inner: str, **more: Any) -> str:
     """A piece: what it lists, and the text of the state or subprocess."""
-    piece = {"id": piece_id, "pieces": write_list(settled)} if settled else {"id": piece_id}
+    piece = {"id": piece_id, **({"pieces": write_list(settled)} if settled else {}), **more}
     key = "state" if piece_id == LIVE else "subprocess"
     rest = f'","piece":{json.dumps(piece)},"{key}":{inner}}}'
     return f"{_START}{checksum(rest):0{_DIGITS}x}{rest}"
 
 
 def checksum_of(piece: str) -> str:
-    """The checksum that stands in a piece."""
+    """The checksum that is written in a piece."""
     return piece[len(_START) : _CHECKED]
+
+
+def is_piece(text: Union[str, bytes]) -> bool:
+    """Whether this is the text of a piece, and not of a whole state."""
+    return text[: len(_START)] in (_START, _START.encode())
 
 
 def content(piece: str) -> tuple[Any, str]:
     """What a good piece lists, and the text of the state or subprocess in it."""
-    about, end = _DECODER.raw_decode(piece, _CHECKED + len('","piece":'))
-    return about.get("pieces"), piece[piece.index(":", end) + 1 : -1]
+    told, end = _DECODER.raw_decode(piece, _CHECKED + len('","piece":'))
+    return told.get("pieces"), piece[piece.index(":", end) + 1 : -1]
+
+
+def about(piece: str) -> dict[str, Any]:
+    """What a good piece says of itself."""
+    told: dict[str, Any] = _DECODER.raw_decode(piece, _CHECKED + len('","piece":'))[0]
+    return told
 
 
 def checked(read: Read, piece_id: str) -> str:
-    """Read a piece and check it. Raises StateError where it cannot be read or is damaged."""
+    """Read a piece and check it. Raises StateError if it cannot be read or is damaged."""
     try:
         text = read(piece_id)
         if isinstance(text, (bytes, bytearray, memoryview)):
             text = bytes(text).decode()
     except UnicodeDecodeError as error:
-        raise StateError(f"piece {piece_id!r} is damaged: it is not UTF-8") from error
+        raise damage(piece_id, "it is not UTF-8") from error
     except Exception as error:
         raise StateError(
             f"piece {piece_id!r} of the state cannot be read ({type(error).__name__}: {error}); "
-            "restore it from a backup of where pieces are kept"
+            "check the read function, or restore the piece from a backup"
         ) from error
     if not isinstance(text, str):
         raise StateError(
-            f"piece {piece_id!r} of the state is missing: reading it gave {type(text).__name__}, "
-            "not str or bytes"
+            f"piece {piece_id!r} of the state is missing: the read function returned "
+            f"{type(text).__name__}, not str or bytes; restore the piece from a backup"
         )
     if text[: len(_START)] != _START or checksum_of(text) != (
         f"{checksum(text, _CHECKED):0{_DIGITS}x}"
     ):
-        raise StateError(
-            f"piece {piece_id!r} of the state is damaged: its checksum is wrong; pieces must be "
-            "kept as the text that they are"
-        )
+        raise damage(piece_id, "its checksum is missing or wrong")
     try:
-        about = _DECODER.raw_decode(text, _CHECKED + len('","piece":'))[0]
-        found = about["id"]
+        found = about(text)["id"]
     except (ValueError, LookupError, TypeError) as error:
-        raise StateError(f"piece {piece_id!r} of the state is not a piece") from error
+        raise damage(piece_id, "it does not have the form of a piece") from error
     if found != piece_id:
         raise StateError(
-            f"piece {piece_id!r} of the state holds piece {found!r}; were they mixed up?"
+            f"piece {piece_id!r} of the state is missing: the read function returned piece "
+            f"{found!r}; return the piece of this instance that has the id"
         )
     return text
 
 
+def damage(piece_id: str, reason: str) -> StateError:
+    """The error for a damaged piece."""
+    return StateError(
+        f"piece {piece_id!r} of the state is damaged: {reason}; restore it from a backup, and "
+        "store each piece as exactly the text that save_pieces or split returned"
+    )
+
+
 def write_list(settled: Mapping[str, Facts]) -> dict[str, Any]:
-    """What a piece says of the settled subprocesses of its tasks."""
+    """The list of a piece, from the facts about the settled subprocesses of its tasks."""
     kinds: dict[frozenset[str], int] = {}
     rows = {
         piece_id: [
@@ -377,6 +461,7 @@ def write_list(settled: Mapping[str, Facts]) -> dict[str, Any]:
             facts.states,
             facts.newest,
             facts.has_children + 2 * facts.drifts,
+            *([facts.version] if facts.version else ()),
         ]
         for piece_id, facts in settled.items()
     }
@@ -389,18 +474,32 @@ def read_list(listed: Any, piece_id: str) -> Iterator[tuple[str, Facts]]:
         return
     try:
         names = [frozenset(some) for some in listed["names"]]
-        for one, (kind, states, newest, flags) in listed["settled"].items():
-            yield one, Facts(names[kind], states, newest, bool(flags & 1), bool(flags & 2))
+        for one, (kind, states, newest, flags, *rest) in listed["settled"].items():
+            version = rest[0] if rest else 0
+            if not isinstance(version, int) or version < 0:
+                raise ValueError(version)
+            yield one, Facts(names[kind], states, newest, bool(flags & 1), bool(flags & 2), version)
     except (LookupError, TypeError, ValueError, AttributeError) as error:
-        raise StateError(f"piece {piece_id!r} does not list others as a piece does") from error
+        raise damage(piece_id, "its list of other pieces is wrong") from error
 
 
 def together(own: Facts, children: Iterable[Facts]) -> Facts:
     """The facts of a subprocess and all below it, given its own and those of its children."""
-    names, states, newest, has_children, drifts = own
+    names, states, newest, has_children, drifts, version = own
     for child in children:
         names = names | child.names
         states |= child.states
         newest = max(newest, child.newest)
         drifts = drifts or child.drifts
-    return Facts(names, states, newest, has_children, drifts)
+    return Facts(names, states, newest, has_children, drifts, version)
+
+
+def settled_ids(cut: Cut) -> list[str]:
+    """The ids of the settled subprocesses in a text."""
+    return [cut.id(number) for number in range(len(cut)) if cut.is_settled(number)]
+
+
+def process_names(cut: Cut, decode: Callable[[str], dict[str, Any]]) -> set[str]:
+    """The names of the processes of the settled subprocesses in a text. This decodes each."""
+    numbers = (number for number in range(len(cut)) if cut.is_settled(number))
+    return {decode(cut.text(number))["spec"] for number in numbers}

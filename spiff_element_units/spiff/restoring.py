@@ -1,8 +1,9 @@
-"""Restores settled subprocesses when they are looked into, and puts stand-ins in their places."""
+"""Puts stand-ins into a workflow, and restores the settled subprocesses that they stand for."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any, Callable, Optional, Union
 from uuid import UUID
 
@@ -10,25 +11,33 @@ from SpiffWorkflow.bpmn.serializer.default.workflow import BpmnWorkflowConverter
 from SpiffWorkflow.bpmn.specs.mixins.subworkflow_task import SubWorkflowTask
 from SpiffWorkflow.bpmn.util.subworkflow import BpmnSubWorkflow
 from SpiffWorkflow.bpmn.workflow import BpmnWorkflow
+from SpiffWorkflow.exceptions import SpiffWorkflowException
+from SpiffWorkflow.workflow import Workflow
 
+from ..errors import ElementUnitsError
 from .pieces import CutPieces, StoredPieces
 from .standin import Piece, can_stand_in
+from .state import NOT_RESTORED, not_restored
 from .subprocesses import Subprocesses
 from .walks import install
 
 
 class PieceRestorer:
-    """Restores the pieces of one instance, as `subprocesses.Restorer` says.
+    """Restores the pieces of one instance. It is a `subprocesses.Restorer`.
 
-    `prepare` is called with the name of a process before its first piece is restored.
+    `spec_then` gives the spec of a settled subprocess if it ran on another one than runs now. It
+    gets the task of the caller, and the number of the version if the piece says it.
     """
 
     def __init__(
-        self, registry: Any, pieces: Union[CutPieces, StoredPieces], prepare: Callable[[str], None]
+        self,
+        registry: Any,
+        pieces: Union[CutPieces, StoredPieces],
+        spec_then: Callable[[Any, Optional[int]], Any],
     ) -> None:
         self._registry = registry
         self.pieces: Any = pieces
-        self._prepare = prepare
+        self._spec_then = spec_then
         self._classes = subprocess_classes(registry)
 
     def native_class(self, piece: Piece) -> type[Any]:
@@ -36,13 +45,20 @@ class PieceRestorer:
             return next(iter(self._classes.values()))
         return self._classes[str(piece.typename)]
 
-    def spec(self, task: Any, top_workflow: Any) -> Any:
-        self._prepare(task.task_spec.spec)
-        return top_workflow.subprocess_specs.get(task.task_spec.spec)
+    def spec(self, piece: Piece, task: Any, top_workflow: Any) -> Any:
+        then = self._spec_then(task, piece.version)
+        return top_workflow.subprocess_specs.get(task.task_spec.spec) if then is None else then
 
     def restore(self, piece: Piece, task: Any, top_workflow: Any) -> Any:
-        self._prepare(task.task_spec.spec)
-        return self._registry.restore(piece.decoded(), task=task, top_workflow=top_workflow)
+        decoded = piece.decoded()
+        try:
+            with standing(top_workflow, task, self._spec_then(task, piece.version)):
+                return self._registry.restore(decoded, task=task, top_workflow=top_workflow)
+        except (ElementUnitsError, SpiffWorkflowException):
+            raise
+        except NOT_RESTORED as error:
+            what = f"the settled subprocess of process {task.task_spec.spec!r}"
+            raise not_restored(what, error) from error
 
     def find(self, pieces: Sequence[Piece], task_id: UUID) -> Optional[Piece]:
         found: Optional[Piece] = self.pieces.find(pieces, task_id)
@@ -52,9 +68,10 @@ class PieceRestorer:
         return bool(self.pieces.may_have(task_id))
 
     def put_into(self, workflow: Any, saved: dict[str, Any]) -> None:
-        """Restore a workflow's living subprocesses, as its converter does, and put stand-ins in.
+        """Restore the living subprocesses of a workflow and add a stand-in for each piece.
 
-        `saved` has the living ones by the id of their tasks.
+        `saved` contains the living ones by the id of their tasks. They are restored as the
+        workflow's converter does it.
         """
         self._descend(workflow, workflow, saved, install(workflow, self))
 
@@ -76,23 +93,34 @@ class PieceRestorer:
                 self._descend(restored, top, saved, subprocesses)
 
 
+def standing(top_workflow: Any, task: Any, spec: Any) -> AbstractContextManager[None]:
+    """While the subprocess of a task is restored: the spec that it ran on, if it is another one."""
+    if spec is None:
+        return nullcontext()
+    found: AbstractContextManager[None] = top_workflow.subprocess_specs.standing(
+        task.task_spec.spec, spec
+    )
+    return found
+
+
 def subprocess_classes(registry: Any) -> dict[str, type[Any]]:
-    """The classes of subprocesses that a registry converts, by what it calls them."""
+    """The classes of subprocesses that a registry converts, by their typenames."""
     return {
         name: cls for cls, name in registry.typenames.items() if issubclass(cls, BpmnSubWorkflow)
     }
 
 
 def can_leave_out(registry: Any) -> bool:
-    """Whether subprocesses can be left out of what a registry's converters restore and write.
+    """Whether a registry's converters can restore and write a workflow without some subprocesses.
 
-    They can where the workflow's converter restores and writes them as SpiffWorkflow's does.
+    They can if the workflow's converter treats subprocesses as SpiffWorkflow's own does.
     """
-    classes = subprocess_classes(registry)
-    names = [name for cls, name in registry.typenames.items() if issubclass(cls, BpmnWorkflow)]
+    known = [(cls, name) for cls, name in registry.typenames.items() if issubclass(cls, Workflow)]
+    classes = [cls for cls, _ in known if issubclass(cls, BpmnSubWorkflow)]
+    names = [name for cls, name in known if issubclass(cls, BpmnWorkflow)]
     return (
         bool(classes)
-        and all(can_stand_in(cls) for cls in classes.values())
+        and all(map(can_stand_in, classes))
         and all(_is_native(registry.convert_from_dict.get(name)) for name in names)
     )
 

@@ -1,4 +1,4 @@
-"""Writes workflows: as one text, or as pieces of which those that are settled stay as they are."""
+"""Writes a workflow as one text or as pieces. Settled subprocesses are not written again."""
 
 from __future__ import annotations
 
@@ -25,12 +25,20 @@ from .splitting import ROOT, WRITES_COMPLETED, Split, split_cut
 from .standin import FINISHED, is_unopened
 from .state import StateError
 from .subprocesses import Subprocesses
+from .versions import Telling
 
 
-def whole_text(serializing: Serializing, workflow: Any, header: dict[str, Any]) -> Any:
+def whole_text(
+    serializing: Serializing, workflow: Any, header: dict[str, Any], telling: Telling
+) -> Any:
     """The state of a workflow as one text; unopened pieces are put in as they were."""
     subprocesses = workflow.subprocesses
-    if isinstance(subprocesses, Subprocesses) and serializing.leaves_out:
+    held = isinstance(subprocesses, Subprocesses)
+    if held and isinstance(subprocesses.restorer.pieces, StoredPieces) and telling.has_earlier:
+        _members(subprocesses)  # which meets all of them
+        telling.add(subprocesses.restorer.pieces.versions)
+    header = {**header, **telling.header(in_text=True)}
+    if held and serializing.leaves_out:
         head = serializing.write(workflow, header, subprocesses.living)
         pieces = subprocesses.restorer.pieces
         cut = pieces.cut if isinstance(pieces, CutPieces) else None
@@ -41,7 +49,7 @@ def whole_text(serializing: Serializing, workflow: Any, header: dict[str, Any]) 
 
 
 def _members(subprocesses: Subprocesses) -> list[Member]:
-    """Where the text of each subprocess is, in their order."""
+    """Where the text of each subprocess is, in the order of the subprocesses."""
     members: list[Member] = []
     for key, piece, alone in subprocesses.in_order():
         if piece is None:
@@ -54,26 +62,32 @@ def _members(subprocesses: Subprocesses) -> list[Member]:
 
 
 def workflow_pieces(
-    serializing: Serializing, workflow: Any, header: dict[str, Any], since: Optional[StatePieces]
+    serializing: Serializing,
+    workflow: Any,
+    header: dict[str, Any],
+    telling: Telling,
+    since: Optional[StatePieces],
 ) -> StatePieces:
-    """The pieces of a workflow: what changed since it was resumed, or since `since`.
+    """What changed in the pieces of a workflow since it was resumed, or since `since`.
 
-    Raises StateError where the serializer writes what cannot be taken apart.
+    Raises StateError if what the serializer writes cannot be split into pieces.
     """
-    kept = _Kept(workflow, {} if since is None else since.settled)
+    kept = _Kept(workflow, {} if since is None else since.settled, telling)
+    header = {**header, **telling.header(in_text=False)}
     head = serializing.write(workflow, header, kept.others)
     cut = cut_state(head, WRITES_COMPLETED) if serializing.leaves_out else None
     if cut is None:
         raise StateError(
-            "the state cannot be taken apart, because the application's serializer or one of its "
-            "converters writes workflows otherwise than SpiffWorkflow does; save it as one text"
+            "the state cannot be split into pieces, because the application's serializer, its "
+            "converter for workflows or its subworkflow class overrides a method that pieces need; "
+            "use save, which returns one text"
         )
 
     def number(caller: Optional[UUID]) -> Any:
         return ROOT if caller is None else cut.find(str(caller))
 
     below = {number(caller): listed for caller, listed in kept.listed.items()}
-    split = split_cut(cut, below, {number(caller) for caller in kept.drifting})
+    split = split_cut(cut, telling.number, below, {number(caller) for caller in kept.drifting})
     before = kept.baseline
     if since is not None:
         before = {
@@ -88,15 +102,16 @@ def workflow_pieces(
 
 
 class _Kept:
-    """The settled subprocesses of a workflow that are kept as the pieces that they are.
+    """The settled subprocesses of a workflow that need not be converted again.
 
-    These are the unopened ones, and of the others those that were written before (`since`) and
-    have neither more tasks nor newer ones now.
+    These are the unopened ones. The opened ones are among them if they were written before
+    (`since`) and have no further tasks and no newer changes now.
     """
 
-    def __init__(self, workflow: Any, since: Mapping[str, Written]) -> None:
+    def __init__(self, workflow: Any, since: Mapping[str, Written], telling: Telling) -> None:
+        self._telling = telling
         self.written: dict[str, Written] = {}
-        self.texts: dict[str, str] = {}  # of those that are in no piece yet
+        self.texts: dict[str, str] = {}  # of those that are not stored as pieces yet
         self.listed: dict[Optional[UUID], dict[str, Facts]] = {}  # by the task of the caller
         self.drifting: set[Optional[UUID]] = set()
         self._since = since
@@ -112,7 +127,7 @@ class _Kept:
                 self._list(key, self._callers[key])
 
     def others(self) -> Iterator[tuple[UUID, Any]]:
-        """The subprocesses that are to be converted, in their order."""
+        """The subprocesses that must be converted, in their order."""
         subprocesses: Any = self._subprocesses
         listed = (
             subprocesses.living()
@@ -123,7 +138,7 @@ class _Kept:
 
     @property
     def baseline(self) -> dict[str, str]:
-        """The checksums of the pieces that the workflow was resumed with; "" if not read yet."""
+        """The checksums of the pieces that the workflow was resumed from; "" if not read yet."""
         pieces = getattr(getattr(self._subprocesses, "restorer", None), "pieces", None)
         if not isinstance(pieces, StoredPieces):
             return {}
@@ -177,7 +192,7 @@ class _Kept:
 
     def _split(self, cut: Cut) -> Split:
         if self._text is None:  # all unopened pieces of a workflow are of one text
-            self._text = split_cut(cut, {})
+            self._text = split_cut(cut, self._telling.number, {})
         return self._text
 
     @cached_property

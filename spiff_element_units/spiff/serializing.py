@@ -1,17 +1,17 @@
-"""The application's serializer, writing and reading workflows without their specs.
+"""Writes and reads workflows without their specs, with the application's serializer.
 
 What this module promises:
 
 - The serializer's own `serialize_json`, `to_dict`, `deserialize_json`, `migrate` and `from_dict`
   run as SpiffWorkflow runs them, and so do its registry and its converters. They get the workflow
   itself, with its specs.
-- No spec is converted by a save, and none is restored by a resume, unless the application's own
-  code looks into it.
-- Nothing of the application's is changed: not the serializer, the registry or a converter.
+- A save converts no spec, and a resume restores no spec from the state, unless the application's
+  own code reads it.
+- The application's serializer, registry and converters do not change.
 
-How: while a workflow is written or read, `aliases` of the serializer, of its registry and of the
-workflow's converter take their places. They differ in what they do with specs, and with the
-workflow as a whole.
+How it works: while a workflow is written or read, `aliases` replace the serializer, its registry
+and the workflow's converter. Only what they do with specs and with the workflow as a whole is
+different.
 """
 
 from __future__ import annotations
@@ -32,32 +32,33 @@ from ..errors import ElementUnitsError
 from .aliases import Aliases, Call
 from .forks import Lock, in_child
 from .lazy import LazyDict
-from .pieces import LIVE, CutPieces, Read, StoredPieces, checked, content, read_list
-from .restoring import PieceRestorer, can_leave_out
+from .pieces import LIVE, CutPieces, Read, StoredPieces, checked, content, is_piece, read_list
+from .restoring import PieceRestorer, can_leave_out, standing
 from .splitting import WRITES_COMPLETED, join_pieces
 from .state import HEADER, StateError, decoded, is_zipped, parse, require_run, unzipped
 
 SPECS = ("spec", "subprocess_specs")
-Begin = Callable[[dict[str, Any]], None]
-Specs = Callable[[dict[str, Any]], tuple[Any, Any]]
+Begin = Callable[[dict[str, Any]], Any]
+Specs = Callable[[dict[str, Any], Any], tuple[Any, Any, dict[str, Any]]]
+SpecThen = Callable[[Any, Optional[int]], Any]
 Shown = Callable[[], Iterable[tuple[Any, Any]]]  # subprocesses, with the ids of their tasks
 
 
-# Since 3.2 SpiffWorkflow's serializer keeps on its registry that it is writing, and registries are
-# shared between serializers.
+# Since 3.2 SpiffWorkflow's serializer marks its registry while it writes, and serializers may share
+# a registry. So only one thread writes at a time.
 _WRITING = Lock()
 _MODE = "_encoder_mode"
 
 
 class _Writer:
-    """Which thread writes now, and by which registry."""
+    """Which thread writes now, and with which registry."""
 
     thread: ClassVar[Optional[int]] = None
     registry: ClassVar[Any] = None
 
     @classmethod
     def forked(cls) -> None:
-        """In a child, in which no other thread goes on: the registry is not writing there."""
+        """Clear the mark on the registry in a forked child, where the other thread is gone."""
         if cls.thread is not None and cls.thread != get_ident():
             if hasattr(cls.registry, _MODE):
                 setattr(cls.registry, _MODE, False)
@@ -68,7 +69,7 @@ in_child(_Writer.forked)
 
 
 class Serializing:
-    """Writes and reads workflows by one serializer. Safe to use from several threads at once."""
+    """Writes and reads workflows with one serializer. Several threads may use it at once."""
 
     def __init__(self, serializer: Any, resolves: bool) -> None:
         if not isinstance(serializer, BpmnWorkflowSerializer):
@@ -79,7 +80,7 @@ class Serializing:
         self._resolves = resolves
         self._aliases = Aliases(serializer)
         self._reads = _overrides(serializer, "deserialize_json")
-        # Methods that may lose what a resume needs. SpiffWorkflow's own do not.
+        # Overrides of these methods may lose what a resume needs.
         methods = ("serialize_json", "to_dict", "deserialize_json", "migrate", "from_dict")
         encoder = serializer.json_encoder_cls or json.JSONEncoder
         self._checks = any(_overrides(serializer, name) for name in methods) or any(
@@ -90,11 +91,11 @@ class Serializing:
         self.leaves_out = not self._checks and can_leave_out(serializer.registry)
 
     def write(self, workflow: Any, header: dict[str, Any], shown: Optional[Shown] = None) -> Any:
-        """What the serializer's `serialize_json` gives for a workflow, with a header for specs.
+        """Return what `serialize_json` writes for a workflow, with a header in place of the specs.
 
-        Of the subprocesses, those that `shown` gives are in it, where `leaves_out` is true.
+        If `leaves_out` is true, the state contains only the subprocesses that `shown` returns.
 
-        Raises ElementUnitsError where `read` could not read it.
+        Raises ElementUnitsError if `read` could not read the state.
         """
         saving = Saving(self._aliases, header, shown if self.leaves_out else None)
         with _WRITING.now, saving as serializer:
@@ -109,41 +110,65 @@ class Serializing:
         return state
 
     def read(
-        self, state: Union[str, bytes], begin: Begin, specs: Specs, prepare: Callable[[str], None]
+        self, state: Union[str, bytes], begin: Begin, specs: Specs, spec_then: SpecThen
     ) -> Any:
-        """The workflow of a state: what the serializer's `deserialize_json` gives.
+        """Return the workflow of a state, as the serializer's `deserialize_json` restores it.
 
         `begin` gets the run as it was written, before it is migrated, and `specs` gets it
-        afterwards: it gives the spec and the mapping of specs that the workflow goes on with.
-        Settled subprocesses are left as text; `prepare` is called with the name of a process
-        before the first of that process is restored.
+        afterwards, with the settled subprocesses that are left as text or apart, or None. It gives
+        the spec and the mapping of specs that the workflow goes on with, and the specs of settled
+        subprocesses in the run that ran on others, by their ids. `spec_then` gives the spec
+        of a settled subprocess if it ran on another one; it gets the task of the caller, and the
+        number of the version if the piece says it.
         """
-        resuming = Resuming(self._aliases, begin, specs, prepare)
+        resuming = Resuming(self._aliases, begin, specs, spec_then)
         if self._reads:
             workflow = self._deserialized(state, resuming)
         else:
             workflow = self._restored(self._cut(state, resuming), resuming)
         if resuming.mapping is None:
             raise StateError(
-                f"{self._named('deserialize_json')} restores no workflow by the serializer's "
-                "registry; let it call from_dict, or registry.restore, with the saved dict"
+                f"{self._named('deserialize_json')} does not restore a workflow with the "
+                "serializer's registry; let it call from_dict, or registry.restore, with the saved "
+                "dict"
             )
         return workflow
 
-    def read_pieces(
-        self, read: Read, begin: Begin, specs: Specs, prepare: Callable[[str], None]
-    ) -> Any:
+    def read_pieces(self, read: Read, begin: Begin, specs: Specs, spec_then: SpecThen) -> Any:
         """The workflow of a state that is in pieces; arguments are those of `read`."""
-        listed, head = content(checked(read, LIVE))
+        live = checked(read, LIVE)
+        listed, head = content(live)
         decoder = self._serializer.json_decoder_cls
         run = parse(head, decoder)
         if not self.leaves_out or run.get(self._serializer.VERSION_KEY) in MIGRATIONS:
-            return self.read(join_pieces(read), begin, specs, prepare)
-        resuming = Resuming(self._aliases, begin, specs, prepare)
-        pieces = resuming.pieces = StoredPieces(read, partial(decoded, decoder=decoder))
+            return self.read(join_pieces(read), begin, specs, spec_then)
+        resuming = Resuming(self._aliases, begin, specs, spec_then)
+        pieces = resuming.pieces = StoredPieces(read, partial(decoded, decoder=decoder), live)
         for piece_id, facts in read_list(listed, LIVE):
             pieces.made(piece_id, facts, None)
         return self._restored(run, resuming)
+
+    def run_of(self, state: Union[str, bytes]) -> dict[str, Any]:
+        """The run of a state, or of a live piece, without its settled subprocesses if it has them
+        as text."""
+        text = state = unzipped(state)
+        if is_piece(text):
+            state = content(checked(lambda _: text, LIVE))[1]
+        if self._checks:
+            try:
+                self._deserialized(state, Looking(self._aliases))
+            except _Found as found:
+                return found.run
+        cut = cut_state(state, WRITES_COMPLETED) if self.leaves_out else None
+        run: dict[str, Any] = parse(
+            state if cut is None else cut.head(), self._serializer.json_decoder_cls
+        )
+        require_run(run)
+        return run
+
+    def is_of_earlier_engine(self, run: dict[str, Any]) -> bool:
+        """Whether an earlier version of SpiffWorkflow wrote a run, so that it must be migrated."""
+        return run.get(self._serializer.VERSION_KEY) in MIGRATIONS
 
     def _deserialized(self, state: Union[str, bytes], call: Call) -> Any:
         if not self._reads:
@@ -154,7 +179,7 @@ class Serializing:
             return method(state, use_gzip=True) if zipped else method(state)
 
     def _restored(self, run: Any, call: Call) -> Any:
-        """What `deserialize_json` does with a run that is parsed."""
+        """Do what `deserialize_json` does after it has parsed a run."""
         if not (self._checks or _is_run(run)):
             require_run(run)
         with call as serializer:
@@ -162,13 +187,14 @@ class Serializing:
             return serializer.from_dict(run)
 
     def _cut(self, state: Union[str, bytes], resuming: Resuming) -> Any:
-        """The run of a state, less the settled subprocesses, which `resuming` keeps as text."""
+        """The run of a state without the settled subprocesses, which `resuming` keeps as text."""
         decoder = self._serializer.json_decoder_cls
         state = unzipped(state)
         cut = cut_state(state, WRITES_COMPLETED) if self.leaves_out else None
         if cut is not None and any(map(cut.is_settled, range(len(cut)))):
             run = parse(cut.head(), decoder)
-            # Some states do not tell which processes come from elsewhere; restoring them does.
+            # Some states do not say which processes come from other workflows. Then everything has
+            # to be restored to find that out.
             header = run.get(HEADER)
             told = isinstance(header, dict) and "externals_unknown" not in header
             whole = self._resolves and not told
@@ -188,9 +214,10 @@ class Serializing:
             except Exception as error:
                 wrong = error
         raise ElementUnitsError(
-            f"{self._named('serialize_json')} has written a state that cannot be resumed: "
-            f"{self._named('deserialize_json')} does not find what the serializer's registry has "
-            f'converted, with all of its keys and "{HEADER}" among them; let both keep it whole'
+            f"{self._named('serialize_json')} wrote a state that cannot be resumed: "
+            f"{self._named('deserialize_json')} does not find the dict that the serializer's "
+            f'registry made of the workflow, with all of its keys and "{HEADER}"; let both methods '
+            "keep this dict unchanged"
         ) from wrong
 
     def _named(self, method: str) -> str:
@@ -198,7 +225,11 @@ class Serializing:
 
 
 class Saving(Call):
-    """Writes a workflow. Its specs are converted when somebody looks at what they give."""
+    """Writes a workflow. Its specs are converted when somebody looks at what they give.
+
+    What it makes does not refer to it. So it goes away with the run when it is written, and
+    leaves no cycle to the garbage collector, which would find it much later.
+    """
 
     def __init__(
         self, aliases: Aliases, header: dict[str, Any], shown: Optional[Shown] = None
@@ -233,23 +264,21 @@ class Saving(Call):
             self.run = {HEADER: self.header, **made}
             return self.run if self._within else self._stripped(self.run)
         if self._workflow is not None and obj is self._workflow.spec:
-            return LazyDict(lambda: self.original.convert(obj, **kwargs))
+            return LazyDict(partial(self.original.convert, obj, **kwargs))
         return self.original.convert(obj, **kwargs)
 
     def mapping_to_dict(self, mapping: Any) -> Any:
         if mapping is self._workflow.subprocess_specs:
-            return LazyDict(lambda: {k: self.original.convert(v) for k, v in mapping.items()})
+            return LazyDict(partial(_converted, self.original, mapping))
         if self._shown is not None and mapping is self._workflow.subprocesses:
-            self._living = self._converted(self._shown())
-            self._all = LazyDict(lambda: self._converted(mapping.items()))
+            convert = self.original.convert
+            self._living = {str(key): convert(one) for key, one in self._shown()}
+            self._all = LazyDict(partial(_converted, self.original, mapping))
             return self._all
         return None
 
-    def _converted(self, subprocesses: Any) -> dict[str, Any]:
-        return {str(key): self.original.convert(one) for key, one in subprocesses}
-
     def _stripped(self, made: Any) -> Any:
-        """What was made, less the specs."""
+        """The converted workflow without the specs."""
         for key, hidden in self._hidden.items():
             for dct in (self.run,) if made is self.run else (self.run, made):
                 if isinstance(dct, dict) and dct.get(key) is hidden:
@@ -257,19 +286,22 @@ class Saving(Call):
         return made
 
 
-class Resuming(Call):
-    """Reads a workflow: it gets its spec and mapping in the place of those in the run."""
+def _converted(registry: Any, mapping: Any) -> dict[str, Any]:
+    return {str(key): registry.convert(one) for key, one in mapping.items()}
 
-    def __init__(
-        self, aliases: Aliases, begin: Begin, specs: Specs, prepare: Callable[[str], None]
-    ) -> None:
+
+class Resuming(Call):
+    """Reads a workflow, and gives it a spec and a mapping instead of the specs in the run."""
+
+    def __init__(self, aliases: Aliases, begin: Begin, specs: Specs, spec_then: SpecThen) -> None:
         super().__init__(aliases)
-        self._prepare_spec = prepare
+        self._spec_then = spec_then
         self.pieces: Union[CutPieces, StoredPieces, None] = None
         self._begin: Optional[Begin] = begin
         self._specs = specs
         self._spec: Any = None
         self.mapping: Any = None
+        self._standing: dict[str, Any] = {}  # specs of settled subprocesses, by their ids
         self._written: dict[str, Any] = {}  # what stands in the run for specs
 
     def migrate(self, native: Callable[..., Any], run: Any) -> Any:
@@ -283,6 +315,11 @@ class Resuming(Call):
             return self._restored(native, value, kwargs)
         if self._written and value is self._written["spec"]:
             return self._spec
+        task = kwargs.get("task") if self._standing else None
+        if task is not None:
+            then = self._standing.get(str(task.id))
+            with standing(task.workflow.top_workflow, task, then):
+                return self.original.restore(value, **kwargs)
         return self.original.restore(value, **kwargs)
 
     def subprocesses_from_dict(
@@ -290,7 +327,7 @@ class Resuming(Call):
     ) -> Any:
         if self.pieces is None:
             return native(dct, workflow, *rest)
-        return PieceRestorer(self.original, self.pieces, self._prepare_spec).put_into(workflow, dct)
+        return PieceRestorer(self.original, self.pieces, self._spec_then).put_into(workflow, dct)
 
     def specs_from_dict(self, mapping: Any) -> Any:
         return self.mapping if mapping is self._written["subprocess_specs"] else None
@@ -303,18 +340,18 @@ class Resuming(Call):
     def _restored(
         self, native: Callable[..., Any], run: dict[str, Any], kwargs: dict[str, Any]
     ) -> Any:
-        self._spec, self.mapping = self._specs(run)
+        self._spec, self.mapping, self._standing = self._specs(run, self.pieces)
         self.typename = run.get("typename")
-        if not self.aliases.has_converter(self.typename):  # what then restores it, has no alias
+        if not self.aliases.has_converter(self.typename):  # a plain function, which has no alias
             run["spec"], run["subprocess_specs"] = self._spec, self.mapping
         self._written = {key: run.setdefault(key, {}) for key in SPECS}
         workflow = native(run, **kwargs)
-        workflow.subprocess_specs = self.mapping  # where it was empty, there is now a dict
+        workflow.subprocess_specs = self.mapping  # SpiffWorkflow replaces an empty one with a dict
         return workflow
 
 
 class Looking(Call):
-    """Reads a state as far as to the run in it."""
+    """Reads a state until the run in it is found."""
 
     def migrate(self, native: Callable[..., Any], run: Any) -> Any:
         _look(run)
@@ -332,12 +369,12 @@ def _look(value: Any) -> None:
 
 
 def _is_run(value: Any) -> bool:
-    """Whether this is a run, damaged or not, and not what an application has put one into."""
+    """Whether this is a run, damaged or not, and not something that contains a run."""
     return isinstance(value, dict) and "subprocesses" in value
 
 
 class _Found(BaseException):
-    """Ends what the application does with a run that was looked for."""
+    """Leaves the application's method when the run is found."""
 
     def __init__(self, run: dict[str, Any]) -> None:
         super().__init__()
@@ -345,6 +382,6 @@ class _Found(BaseException):
 
 
 def _overrides(serializer: Any, method: str) -> bool:
-    """Whether a serializer has a method of its own."""
+    """Whether a serializer overrides a method."""
     own = method in vars(serializer)
     return own or getattr(type(serializer), method) is not getattr(BpmnWorkflowSerializer, method)

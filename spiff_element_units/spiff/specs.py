@@ -1,19 +1,20 @@
-"""The process specs of one workflow, restored when they are asked for.
+"""The process specs of one workflow, restored when somebody asks for them.
 
-A restored spec is kept and handed to everyone, as one spec serves any number of instances in
-SpiffWorkflow itself. The exceptions are the specs that the engine changes while an instance runs.
-What it changes, read in its sources:
+A restored spec is kept, and all instances share it, as they may in SpiffWorkflow itself. The
+exceptions are the specs that the engine changes while an instance runs. According to the source
+code of SpiffWorkflow these are:
 
 - 3.2: an ad-hoc subprocess connects its start task to each conditional path that it starts
-  (`AdHocSubprocessSpec.add_path`), a start task with trigger specs connects itself to each process
+  (`AdHocSubprocessSpec.add_path`). A start task with trigger specs connects itself to each process
   that it triggers (`BpmnStartTask.trigger_wf`).
-- 3.0 and 3.1: an event for which a process of the workflow has a start event adds a call activity
-  to the spec that the instance was started with (`BpmnWorkflow.update_collaboration`). The process
-  may be one that the application has assigned.
+- 3.0 and 3.1: when an event arrives for which a process of the workflow has a start event, the
+  engine adds a call activity to the spec that the instance was started with
+  (`BpmnWorkflow.update_collaboration`). The application may have assigned that process.
 
-The first are restored anew for each workflow. The second is any spec that is started: each workflow
-gets a copy of it. That a loop task connects itself to the task it repeats
-is no change: a restored spec has the connection already.
+The specs of the first kind are restored again for each workflow. The second kind can be any spec
+that is started, so each workflow gets a copy of the spec that it starts. A loop task also connects
+itself to the task that it repeats. This is no change, because a restored spec has the connection
+already.
 """
 
 from __future__ import annotations
@@ -41,11 +42,12 @@ _AD_HOC: Any = getattr(bpmn_process_spec, "AdHocSubprocessSpec", ())
 
 
 class Serializer(Protocol):
-    """What is used of SpiffWorkflow's `BpmnWorkflowSerializer`."""
+    """The parts of SpiffWorkflow's `BpmnWorkflowSerializer` that this package uses."""
 
     VERSION: Any
     registry: Any
     json_decoder_cls: Any
+    json_encoder_cls: Any
 
     @property
     def VERSION_KEY(self) -> str: ...
@@ -57,10 +59,11 @@ class Serializer(Protocol):
 
 
 class ExternalName(str):
-    """The name of a process of another workflow, as it stands in a task spec that refers to it.
+    """The name of a process of another workflow, in the task spec that refers to the process.
 
-    To everyone it is that name. The mapping of specs, which the engine asks with it, learns from it
-    which process needs the other one, and can name the element where nobody has it.
+    It is a `str` and equals the plain name. The engine passes it to the mapping of specs. The
+    mapping learns from it which process needs the other one, and names the element in its error if
+    no workflow contains the process.
     """
 
     task_spec: Any
@@ -69,7 +72,7 @@ class ExternalName(str):
 
     @classmethod
     def of(cls, name: str, task_spec: Any, process_id: str, called: bool) -> ExternalName:
-        """`name`, as `task_spec` of process `process_id` refers to it, by a call or not."""
+        """`name` as `task_spec` of process `process_id` refers to it. `called`: it is a call."""
         made = cls(name)
         made.task_spec = task_spec
         made.process_id = process_id
@@ -78,7 +81,7 @@ class ExternalName(str):
 
 
 def plain(name: str) -> str:
-    """A process id as plain `str`, where it is a kind of that. Raises TypeError where not."""
+    """A process id as plain `str`, also if it is of a subclass of `str`. Raises TypeError."""
     if not isinstance(name, str):
         raise TypeError(f"process_id must be a str, not {type(name).__name__}")
     return str.__str__(name)
@@ -92,7 +95,7 @@ class SpecStore:
 
     def __init__(self, units: ElementUnits, serializer: Serializer, own: bool = True) -> None:
         self.units = units
-        self._own = own  # the workflow of the loader, and not one that it has resolved
+        self._own = own  # whether it is the loader's workflow; False if `resolve` returned it
         self.digest: str = units.digest
         self.root: str = units.root
         self._serializer = serializer
@@ -103,6 +106,7 @@ class SpecStore:
         self._kept: dict[str, Spec] = {}
         self._changing: set[str] = set()  # ids of the processes whose specs the engine changes
         self._links: dict[str, Links] = {}
+        self._digests: dict[str, str] = {}
 
     @property
     def kept(self) -> tuple[str, ...]:
@@ -110,13 +114,20 @@ class SpecStore:
         return tuple(self._kept)
 
     def has(self, process_id: str) -> bool:
-        """Whether the workflow has a process."""
+        """Whether the workflow contains a process."""
         return self.units._has(process_id)
 
-    def spec(self, process_id: str) -> Spec:
-        """The spec of a process to be called or embedded: the one kept, or one of the caller's own.
+    def process_digest(self, process_id: str) -> str:
+        """What tells whether a process is the same in another workflow."""
+        digest = self._digests.get(process_id)
+        if digest is None:
+            digest = self._digests[process_id] = self.units.process_digest(process_id)
+        return digest
 
-        Raises UnitNotFound, InvalidWorkflowSpec.
+    def spec(self, process_id: str) -> Spec:
+        """The spec of a process that is called or embedded: the kept one, or a new one.
+
+        It is a new one if the engine changes it. Raises UnitNotFound and InvalidWorkflowSpec.
         """
         spec = self._kept.get(process_id)
         if spec is not None:
@@ -135,16 +146,16 @@ class SpecStore:
             return spec
 
     def root_spec(self, process_id: str) -> Spec:
-        """The spec of a process to be run by itself, on the terms of `spec`."""
+        """The spec of a process that is started. Raises the errors of `spec`."""
         spec = self.spec(process_id)
         if not EVENTS_EXTEND_SPECS or not self.keeps(process_id, spec):
             return spec
-        # Loops are connected to the task that they repeat, as objects.
+        # A loop is connected to the object of the task that it repeats, so it cannot be copied.
         looping = any(one.completed_event.n_subscribers() for one in spec.task_specs.values())
         return self.restore(process_id) if looping else extensible(spec)
 
     def restore(self, process_id: str) -> Spec:
-        """A new spec object."""
+        """Restore a new spec object."""
         decoded = self.decoded(process_id)
         try:
             spec = self.registry.restore(decoded)
@@ -157,9 +168,10 @@ class SpecStore:
         return spec
 
     def for_calls(self, process_id: str) -> SpecStore:
-        """The store with the spec that a call of a process runs, which may be another's.
+        """The store of the spec that a call of a process runs. It can be a different store.
 
-        A workflow may have another spec under its root's id in `subprocess_specs` than as `spec`.
+        A workflow may have one spec as `spec`, and another one under the same id in
+        `subprocess_specs`. A call runs the second.
         """
         if process_id != self.root:
             return self
@@ -177,24 +189,30 @@ class SpecStore:
         return links
 
     def keeps(self, process_id: str, spec: Spec) -> bool:
-        """Whether this spec object is the one that is kept and shared."""
+        """Whether this spec object is the kept one, which all instances share."""
         return self._kept.get(process_id) is spec
 
     def decoded(self, process_id: str) -> Any:
-        """One process spec as a dict of the caller's own, as the serializer's decoder reads it."""
+        """One process spec as a new dict, as the serializer's decoder reads it."""
         decoder = self._decoder
         if decoder is None or decoder is json.JSONDecoder:
             return self.units._decoded(process_id)
         return json.loads(self.units.spec_json(process_id), cls=decoder)
 
     def _name_externals(self, process_id: str, spec: Spec, task_specs: dict[str, Any]) -> None:
-        """Lets the references to processes of other workflows tell where they stand.
+        """Replace the names of processes of other workflows by ExternalNames.
 
-        In a workflow that was resolved those are all references.
+        In a workflow that `resolve` returned, this replaces all names.
         """
 
+        # One record says this of all references. `has` reads a record for each name.
+        references = self.units.references(process_id) if self._own else ()
+        here = {one.process_id for one in references if not one.external}
+
         def leads_away(name: Any) -> bool:
-            return isinstance(name, str) and not (self._own and self.has(name))
+            if not isinstance(name, str) or name in here:
+                return False
+            return not (self._own and self.has(name))
 
         for task_spec in task_specs.values():
             if isinstance(task_spec, SubWorkflowTask) and leads_away(task_spec.spec):
@@ -226,7 +244,7 @@ class SpecStore:
 
 
 class InnerRoot(SpecStore):
-    """The spec under the id of a workflow's root in its `subprocess_specs`."""
+    """The spec that `subprocess_specs` has under the id of the workflow's root."""
 
     def decoded(self, process_id: str) -> Any:
         text = self.units._inner_root() or b"null"
@@ -236,7 +254,7 @@ class InnerRoot(SpecStore):
 
 
 class SpecSources:
-    """Where the specs of a loader come from: its own workflow, and others that `resolve` brings.
+    """The workflows of a loader: its own, and the others that `resolve` returned.
 
     Safe to use from several threads at once.
     """
@@ -245,11 +263,12 @@ class SpecSources:
         self, units: ElementUnits, serializer: Serializer, resolve: Optional[Resolve]
     ) -> None:
         self.own: SpecStore = SpecStore(units, serializer)
-        self._serializer = serializer
+        self.serializer = serializer
         self._resolve = resolve
         self._lock = Lock()
         self._stores = {self.own.digest: self.own}
         self._resolved: dict[str, SpecStore] = {}
+        self._earlier: dict[str, SpecStore] = {}
 
     @property
     def resolves(self) -> bool:
@@ -257,21 +276,21 @@ class SpecSources:
         return self._resolve is not None
 
     def resolved(self, process_id: str) -> Optional[SpecStore]:
-        """The workflow that `resolve` has for a process. It is asked until it has one, then kept.
+        """The workflow that `resolve` returns for a process. It is kept, but None is not.
 
-        Raises TypeError where it returns something else than it may, UnitNotFound where what it
-        returns lacks the process.
+        Raises TypeError if `resolve` returns anything else, and UnitNotFound if it returns a
+        workflow that does not contain the process.
         """
         store = self._resolved.get(process_id)
         if store is not None:
             return store
-        store = self._ask(process_id)
+        store = self.ask(process_id)
         return store and self._resolved.setdefault(process_id, store)
 
     def version(self, digest: str, process_ids: list[str]) -> Optional[tuple[SpecStore, str]]:
-        """A workflow with this digest, and the process id that it was resolved for.
+        """The workflow with this digest, and the process id that `resolve` returned it for.
 
-        It is one that is known, or one that `resolve` has for one of the process ids now.
+        It is a known workflow, or one that `resolve` now returns for one of the process ids.
         """
         store = self._stores.get(digest)
         if store is not None:
@@ -281,12 +300,29 @@ class SpecSources:
             kept = name in self._resolved
             store = self.resolved(name)
             if kept and store is not None and store.digest != digest:
-                store = self._ask(name)  # it may be a newer one than was kept
+                store = self.ask(name)  # it may be a newer one than was kept
             if store is not None and store.digest == digest:
                 return store, name
         return None
 
-    def _ask(self, process_id: str) -> Optional[SpecStore]:
+    def earlier(
+        self, cache_key: Optional[str], digest: Optional[str], own: bool
+    ) -> Optional[SpecStore]:
+        """Another version of a workflow, from the cache of the loader's; None if it is not there.
+
+        `own` if it is a version of the loader's own workflow.
+        """
+        if digest is None:
+            return None
+        store = self._stores.get(digest) or self._earlier.get(digest)
+        if store is None and cache_key is not None:
+            units = self.own.units._beside(cache_key)
+            if units is not None and units.digest == digest:
+                store = self._earlier[digest] = SpecStore(units, self.serializer, own)
+        return store
+
+    def ask(self, process_id: str) -> Optional[SpecStore]:
+        """What `resolve` has for a process now."""
         units = None if self._resolve is None else self._resolve(process_id)
         if units is None:
             return None
@@ -298,7 +334,7 @@ class SpecSources:
         with self._lock.now:
             store = self._stores.get(units.digest)
             if store is None:
-                store = SpecStore(units, self._serializer, own=False)
+                store = SpecStore(units, self.serializer, own=False)
                 self._stores[units.digest] = store
         if not store.has(process_id):
             raise UnitNotFound(
@@ -309,9 +345,9 @@ class SpecSources:
 
 
 def get_missing_subworkflow_error(self: Any, my_task: Any) -> Any:
-    """What SpiffWorkflow asks a task spec for, to raise it: here that is raised which tells more.
+    """Raise an error that tells more than the one SpiffWorkflow asks a task spec for.
 
-    It bears the name of the method whose place it takes, so that specs can be pickled.
+    This function has the name of the method that it replaces, so that specs can be pickled.
     """
     missing = getattr(my_task.workflow.top_workflow.subprocess_specs, "missing", None)
     if missing is not None:
@@ -327,7 +363,7 @@ def _explain_where_missing(task_spec: Any) -> None:
 
 
 def label(store: SpecStore) -> str:
-    """What an error calls a workflow."""
+    """How an error message refers to a workflow."""
     key = store.units.cache_key
     cached = "" if key is None else f" cached as {key!r}"
     return f"the workflow of {store.units.root!r}{cached}"
@@ -339,9 +375,10 @@ def changes_while_running(spec: Spec) -> bool:
 
 
 def extensible(spec: Spec) -> Spec:
-    """A copy of a spec, to which task specs can be added while the original stays as it is.
+    """A copy of a spec. Adding task specs to the copy does not change the original.
 
-    Its task specs are copies too, which belong to it. They share what no engine changes.
+    The task specs are copied too, and the copies belong to the new spec. Everything that the
+    engine never changes is shared.
     """
     copies = {}
     made = _like(spec)
@@ -349,6 +386,9 @@ def extensible(spec: Spec) -> Spec:
         copied = copies[id(task_spec)] = _like(task_spec)
         copied._wf_spec = made
         copied._inputs, copied._outputs = [*task_spec._inputs], [*task_spec._outputs]
+        name = getattr(task_spec, "spec", None)
+        if isinstance(name, ExternalName):
+            copied.spec = ExternalName.of(name, copied, name.process_id, name.called)
     made.task_specs = {name: copies[id(one)] for name, one in spec.task_specs.items()}
     for name, value in vars(spec).items():
         if id(value) in copies:
@@ -371,7 +411,7 @@ def links_of(spec: Spec) -> Links:
 
 
 def _unknown_typename(value: Any, known: dict[str, Any], place: str = "spec") -> Any:
-    """The place and the name of the first typename that is not known, or None."""
+    """The place and the name of the first unknown typename, or None."""
     if isinstance(value, dict):
         typename = value.get("typename")
         if isinstance(typename, str) and typename not in known:

@@ -1,15 +1,16 @@
-"""Takes states apart into pieces, and joins and checks pieces."""
+"""Splits states into pieces, and joins and checks pieces."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Container, Mapping
-from typing import Any, NamedTuple
+from typing import Any, Callable, NamedTuple
 
 from SpiffWorkflow.workflow import Workflow
 
 from ..core.cut import Cut, cut_state, splice
 from .pieces import (
+    LISTED_TWICE,
     LIVE,
     Facts,
     Member,
@@ -20,15 +21,18 @@ from .pieces import (
     checked,
     checksum_of,
     content,
+    damage,
     piece_text,
+    process_names,
     read_list,
     together,
 )
-from .state import StateError, require_run
+from .state import HEADER, StateError, parse, require_run
+from .versions import with_settled
 
 ROOT = -1  # the number of the root in a cut
 
-# SpiffWorkflow 3.0 does not save whether a subprocess is completed: it is when its tasks are.
+# SpiffWorkflow 3.0 does not save whether a subprocess is completed. It is if its tasks are.
 WRITES_COMPLETED = hasattr(Workflow, "_mark_complete")
 
 
@@ -40,7 +44,7 @@ class DamagedPiece(NamedTuple):
 
 
 class Split(NamedTuple):
-    """A text taken apart: its settled subprocesses, and what the living processes list."""
+    """A split text: its settled subprocesses, and the list of the live piece."""
 
     texts: dict[str, str]
     written: dict[str, Written]
@@ -48,12 +52,16 @@ class Split(NamedTuple):
 
 
 def split_cut(
-    cut: Cut, below: Mapping[Any, Mapping[str, Facts]], drifting: Container[Any] = ()
+    cut: Cut,
+    version_of: Callable[[str], int],
+    below: Mapping[Any, Mapping[str, Facts]],
+    drifting: Container[Any] = (),
 ) -> Split:
-    """Take a text apart.
+    """Split a text into pieces.
 
-    `below` has those settled subprocesses that the text lacks, by the numbers of their callers, and
-    `drifting` the callers that have such a one at a task without children.
+    `version_of` gives the number of the version that a subprocess settled on. `below` has those
+    settled subprocesses that the text lacks, by the numbers of their callers, and `drifting` the
+    callers that have such a one at a task without children.
     """
     split = Split({}, {}, dict(below.get(ROOT, {})))
     facts: dict[int, Facts] = {}
@@ -67,6 +75,7 @@ def split_cut(
         if number in below:
             children.update(below[number])
             children = {one: children[one] for one in ids if one in children}
+        piece_id = cut.id(number)
         own = tuple(cut.names(number))
         newest = cut.newest(number)
         facts[number] = together(
@@ -76,12 +85,12 @@ def split_cut(
                 newest,
                 bool(children),
                 cut.drifts(number) or number in drifting,
+                version_of(piece_id),
             ),
             children.values(),
         )
         parent = cut.parent(number)
         caller = None if parent is None or parent == ROOT else cut.id(parent)
-        piece_id = cut.id(number)
         text = split.texts[piece_id] = piece_text(piece_id, children, cut.text(number))
         split.written[piece_id] = Written(
             facts[number], checksum_of(text), caller, (len(ids), newest)
@@ -92,21 +101,36 @@ def split_cut(
 
 
 def split_text(text: str) -> StatePieces:
-    """The pieces of a state that is one text."""
+    """Return the pieces of a state that is one text."""
     cut = cut_state(text, WRITES_COMPLETED)
     if cut is None:
         return StatePieces({LIVE: piece_text(LIVE, {}, text)})
-    split = split_cut(cut, {})
-    live = piece_text(LIVE, split.listed, cut.head())
+    head = cut.head()
+    run = json.loads(head)
+    header = run.get(HEADER)
+    header = header if isinstance(header, dict) else {}
+    earlier = header.get("earlier", [])
+    numbers = {
+        one: number for number, then in enumerate(earlier) for one in then.get("settled", ())
+    }
+    split = split_cut(cut, lambda one: numbers.get(one, len(earlier)), {})
+    if earlier:
+        header["earlier"] = with_settled(earlier, {})
+        head = json.dumps(run)
+    more: dict[str, Any] = {}
+    if split.texts and "processes" not in header:
+        more["processes"] = sorted(process_names(cut, json.loads))
+    live = piece_text(LIVE, split.listed, head, **more)
     return StatePieces({LIVE: live, **split.texts}, (), split.written)
 
 
 def join_pieces(read: Read) -> str:
     """The state that pieces make, as one text; errors are those of `pieces.checked`."""
-    listed, head = content(checked(read, LIVE))
-    source = StoredPieces(read, json.loads)
+    live = checked(read, LIVE)
+    listed, head = content(live)
+    source = StoredPieces(read, json.loads, live)
     pieces = {one: source.made(one, facts, None) for one, facts in read_list(listed, LIVE)}
-    run = json.loads(head)
+    run = parse(head, None)
     require_run(run)
     members: list[Member] = []
     waiting = list(reversed(run["tasks"]))
@@ -116,21 +140,34 @@ def join_pieces(read: Read) -> str:
             members.extend(pieces[task_id].members())
         elif task_id in run["subprocesses"]:
             members.append(task_id)
-            waiting.extend(reversed(run["subprocesses"].pop(task_id)["tasks"]))
+            subprocess = run["subprocesses"].pop(task_id)
+            if not isinstance(subprocess, dict) or not isinstance(subprocess.get("tasks"), dict):
+                raise damage(LIVE, "it does not contain a state")
+            waiting.extend(reversed(subprocess["tasks"]))
     members.extend(run["subprocesses"])  # of tasks that were removed from the tree
+    header = run.get(HEADER)
+    if isinstance(header, dict) and header.get("earlier"):
+        earlier = header["earlier"]
+        numbers = source.versions(len(earlier))
+        header["earlier"] = with_settled(earlier, numbers)
+        head = json.dumps({**run, "subprocesses": json.loads(head)["subprocesses"]})
     text = splice(head, members)
     if text is None:
-        raise StateError("the live piece is not that of a state; was it altered?")
+        raise damage(LIVE, "it does not contain a state")
     return text
 
 
 def damaged_pieces(read: Read) -> list[DamagedPiece]:
-    """Which pieces cannot be read or are damaged; those below such a one are not looked for."""
+    """The pieces that cannot be read or are damaged. Pieces below such a piece are not read."""
     damaged: list[DamagedPiece] = []
     waiting = [LIVE]
+    met: set[str] = set()
     while waiting:
         piece_id = waiting.pop()
         try:
+            if piece_id in met:
+                raise damage(piece_id, LISTED_TWICE)
+            met.add(piece_id)
             listed, _ = content(checked(read, piece_id))
             waiting.extend(one for one, _facts in read_list(listed, piece_id))
         except StateError as error:

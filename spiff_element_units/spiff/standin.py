@@ -1,12 +1,12 @@
-"""Stand-ins for settled subprocesses, which are restored when somebody looks into them.
+"""Stand-ins for settled subprocesses. A stand-in is restored when somebody looks into it.
 
 A subprocess is settled when it is completed, all of its tasks are finished, and all subprocesses
-below it are settled. A stand-in takes its place: an instance of the subprocess's class. It answers
-without being opened that it is completed, which task it belongs to, which workflow has that task,
-how deep it lies, and that no task in it matches a filter. At any other look it opens: it is
-restored as SpiffWorkflow restores it, and is that subprocess from then on, the same object.
+below it are settled. A stand-in replaces it. To `isinstance` it is an instance of the subprocess's
+class. Without being opened, it answers that it is completed, to which task and workflow it belongs,
+how deep it is, and that no task in it matches a filter. Any other access opens it: the subprocess
+is restored as SpiffWorkflow restores it, and the stand-in itself becomes that subprocess.
 
-Copies and pickles open what they copy.
+Copying or pickling a stand-in opens it.
 """
 
 from __future__ import annotations
@@ -26,14 +26,19 @@ _MISSING: Any = object()
 
 
 class Piece(Protocol):
-    """A settled subprocess that is not opened, and what is known of it and all below it."""
+    """A settled subprocess that is not opened, and what is known about it without opening it."""
 
-    task_id: UUID  # of the task that it belongs to
-    parent: Any  # the piece that has that task; None: it is one of a living process
+    task_id: UUID  # the id of the task that it belongs to
+    parent: Any  # the piece that has that task; None if a living process has it
+
+    @property
+    def version(self) -> Optional[int]:
+        """The number of the version that it settled on; None if the state's header says it."""
+        ...
 
     @property
     def typename(self) -> Optional[str]:
-        """What the serializer calls its class."""
+        """The typename of its class."""
         ...
 
     @property
@@ -42,7 +47,7 @@ class Piece(Protocol):
         ...
 
     def members(self) -> Iterator[Any]:
-        """The same of it and of all below it, in their order."""
+        """The same for this piece and all below it, in their order."""
         ...
 
     @property
@@ -52,20 +57,20 @@ class Piece(Protocol):
 
     @property
     def has_children(self) -> bool:
-        """Whether there are any."""
+        """Whether it has children."""
         ...
 
     @property
     def drifts(self) -> bool:
-        """Whether going through it changes what an iterator takes for its depth."""
+        """Whether iterating over its tasks changes the depth that the iterator counts."""
         ...
 
     def may_match(self, state: int, updated_ts: float, spec_name: Optional[str]) -> bool:
-        """Whether a task in it or below it may have a state, be as new and have that name."""
+        """Whether a task in it or below it may have one of the states, the name and the age."""
         ...
 
     def has_task(self, task_id: UUID) -> bool:
-        """Whether the task is in it (not below it)."""
+        """Whether it has the task itself (not a piece below it)."""
         ...
 
     def decoded(self) -> dict[str, Any]:
@@ -74,18 +79,19 @@ class Piece(Protocol):
 
 
 class Holder(Protocol):
-    """What has the stand-ins and opens them."""
+    """The owner of the stand-ins, which opens them."""
 
     def open(self, stand_in: Any) -> Any:
-        """Make a stand-in the subprocess that it stands for; the same object."""
+        """Turn a stand-in into the subprocess that it stands for, and return this same object."""
         ...
 
     def spec(self, stand_in: Any) -> Any:
-        """The spec of the subprocess that is stood for."""
+        """The spec of the subprocess that it stands for."""
         ...
 
 
-# What a stand-in answers unopened. A class that answers one of them itself gets no stand-ins.
+# What a stand-in answers without being opened. A class that overrides one of these gets no
+# stand-ins.
 _ANSWERED = (
     *("completed", "parent_task_id", "top_workflow", "spec", "depth", "parent_workflow"),
     *("is_completed", "get_task_from_id", "get_tasks", "get_next_task", "get_tasks_iterator"),
@@ -95,7 +101,8 @@ raw_dict: Callable[[Any], dict[str, Any]] = Workflow.__dict__["__dict__"].__get_
 set_class: Callable[[Any, type[Any]], None] = object.__dict__["__class__"].__set__
 
 
-def can_stand_in(native: type[Any]) -> bool:
+@cache
+def can_stand_in(native: Any) -> bool:
     """Whether stand-ins can take the place of instances of a class."""
     return issubclass(native, BpmnSubWorkflow) and all(
         getattr(native, name, _MISSING) is getattr(BpmnSubWorkflow, name, _MISSING)
@@ -104,11 +111,11 @@ def can_stand_in(native: type[Any]) -> bool:
 
 
 class _StandIn:
-    """What all stand-ins have; before the class that they stand in for in the order of methods."""
+    """What all stand-ins have. It precedes the class of the subprocess in the method order."""
 
     _native: type[Any]
     _piece: Piece
-    _parent: Any  # the workflow that has the task, which may be a stand-in too
+    _parent: Any  # the workflow that has the task; it may be a stand-in too
     _subprocesses: Holder
     top_workflow: Any
     parent_task_id: UUID
@@ -165,7 +172,7 @@ class _StandIn:
 
 
 def is_unopened(subprocess: Any) -> bool:
-    """Whether it is a stand-in, not opened yet."""
+    """Whether it is a stand-in that is not opened yet."""
     return issubclass(type(subprocess), _StandIn)
 
 
@@ -176,7 +183,7 @@ def stand_in_class(native: Any) -> type[Any]:
 
 
 def task_filter_of(kwargs: dict[str, Any]) -> Any:
-    """The filter that an iterator makes of its arguments."""
+    """The filter that an iterator makes from its arguments."""
     given = kwargs.get("task_filter")
     if given is not None:
         return given

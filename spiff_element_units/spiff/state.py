@@ -9,6 +9,7 @@ more top-level key, `spiff_element_units`:
     digest          SHA-256 of the workflow's JSON
     externals       of each other workflow that processes came from: its cache_key and digest, by
                     the id of a process; only if there is one
+    processes, earlier, moved  on which versions of the workflow the instance ran (see `versions`)
     externals_unknown  true where processes may have come from other workflows and the workflow
                     that was saved did not know from which; else absent
     spec_changes    what the run added to specs (see `changes`): `spec` for that of the
@@ -24,6 +25,7 @@ from typing import Any, Callable, Optional, Union
 
 import orjson
 from SpiffWorkflow.bpmn.specs.mixins.subworkflow_task import SubWorkflowTask
+from SpiffWorkflow.util.task import TaskState
 
 from ..core.cut import has_long_numbers
 from ..errors import ElementUnitsError
@@ -33,11 +35,16 @@ FORMAT = 1
 
 
 class StateError(ElementUnitsError):
-    """The text is not a saved state, or the state is damaged."""
+    """The text is not a saved state, or the state or one of its pieces is damaged or missing."""
 
 
 class ChangedWorkflow(StateError):
-    """The state was saved with another version of the workflow."""
+    """The instance is in a process that is not the same in this version of the workflow.
+
+    `comparison` is the StateComparison: what has changed, and whether the instance can be migrated.
+    """
+
+    comparison: Any = None
 
 
 def parse(state: Union[str, bytes], decoder: Any) -> Any:
@@ -49,15 +56,15 @@ def parse(state: Union[str, bytes], decoder: Any) -> Any:
 
 
 def decoded(text: Union[str, bytes], decoder: Any) -> Any:
-    """What a decoder class reads in a text, `json.JSONDecoder` if None; errors are the decoder's.
+    """The text decoded by a decoder class, `json.JSONDecoder` if None. Raises its errors.
 
-    It is read by orjson, which is faster, where that gives the same.
+    Where orjson gives the same result, it is used because it is faster.
     """
     if decoder in (None, json.JSONDecoder):
         try:
             if not has_long_numbers(text):
                 return orjson.loads(text)
-        except ValueError:  # NaN, for one, or a half of a surrogate pair
+        except ValueError:  # for example NaN, or one half of a surrogate pair
             pass
     return json.loads(text, cls=decoder)
 
@@ -74,6 +81,18 @@ def _not_json(error: Exception) -> StateError:
     return StateError(f"the state is not JSON: {error}; check that it was not cut off or changed")
 
 
+def not_restored(what: str, error: Exception) -> StateError:
+    """The error for a part of a state, `what`, that the serializer failed to restore."""
+    return StateError(
+        f"{what} cannot be restored ({type(error).__name__}: {error}); check that it was not "
+        "changed, and that the serializer is the one that saved it"
+    )
+
+
+# What a serializer raises for a state that was changed, or that another one wrote.
+NOT_RESTORED = (LookupError, TypeError, ValueError, AttributeError)
+
+
 def is_zipped(state: Union[str, bytes]) -> bool:
     """Whether a state is compressed, as by `serialize_json(workflow, use_gzip=True)`."""
     return isinstance(state, bytes) and state[:2] == b"\x1f\x8b"
@@ -82,7 +101,10 @@ def is_zipped(state: Union[str, bytes]) -> bool:
 def require_run(run: Any) -> None:
     """Raise StateError if this is not a saved run."""
     if not isinstance(run, dict):
-        raise StateError(f"the state is a JSON {type(run).__name__}, not an object")
+        raise StateError(
+            f"the state is a JSON {type(run).__name__}, not an object; pass the text that "
+            "SpecLoader.save or serialize_json returned"
+        )
     for key, kind in (("tasks", dict), ("subprocesses", dict), ("root", str)):
         if not isinstance(run.get(key), kind):
             raise StateError(
@@ -111,24 +133,33 @@ def take_header(run: dict[str, Any]) -> Optional[dict[str, Any]]:
     for key in ("process_id", "digest"):
         if not isinstance(header.get(key), str):
             raise StateError(f"the state has no {HEADER}.{key}; check that it was not changed")
+    entries = header.get("earlier", [])
+    if not isinstance(entries, list) or not all(isinstance(one, dict) for one in entries):
+        raise StateError(f"the state's {HEADER}.earlier is no list of versions")
+    for entry in (header, *entries):
+        for key in ("processes", "externals"):
+            if not isinstance(entry.get(key, {}), dict):
+                raise StateError(f"the state's {HEADER} has {key} that are not an object")
     return header
 
 
 def needed_specs(
-    run: dict[str, Any], spec: Any, process_id: str, spec_of: Callable[[str], Any]
-) -> dict[str, Any]:
-    """The specs of the subprocesses in a saved run, by process id.
+    run: dict[str, Any], spec: Any, process_id: str, spec_of: Callable[[str, str], Any]
+) -> None:
+    """Restore the specs of the subprocesses in a saved run.
 
-    This visits the run in the order in which SpiffWorkflow restores it, and calls `spec_of` for
-    each process that an element refers to.
+    This visits the run in the order in which SpiffWorkflow restores it, and calls `spec_of` with
+    the id of each subprocess and the name of its process.
     """
-    needed: dict[str, Any] = {}
     subprocesses = dict(run["subprocesses"])
     waiting = [(process_id, spec, run)]
     while waiting:
         name, spec, process = waiting.pop()
+        task_specs = spec.task_specs
         for task_id, task in process["tasks"].items():
-            task_spec = _task_spec(spec, task["task_spec"], name)
+            task_spec = task_specs.get(task["task_spec"])
+            if task_spec is None:
+                raise _no_element(task["task_spec"], name)
             subprocess = subprocesses.pop(task_id, None)
             if subprocess is None:
                 continue
@@ -138,20 +169,48 @@ def needed_specs(
                     f"{name!r}, but that element refers to no process; {_EARLIER}"
                 )
             called = task_spec.spec
-            if called not in needed:
-                needed[called] = spec_of(called)
-            waiting.append((called, needed[called], subprocess))
-    return needed
+            waiting.append((called, spec_of(task_id, called), subprocess))
 
 
-def _task_spec(spec: Any, element_id: str, process_id: str) -> Any:
-    task_spec = spec.task_specs.get(element_id)
-    if task_spec is None:
-        raise StateError(
-            f"the state has a task of element {element_id!r} of process {process_id!r}, but the "
-            f"process has no such element; {_EARLIER}"
-        )
-    return task_spec
+FINISHED = int(TaskState.FINISHED_MASK)
+
+
+def settled_in(run: dict[str, Any]) -> dict[str, str]:
+    """The settled subprocesses in a saved run: the names of their processes, by their ids.
+
+    A subprocess is settled if it is completed, its tasks are finished, and those below it are
+    settled.
+    """
+    subprocesses = run["subprocesses"]
+    caller_of = {task: key for key, one in subprocesses.items() for task in one["tasks"]}
+    unsettled = with_callers(
+        [key for key, one in subprocesses.items() if not _is_finished(one)], caller_of
+    )
+    return {key: one["spec"] for key, one in subprocesses.items() if key not in unsettled}
+
+
+def with_callers(keys: list[Any], caller_of: dict[Any, Any]) -> set[Any]:
+    """Some subprocesses, their callers, the callers of these, and so on."""
+    found: set[Any] = set()
+    while keys:
+        key = keys.pop()
+        if key not in found:
+            found.add(key)
+            keys.extend([caller_of[key]] if key in caller_of else ())
+    return found
+
+
+def _is_finished(subprocess: dict[str, Any]) -> bool:
+    return bool(subprocess.get("completed", True)) and all(
+        task["state"] & FINISHED for task in subprocess["tasks"].values()
+    )
+
+
+def _no_element(element_id: str, process_id: str) -> StateError:
+    return StateError(
+        f"the state has a task of element {element_id!r} of process {process_id!r}, but the "
+        f"process has no such element; {_EARLIER}"
+    )
 
 
 _EARLIER = "resume it with the version of the workflow that it was saved with"

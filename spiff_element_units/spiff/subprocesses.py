@@ -1,4 +1,4 @@
-"""The `subprocesses` of a workflow, of which the settled ones are stand-ins."""
+"""The `subprocesses` of a workflow, with stand-ins for the settled ones."""
 
 from __future__ import annotations
 
@@ -13,37 +13,37 @@ _MISSING: Any = object()
 
 
 class Restorer(Protocol):
-    """What opens a piece; the loader's side of this module."""
+    """Opens pieces. The loader provides it."""
 
-    pieces: Any  # where they come from: `CutPieces` or `StoredPieces`
+    pieces: Any  # the source of the pieces: `CutPieces` or `StoredPieces`
 
     def native_class(self, piece: Piece) -> type[Any]:
         """The class of the subprocess."""
         ...
 
-    def spec(self, task: Any, top_workflow: Any) -> Any:
+    def spec(self, piece: Piece, task: Any, top_workflow: Any) -> Any:
         """The spec of the subprocess of a task."""
         ...
 
     def restore(self, piece: Piece, task: Any, top_workflow: Any) -> Any:
-        """The subprocess of `task`, restored as the serializer does it."""
+        """Restore the subprocess of `task` as the serializer does it."""
         ...
 
     def find(self, pieces: Sequence[Piece], task_id: UUID) -> Optional[Piece]:
-        """Which of the pieces, or of those below them, has a task."""
+        """The piece that has a task: one of these, or one below them."""
         ...
 
     def may_have(self, task_id: Any) -> bool:
-        """Whether there may be a piece of that task."""
+        """Whether a task may have a piece."""
         ...
 
 
 class Subprocesses(dict[UUID, Any]):
-    """The `subprocesses` of a workflow, of which the settled ones are stand-ins.
+    """The `subprocesses` of a workflow, with stand-ins for the settled ones.
 
-    It is the dict that a workflow restored whole has, order of keys included. Pieces below an
-    unopened one are put into it when somebody looks for them: goes through it, or asks for a key
-    that may be theirs.
+    To everybody it is the dict of a workflow that was restored as a whole, with the same order of
+    keys. The pieces below an unopened piece are added when somebody looks for them: iterates over
+    the dict, or asks for a key that may belong to one of them.
     """
 
     def __init__(
@@ -51,25 +51,26 @@ class Subprocesses(dict[UUID, Any]):
     ) -> None:
         super().__init__()
         self.restorer = restorer
-        self.unlogged = False  # whether nobody gets what is collected for the log
+        self.unlogged = False  # whether no logger wants what is collected for it
         self.listing_for_nobody = False
+        self.drifting = False  # whether a piece was ever in here that drifts
         self._workflow = workflow
         self._adopt = adopt
-        self._living: dict[UUID, Any] = {}  # those that are no stand-ins
-        self._pieces: dict[UUID, Piece] = {}  # of each key that is a piece, or was before it opened
-        self._unlisted: dict[UUID, Piece] = {}  # those whose children are not in here
+        self._living: dict[UUID, Any] = {}  # those that are not stand-ins
+        self._pieces: dict[UUID, Piece] = {}  # of each key that is or was a piece
+        self._unlisted: dict[UUID, Piece] = {}  # those whose children are not in this dict yet
         self._known_only = 0
         self._ordered = True
 
-    # What is there
+    # Content
 
     @property
     def unopened(self) -> Iterator[Piece]:
-        """The pieces in here that are not opened; those below them may not be in here."""
+        """The unopened pieces in this dict. The pieces below them may not be in it yet."""
         return (sp._piece for sp in dict.values(self) if is_unopened(sp))
 
     def add_piece(self, piece: Piece, parent: Any) -> None:
-        """Put a stand-in for a piece in; `parent` is the workflow that has its task."""
+        """Add a stand-in for a piece. `parent` is the workflow that has its task."""
         native: Any = self.restorer.native_class(piece)
         stand_in = object.__new__(stand_in_class(native))
         raw_dict(stand_in).update(
@@ -82,23 +83,24 @@ class Subprocesses(dict[UUID, Any]):
         )
         dict.__setitem__(self, piece.task_id, stand_in)
         self._pieces[piece.task_id] = piece
+        self.drifting = self.drifting or piece.drifts
         if piece.has_children:
             self._unlisted[piece.task_id] = piece
 
     def spec(self, stand_in: Any) -> Any:
-        """The spec of the subprocess that is stood for; opens those above it."""
+        """The spec of the subprocess that it stands for. This opens the stand-ins above it."""
         task = stand_in._parent.tasks[stand_in.parent_task_id]
-        return self.restorer.spec(task, self._workflow)
+        return self.restorer.spec(stand_in._piece, task, self._workflow)
 
     def open(self, stand_in: Any) -> Any:
-        """Make a stand-in the subprocess that it stands for; the same object."""
+        """Turn a stand-in into the subprocess that it stands for, and return this same object."""
         if not is_unopened(stand_in):
             return stand_in
         piece: Piece = stand_in._piece
         self._list_children(piece)
         task = stand_in._parent.tasks[piece.task_id]
         restored = self.restorer.restore(piece, task, self._workflow)
-        if not is_unopened(stand_in):  # what restores it has looked into it
+        if not is_unopened(stand_in):  # restoring it has opened it already
             return stand_in
         attributes = raw_dict(stand_in)
         attributes.clear()
@@ -112,7 +114,7 @@ class Subprocesses(dict[UUID, Any]):
         return stand_in
 
     def list_all(self) -> None:
-        """Put the pieces below unopened ones in, and everything into its order."""
+        """Add all pieces below unopened ones, and put all keys in order."""
         while self._unlisted:
             self._list_children(next(iter(self._unlisted.values())))
         self._put_in_order()
@@ -126,7 +128,7 @@ class Subprocesses(dict[UUID, Any]):
         self._ordered = False
 
     def _order(self) -> None:
-        """Put each piece behind the one that has its task, as restoring does."""
+        """Put each piece after the one that has its task, in the order of restoring."""
         content = dict(dict.items(self))
         dict.clear(self)
         for key in content:
@@ -146,16 +148,16 @@ class Subprocesses(dict[UUID, Any]):
                 )
 
     def opened(self) -> Iterable[Any]:
-        """The subprocesses that are no stand-ins."""
+        """The subprocesses that are not stand-ins."""
         return self._living.values()
 
     def living(self) -> Iterator[tuple[UUID, Any]]:
-        """Each key and subprocess that is no stand-in, in their order."""
+        """Each subprocess that is not a stand-in, with its key, in order."""
         self._put_in_order()
         return ((key, one) for key, one in dict.items(self) if key in self._living)
 
     def in_order(self) -> Iterator[tuple[UUID, Optional[Piece], bool]]:
-        """Each key, its piece where that is unopened, and whether those below are not in here."""
+        """Each key, its unopened piece or None, and whether the pieces below are not added yet."""
         self._put_in_order()
         for key, one in dict.items(self):
             piece = one._piece if is_unopened(one) else None
@@ -170,7 +172,7 @@ class Subprocesses(dict[UUID, Any]):
 
     @contextmanager
     def known_only(self) -> Iterator[None]:
-        """Go through what is in here already: what the engine looks for cannot be below it."""
+        """While this lasts, add no pieces: what the engine looks for cannot be below any."""
         self._known_only += 1
         try:
             yield
@@ -178,7 +180,7 @@ class Subprocesses(dict[UUID, Any]):
             self._known_only -= 1
 
     def find(self, task_id: UUID) -> Any:
-        """The task of that id in one of the subprocesses, which is opened for it; None: nowhere."""
+        """The task with this id in a subprocess, which is opened for it; None if there is none."""
         for subprocess in self._living.values():
             task = subprocess.get_task_from_id(task_id)
             if task is not None:
@@ -189,7 +191,7 @@ class Subprocesses(dict[UUID, Any]):
         return self._in_sight(piece).get_task_from_id(task_id)
 
     def _in_sight(self, piece: Piece) -> Any:
-        """The stand-in of a piece, which is put in if need be."""
+        """The stand-in of a piece. It is added if necessary."""
         above = [piece]
         while above[-1].task_id not in self._pieces and above[-1].parent is not None:
             above.append(above[-1].parent)
@@ -202,13 +204,13 @@ class Subprocesses(dict[UUID, Any]):
             self.list_all()
 
     def _may_be_below(self, key: Any) -> bool:
-        """Whether a key that is not in here may be that of a piece below an unopened one."""
+        """Whether a key that is not in this dict may belong to a piece below an unopened one."""
         if self._known_only or not self._unlisted or not self.restorer.may_have(key):
             return False
         living = (self._workflow, *self._living.values())
         return not any(key in subprocess.tasks for subprocess in living)
 
-    # What a dict does
+    # The methods of a dict
 
     def __contains__(self, key: object) -> bool:
         if dict.__contains__(self, key):

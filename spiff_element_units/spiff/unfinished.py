@@ -1,8 +1,9 @@
 """Finds the few unfinished tasks of a workflow without walking through its history.
 
-The engine asks for READY and WAITING tasks at every step. There are few, at the end of a long
-history of finished tasks. They are found by their states, and the way up from each tells where a
-walk would come to it. A question that is not of this kind is left to the walk.
+The engine asks for READY and WAITING tasks at every step. There are few of them, at the end of a
+long history of finished tasks. This module finds them by their states. The path from each task up
+to the root gives the order in which a walk would find them. All other questions are left to the
+walk.
 """
 
 from __future__ import annotations
@@ -24,12 +25,8 @@ def unfinished(
     workflow: Any, subprocesses: Subprocesses, arguments: dict[str, Any]
 ) -> Optional[list[Any]]:
     """What `get_tasks` of a top-level workflow gives for some arguments; None: walk to see."""
-    if not _UNDERSTOOD.issuperset(arguments):
-        return None
-    task_filter = task_filter_of(arguments)
-    if type(task_filter) not in (BpmnTaskFilter, TaskFilter) or task_filter.state & FINISHED:
-        return None
-    if getattr(task_filter, "catches_event", None) is not None:
+    task_filter: Any = task_filter_of(arguments) if _UNDERSTOOD.issuperset(arguments) else None
+    if not _is_understood(task_filter):
         return None
     found = []
     for process in (workflow, *subprocesses.opened()):
@@ -38,57 +35,85 @@ def unfinished(
                 found.append(task)
                 if len(found) > _FEW:
                     return None
-    ways = [_way(task, workflow, subprocesses, _lowest(task_filter.state)) for task in found]
+    if not found:
+        return found
+    lowest = _lowest(task_filter.state)
+    tables: dict[int, Any] = {}
+    ways = [_way(task, workflow, subprocesses, lowest, tables) for task in found]
     longest = max([len(way) for way in ways if way is not None], default=0)
-    if None in ways or longest + _extra_levels(subprocesses) >= _MAX_DEPTH:
+    if None in ways or _may_be_too_deep(longest, subprocesses):
         return None
     order: Any = sorted(range(len(found)), key=lambda at: ways[at] or ())
     return [found[at] for at in order]
 
 
+def _is_understood(task_filter: Any) -> bool:
+    return (
+        type(task_filter) in (BpmnTaskFilter, TaskFilter)
+        and not task_filter.state & FINISHED
+        and getattr(task_filter, "catches_event", None) is None
+    )
+
+
 def _lowest(state: int) -> int:
-    """The lowest state of a task that an iterator goes on below."""
+    """The lowest state of a task below which an iterator continues."""
     lowest: int = TaskState.MAYBE if state & TaskState.PREDICTED_MASK else TaskState.FUTURE
     return lowest
 
 
 def _way(
-    task: Any, workflow: Any, subprocesses: Subprocesses, lowest: int
+    task: Any, workflow: Any, subprocesses: Subprocesses, lowest: int, tables: dict[int, Any]
 ) -> Optional[tuple[int, ...]]:
-    """The way from the root of a workflow to a task, to be sorted by; None: a walk may differ.
+    """The path from the root of a workflow to a task, as a sort key; None if a walk may differ.
 
     It has the places among children, and -1 for going into a subprocess, which comes first.
+    `tables` keeps the tasks of each process by the numbers of their ids: a way is as long as the
+    history, and UUIDs hash and compare themselves in Python.
     """
     way: list[int] = []
-    while True:
-        process = task.workflow
-        above: Any = process.tasks.get(task._parent)
-        if above is None:
+    try:
+        while True:
+            process = task.workflow
+            table = tables.get(id(process))
+            if table is None:
+                table = tables[id(process)] = {key.int: one for key, one in process.tasks.items()}
+            while task._parent is not None:
+                above = table.get(task._parent.int)
+                if above is None:
+                    break
+                if above._state < lowest:
+                    return None
+                number, children = task.id.int, above._children
+                first = len(children) > 0 and children[0].int == number
+                way.append(0 if first else [child.int for child in children].index(number))
+                task = above
             if process.task_tree is not task:
                 return None
             if process is workflow:
                 return tuple(reversed(way))
-            above = _caller(process, subprocesses)
-            if above is None:
-                return None
+            task = _caller(process, subprocesses)
             way.append(-1)
-        elif above._state < lowest or task.id not in above._children:
-            return None
-        else:
-            way.append(above._children.index(task.id))
-        task = above
+    except (AttributeError, ValueError):  # no child of its parent, or an id of another kind
+        return None
 
 
 def _caller(process: Any, subprocesses: Subprocesses) -> Any:
-    """The task that a subprocess belongs to; None where that is gone."""
+    """The task that a subprocess belongs to; None if it no longer exists."""
     known: Any = dict.get(subprocesses, process.parent_task_id)
     return known.parent_workflow.tasks.get(known.parent_task_id) if known is process else None
 
 
-def _extra_levels(subprocesses: Subprocesses) -> int:
-    """At most how many levels an iterator counts too many.
+def _may_be_too_deep(levels: int, subprocesses: Subprocesses) -> bool:
+    """Whether an iterator may take a way of so many levels for longer than it goes."""
+    if not subprocesses.drifting and levels + dict.__len__(subprocesses) < _MAX_DEPTH:
+        return False
+    return levels + _extra_levels(subprocesses) >= _MAX_DEPTH
 
-    It does so behind a task that has a subprocess and no children.
+
+def _extra_levels(subprocesses: Subprocesses) -> int:
+    """An upper limit for the levels that an iterator counts too many.
+
+    It counts one too many after each task that has a subprocess and no children.
     """
     extra = 0
     for key, subprocess in dict.items(subprocesses):

@@ -1,9 +1,9 @@
-"""The engine's walks through a workflow, which pass over settled subprocesses.
+"""Lets the engine walk through a workflow without opening settled subprocesses.
 
-The engine goes through all subprocesses at many steps. `install` puts methods into a workflow that
-pass over stand-ins in which nothing can match, so that they are not opened for nothing. What the
-methods give, and in which order, is what SpiffWorkflow's give. A method that the application's
-class overrides stays as it is. In a copy or a pickle of the workflow they are the class's own.
+The engine visits all subprocesses at many steps. `install` adds methods to a workflow that skip the
+stand-ins in which nothing can match, so that these stay unopened. The methods return the same as
+SpiffWorkflow's, in the same order. A method that the application's class overrides is not replaced.
+A copy or pickle of the workflow has the methods of its class again.
 """
 
 from __future__ import annotations
@@ -28,10 +28,10 @@ _EVENT_MANAGER: Any = getattr(bpmn_workflow, "EventManager", None)  # since 3.2
 
 
 class Walk(BpmnTaskIterator):  # type: ignore[misc]
-    """SpiffWorkflow's iterator, which passes over stand-ins in which nothing matches.
+    """SpiffWorkflow's iterator, but it skips stand-ins in which nothing matches.
 
-    What it gives, and in which order, is the same. `_next` is written out because the engine's own
-    looks into the subprocess before anything can be said about it.
+    It returns the same tasks in the same order. `_next` is a full copy, because the engine's own
+    looks into each subprocess before an override could skip it.
     """
 
     def __init__(self, subprocesses: Subprocesses, task: Any, **kwargs: Any) -> None:
@@ -73,7 +73,7 @@ class Walk(BpmnTaskIterator):  # type: ignore[misc]
 
 
 class _Method:
-    """Stands in an object for a method of its class; in a copy or pickle it is that method."""
+    """Replaces a method in one object. In a copy or pickle it is the method of the class."""
 
     def __init__(
         self, function: Callable[..., Any], owner: Any, subprocesses: Subprocesses
@@ -107,8 +107,18 @@ def get_tasks(
     return list(workflow.get_tasks_iterator(first_task, **kwargs))
 
 
+def get_next_task(
+    workflow: Any, subprocesses: Subprocesses, first_task: Any = None, **kwargs: Any
+) -> Any:
+    if first_task is None and not subprocesses.listing_for_nobody:
+        found = unfinished(workflow, subprocesses, kwargs)
+        if found is not None:
+            return next(iter(found), None)
+    return type(workflow).get_next_task(workflow, first_task, **kwargs)
+
+
 def update_waiting_tasks(workflow: Any, subprocesses: Subprocesses) -> None:
-    """The engine's own, which walks through all tasks: only where one of them is waiting."""
+    """Call the engine's own, which walks through all tasks, only if a task is waiting."""
     if any(task._state & TaskState.WAITING for task in workflow.tasks.values()):
         type(workflow).update_waiting_tasks(workflow)
 
@@ -122,7 +132,7 @@ def get_task_from_id(workflow: Any, subprocesses: Subprocesses, task_id: UUID) -
 
 
 def collect_log_extras(workflow: Any, subprocesses: Subprocesses, dct: Any = None) -> Any:
-    """The engine's own, which lists the ids of all tasks: of none if nobody gets them."""
+    """Call the engine's own. It lists the ids of all tasks, or of none if no logger wants them."""
     subprocesses.listing_for_nobody = subprocesses.unlogged
     try:
         return type(workflow).collect_log_extras(workflow, dct)
@@ -131,7 +141,7 @@ def collect_log_extras(workflow: Any, subprocesses: Subprocesses, dct: Any = Non
 
 
 def _among_known(name: str) -> Callable[..., Any]:
-    """A method of the engine that looks for what cannot be below an unopened piece, and logs."""
+    """A method of the engine that looks only for what cannot be below an unopened piece."""
 
     def method(owner: Any, subprocesses: Subprocesses, *args: Any, **kwargs: Any) -> Any:
         with subprocesses.known_only():
@@ -142,7 +152,7 @@ def _among_known(name: str) -> Callable[..., Any]:
 
 
 def _logged(name: str) -> Callable[..., Any]:
-    """A method of the engine that collects something for a record at the level INFO."""
+    """A method of the engine that collects data for a log record of level INFO."""
 
     def method(owner: Any, subprocesses: Subprocesses, *args: Any, **kwargs: Any) -> Any:
         before = subprocesses.unlogged
@@ -176,33 +186,35 @@ _SEARCHES = map(
     ),
 )
 _OF_WORKFLOW = {
-    function.__name__: function
-    for function in (*_ITERATES, get_tasks, get_task_from_id, *_SEARCHES)
+    function.__name__: function for function in (*_ITERATES, get_task_from_id, *_SEARCHES)
 }
+_OF_ITERATOR = {function.__name__: function for function in (get_tasks, get_next_task)}
 _OF_EVENTS = {"update_collaboration": _among_known("update_collaboration")}
 
 
 def _put(methods: dict[str, Any], owner: Any, base: type[Any], helper: Subprocesses) -> None:
-    """Put methods into an object, where its class has them from SpiffWorkflow."""
+    """Add methods to an object if its class inherits them from SpiffWorkflow unchanged."""
     for name, function in methods.items():
         own = getattr(base, name, None)
-        # In SpiffWorkflow 3.0 the iterator of a subprocess goes into no other.
+        # In SpiffWorkflow 3.0 the iterator of a subprocess does not enter the subprocesses below.
         descends = name != "get_tasks_iterator" or own is not Workflow.get_tasks_iterator
         if own is not None and descends and getattr(type(owner), name) is own:
             vars(owner)[name] = _Method(function, owner, helper)
 
 
 def adopt(subprocess: Any, subprocesses: Subprocesses) -> None:
-    """Have a subprocess pass over stand-ins."""
+    """Make a subprocess skip stand-ins."""
     if isinstance(subprocess, BpmnSubWorkflow):
         _put(_OF_SUBPROCESS, subprocess, BpmnSubWorkflow, subprocesses)
 
 
 def install(workflow: Any, restorer: Restorer) -> Subprocesses:
-    """Give a workflow that has no subprocesses yet the mapping and the methods."""
+    """Add the mapping and the methods to a workflow that has no subprocesses yet."""
     subprocesses = Subprocesses(workflow, restorer, adopt)
     workflow.subprocesses = subprocesses
     _put(_OF_WORKFLOW, workflow, BpmnWorkflow, subprocesses)
+    if type(workflow).get_tasks_iterator is BpmnWorkflow.get_tasks_iterator:  # which they ask
+        _put(_OF_ITERATOR, workflow, BpmnWorkflow, subprocesses)
     events = getattr(workflow, "event_manager", None)  # since 3.2
     if events is not None:
         _put(_OF_EVENTS, events, _EVENT_MANAGER, subprocesses)

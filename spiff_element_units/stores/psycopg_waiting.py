@@ -13,14 +13,14 @@ from typing import Any
 import psycopg
 
 
-def waiting_for(seconds: float) -> type[psycopg.Connection[Any]]:
-    """The class of connections that wait so many seconds for each answer."""
+def limit_waiting(connection: Any, seconds: float) -> None:
+    """Let a connection wait at most so many seconds for each answer. Then it closes."""
+    wait = connection.wait
 
-    class Waiting(psycopg.Connection[Any]):
-        def wait(self, gen: Any, *args: Any, **kwargs: Any) -> Any:
-            return super().wait(_until(time.monotonic() + seconds, gen, self), *args, **kwargs)
+    def limited(steps: Any, *args: Any, **kwargs: Any) -> Any:
+        return wait(_until(time.monotonic() + seconds, steps, connection), *args, **kwargs)
 
-    return Waiting
+    connection.wait = limited
 
 
 def _until(end: float, steps: Any, connection: Any) -> Generator[Any, Any, Any]:

@@ -127,14 +127,12 @@ class SqlStore:
             connect_args=_limits(parsed, timeout),
         )
         if parsed.get_driver_name() == "psycopg":
-            from .psycopg_waiting import waiting_for  # noqa: PLC0415 - needs psycopg
+            from .psycopg_waiting import limit_waiting  # noqa: PLC0415 - needs psycopg
 
-            connections = waiting_for(timeout)
+            def limit(connection: Any, _: Any) -> None:
+                limit_waiting(connection, timeout)
 
-            @event.listens_for(engine, "do_connect")
-            def connect(_: Any, __: Any, arguments: Any, named: Any) -> Any:
-                return connections.connect(*arguments, **named)
-
+            event.listen(engine, "connect", limit)
         _engines.add(engine)
         store = cls(engine)
         store._reads = engine  # its connections need not be told for each read

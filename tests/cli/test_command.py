@@ -18,7 +18,10 @@ import spiff_element_units
 from spiff_element_units import __version__
 from spiff_element_units.cli import main
 
-COMMANDS = ["cache", "ls", "show", "unit", "graph", "run", "verify", "prune", "rm", "completion"]
+COMMANDS = [
+    *("cache", "ls", "show", "unit", "diff", "graph", "run", "verify", "prune", "rm"),
+    "completion",
+]
 
 
 @pytest.fixture(scope="module")

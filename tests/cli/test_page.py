@@ -10,7 +10,7 @@ from pathlib import Path
 import models
 import pytest
 from chromium import Page, needs_chromium
-from command import EXAMPLES, command, wide
+from command import EXAMPLES, command, failing, wide
 
 from spiff_element_units import ElementUnits
 
@@ -254,6 +254,146 @@ def test_a_double_click_unfolds_a_process_whose_unit_unfolds_at_the_first(
     assert place_of(page, "P7") == pytest.approx(where, abs=1)
     page.click(*place_of(page, "P8"), times=2)
     assert {"E8", "C8"} <= set(page.value(drawn))
+
+
+# A comparison of two versions
+
+
+def compared(tmp_path: Path, old: ElementUnits, new: ElementUnits, *options: str) -> Path:
+    """The page of the new version, compared with the old one."""
+    old.save(tmp_path / "cache", "before")
+    return written(tmp_path, new, "--against", "before", *options)
+
+
+def second_version() -> ElementUnits:
+    """The claim model with another limit, another letter and another visit."""
+    whole = json.loads(claim_json())
+    specs = whole["subprocess_specs"]
+    specs["check_policy"]["task_specs"]["find_policy"]["script"] = "policy = {}"
+    specs["Letter"] = {**specs.pop("Legal_letter"), "name": "Letter"}
+    specs["Reject"]["task_specs"]["write_rejection"]["spec"] = "Letter"
+    visit = specs["site_visit"]["task_specs"]
+    visit["<b>go</b>"] = {**visit.pop("visit_site"), "name": "<b>go</b>"}
+    visit["plan_visit"]["outputs"] = visit["attach_photos"]["inputs"] = ["<b>go</b>"]
+    return ElementUnits.from_json(json.dumps(whole))
+
+
+def coloured(page: Page, change: str) -> list[str]:
+    nodes = f"window.elementUnits.graph.nodes('.{change}').map(one => one.data('label'))"
+    return sorted(label.split("\n")[0] for label in page.value(nodes))
+
+
+def changes(page: Page) -> list[list[str]]:
+    """The list of what has changed, as it is seen: the change, and what it is of."""
+    listed = page.value("[...document.querySelectorAll('#changes li')].map(one => one.innerText)")
+    return [[line for line in text.split("\n") if line] for text in listed]
+
+
+def choose(page: Page, process_id: str) -> None:
+    page.value(
+        f"""[...document.querySelectorAll('.tabulator-row')].find(
+          row => row.querySelector('.tabulator-cell').textContent === {json.dumps(process_id)}
+        ).click()"""
+    )
+    page.settle()
+
+
+def test_a_comparison_colours_processes_and_lists_elements(tmp_path: Path, page: Page) -> None:
+    old = ElementUnits.from_json(claim_json())
+    new = second_version()
+    page.open(compared(tmp_path, old, new))
+    diff = old.diff(new)
+    assert coloured(page, "added") == ["Letter"]
+    assert coloured(page, "removed") == ["Legal_letter"]
+    assert coloured(page, "changed") == sorted(one.process_id for one in diff.changed)
+    assert page.text("#about").startswith("14 processes, ")
+    assert page.text("#about").endswith(f"; {diff.summary} since before")
+    choose(page, "site_visit")
+    expected = {process.process_id: process for process in diff.changed}["site_visit"]
+    listed = changes(page)
+    assert len(listed) == len(expected.elements) == 4
+    for seen, element in zip(listed, expected.elements):
+        assert seen[0] == f"{element.change}{element.element_id}"
+    assert ["flow (inputs)"] in [one[1:] for one in listed]
+    choose(page, "check_policy")
+    (script,) = changes(page)
+    assert script[0] == "changedfind_policy"
+    assert script[1].startswith("script 'policy = {")
+    choose(page, "Register")
+    assert changes(page) == [["changedwithin it: check_policy"]]
+    page.click_on("#changes .link", "check_policy")
+    assert page.text("#details h2") == "check_policy"
+    choose(page, "Pay")
+    assert changes(page) == []
+    assert page.complaints == []
+
+
+def test_a_removed_process_is_drawn_below_its_caller_and_is_in_no_unit(
+    tmp_path: Path, page: Page
+) -> None:
+    page.open(compared(tmp_path, ElementUnits.from_json(claim_json()), second_version()))
+    edges = page.value(
+        """window.elementUnits.graph.edges('.gone').map(edge =>
+             [edge.source(), edge.target()].map(one => one.data('label').split('\\n')[0]))"""
+    )
+    assert edges == [["Reject", "Legal_letter"]]
+    choose(page, "Legal_letter")
+    assert page.text("#details h2") == "Legal_letter"
+    assert "only in before" in page.text("#details p")
+    assert changes(page) == [["removedthe process"]]
+    choose(page, "Reject")
+    assert held(page) == ["Reject", "wait_for_appeal"]
+    assert page.complaints == []
+
+
+def test_versions_that_are_the_same_have_no_colours(tmp_path: Path, page: Page) -> None:
+    units = ElementUnits.from_json(claim_json())
+    page.open(compared(tmp_path, units, units))
+    assert [coloured(page, one) for one in ("added", "changed", "removed")] == [[], [], []]
+    assert page.text("#about").endswith(
+        "0 processes changed, 0 added, 0 removed, 14 the same since before"
+    )
+    assert changes(page) == []
+
+
+def test_a_comparison_shows_what_changed_in_a_large_workflow(tmp_path: Path, page: Page) -> None:
+    old = wide(1_000)
+    whole = json.loads(old.workflow("root", defer="nothing"))
+    whole["subprocess_specs"]["P777"]["task_specs"]["new"] = {"typename": "UserTask"}
+    page.open(compared(tmp_path, old, ElementUnits.from_json(json.dumps(whole))))
+    assert coloured(page, "changed") == ["P777"]
+    assert page.complaints == []
+
+
+def test_only_the_page_compares_and_the_names_of_versions_stay_text(
+    tmp_path: Path, page: Page
+) -> None:
+    name = "<img src=x onerror='window.hacked = 1'>"
+    units = ElementUnits.from_json(claim_json())
+    units.save(tmp_path / "cache", name)
+    page.open(written(tmp_path, second_version(), "--against", name))
+    assert page.text("#about").endswith(name)
+    assert page.value("typeof window.hacked") == "undefined"
+    for options in (["--format", "dot"], [], ["--format", "html", "--json"]):
+        said = failing("graph", tmp_path / "cache", "key", "--against", name, *options, code=2)
+        assert "--against is for --format html" in said
+    said = failing(
+        "graph", tmp_path / "cache", "key", "--against", "gone", "--format", "html", code=1
+    )
+    assert "cache key 'gone' is not cached" in said
+
+
+def test_a_file_is_compared_with_a_file(tmp_path: Path, page: Page) -> None:
+    paths = tmp_path / "old.json", tmp_path / "new.json"
+    paths[0].write_text(claim_json(), encoding="utf-8")
+    text = second_version().workflow("Claim", defer="nothing")
+    paths[1].write_text(text, encoding="utf-8")
+    out = tmp_path / "page.html"
+    options = ["--against", paths[0], "--format", "html", "-o", out]
+    done = command("graph", paths[1], *options)
+    assert (done.code, done.err) == (0, "")
+    page.open(out)
+    assert coloured(page, "added") == ["Letter"]
 
 
 def ask(page: Page, process_id: str, element_id: str) -> object:

@@ -235,16 +235,16 @@ def test_the_library_resumes_what_the_command_saved(cache: Path, tmp_path: Path)
     assert workflow.last_task.data["pieces"] == 1
 
 
-def test_a_changed_workflow_is_resumed_when_that_is_accepted(tmp_path: Path) -> None:
-    processes = {"p": [("human",), ("human",)]}
-    for version in ("1", "2"):
-        text = spec_json(processes, "p")[:-1] + f', "version": {version}}}'
-        ElementUnits.from_json(text).save(tmp_path / "cache", "p")
-        if version == "1":
-            command("run", tmp_path / "cache", "p", "p", "--state", tmp_path / "s", input="\n")
-    arguments = ("run", tmp_path / "cache", "p", "p", "--state", tmp_path / "s")
-    failing(*arguments)
-    done = command(*arguments, "--accept-changed", input="\n")
+def test_an_instance_of_a_changed_process_is_migrated_when_that_is_asked_for(
+    tmp_path: Path,
+) -> None:
+    for key, more in (("1", []), ("2", [("human",)])):
+        text = spec_json({"p": [("human",), ("human",), *more]}, "p")
+        ElementUnits.from_json(text).save(tmp_path / "cache", key)
+    where = ("p", "--state", tmp_path / "s")
+    command("run", tmp_path / "cache", "1", *where)
+    assert "it can be migrated" in failing("run", tmp_path / "cache", "2", *where)
+    done = command("run", tmp_path / "cache", "2", *where, "--migrate", input="\n\n\n")
     assert done.code == 0, done.err
     assert "completed p" in done.lines
 

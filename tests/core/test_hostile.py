@@ -260,6 +260,8 @@ def test_an_argument_of_another_type_is_a_type_error(wrong: Any, tmp_path: Path)
         lambda: remove_cached_workflow(tmp_path, wrong),
         lambda: units.save(tmp_path, wrong),
         lambda: units.references(wrong),
+        lambda: units.process_digest(wrong),
+        lambda: units.diff(wrong),
         lambda: units.needs("A", "call", wrong),
     ]
     if not isinstance(wrong, bytes):
@@ -676,8 +678,14 @@ def public_questions(directory: Path) -> Iterator[Callable[[], Any]]:
         yield lambda name=name: getattr(ElementUnits.open(directory, "key"), name)
     yield lambda: repr(ElementUnits.open(directory, "key"))
     yield lambda: ElementUnits.open(directory, "key")._inner_root()
+    other = ElementUnits.from_json(text("other"))
+    yield lambda: ElementUnits.open(directory, "key").diff(other)
+    yield lambda: other.diff(ElementUnits.open(directory, "key"))
     for process_id, element_id in itertools.product(["A", "B", "C", "none"], [*ELEMENTS, "none"]):
-        for name in ("element_ids", "references", "spec_json", "_decoded", "_has"):
+        for name in (
+            *("element_ids", "references", "spec_json", "process_digest"),
+            *("_decoded", "_has"),
+        ):
             yield lambda n=name, p=process_id: getattr(ElementUnits.open(directory, "key"), n)(p)
         for name in ("workflow", "needs"):
             yield lambda n=name, p=process_id, e=element_id: getattr(

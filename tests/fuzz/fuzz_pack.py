@@ -25,6 +25,12 @@ ASKED = list(itertools.product(IDS[:6], IDS, ("calls", "all", "nothing")))
 
 HEADER, CHECKSUM, SLOTS, SLOT, ENTRIES, ENTRY = 96, 8, 16, 24, 16, 32
 
+TASKS = ",".join(f'"{name}":{{"typename":"T","script":"x"}}' for name in IDS)
+SPECS = [f'{{"name":"{name}","typename":"P","task_specs":{{{TASKS}}}}}' for name in "ABC"]
+OTHER = ElementUnits.from_json(
+    '{"spec":%s,"subprocess_specs":{"B":%s,"C":%s},"x":[]}' % tuple(SPECS)  # noqa: UP031
+)
+
 
 def parts(data: bytearray, body: int) -> Iterator[tuple[int, int]]:
     """The offset and length of each part that the numbers in a pack name, as far as they fit."""
@@ -114,10 +120,17 @@ def ask(data: bytes, units: ElementUnits) -> None:
         asked(question)
     chance = random.Random(zlib.crc32(data))
     for process_id in chance.sample(IDS, 3):
-        for question in (units.element_ids, units.references, units.spec_json):
+        for question in (
+            units.element_ids,
+            units.references,
+            units.spec_json,
+            units.process_digest,
+        ):
             asked(lambda question=question, process_id=process_id: question(process_id))
     for asking in chance.sample(ASKED, 8):
         ask_about_units(data, units, asking)
+    for old, new in ((units, OTHER), (OTHER, units)):
+        asked(lambda old=old, new=new: str(old.diff(new)))
 
 
 def one_input(content: bytes) -> bool:

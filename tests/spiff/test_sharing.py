@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import gc
 import json
 import sys
 import threading
@@ -247,3 +248,33 @@ def test_one_thread_at_a_time_writes():
 
     assert len(at_once(4, save)) == 4
     assert Slow.most == 1
+
+
+@every_model
+def test_a_save_leaves_nothing_for_the_garbage_collector(model):
+    """What it has converted is as large as the state, and must not stay until a collection."""
+    loader = loader_of(model)
+    workflow = loader.start(script_engine=models.script_engine())
+    loader.save(workflow)
+    gc.collect()
+    gc.disable()
+    try:
+        loader.save(workflow)
+        assert gc.collect() == 0
+    finally:
+        gc.enable()
+
+
+def test_names_of_processes_that_the_workflow_has_are_not_looked_up_one_by_one(monkeypatch):
+    """Each look-up reads a record of the pack. The record of the process itself says it at once."""
+    looked_up = []
+    has = ElementUnits._has
+
+    def counted(units, process_id):
+        looked_up.append(process_id)
+        return has(units, process_id)
+
+    monkeypatch.setattr(ElementUnits, "_has", counted)
+    loader = loader_of(models.MODELS["nested_calls"])
+    loader.spec(loader.units.root)
+    assert looked_up == []

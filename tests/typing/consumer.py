@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any, Optional
+from typing import Any, Literal, Optional
 
 from SpiffWorkflow.bpmn.workflow import BpmnWorkflow
 from typing_extensions import assert_type
@@ -20,11 +20,15 @@ from spiff_element_units import (
     CacheError,
     CorruptPack,
     DamagedPack,
+    ElementDiff,
     ElementUnits,
     ElementUnitsError,
+    FieldDiff,
     InvalidWorkflowSpec,
+    ProcessDiff,
     Reference,
     UnitNotFound,
+    WorkflowDiff,
     cache_element_units_for_workflow,
     cache_keys,
     prune_cache,
@@ -72,9 +76,31 @@ def units(cache_dir: Path, text: str) -> None:
             assert_type(reference, Reference)
             assert_type(reference.kind, str)
             assert_type(reference.external, bool)
+        assert_type(opened.process_digest("process"), str)
+    opened.process_digest(1)  # type: ignore[arg-type]
     opened.root = "other"  # type: ignore[misc]
     opened.workflow("process", 1)  # type: ignore[arg-type]
     ElementUnits.get_or_cache(cache_dir, "key", text)  # type: ignore[arg-type]
+
+
+def versions(old: ElementUnits, new: ElementUnits) -> None:
+    diff = old.diff(new)
+    assert_type(diff, WorkflowDiff)
+    assert_type(diff.added, tuple[str, ...])
+    assert_type(diff.same, tuple[str, ...])
+    assert_type(diff.summary, str)
+    for process in diff.changed:
+        assert_type(process, ProcessDiff)
+        assert_type(process.within, tuple[str, ...])
+        for element in process.elements:
+            assert_type(element, ElementDiff)
+            assert_type(element.change, Literal["added", "removed", "changed"])
+            assert_type(element.name, Optional[str])
+            for field in element.fields:
+                assert_type(field, FieldDiff)
+                assert_type(field.kind, str)
+    old.diff("new")  # type: ignore[arg-type]
+    diff.added = ()  # type: ignore[misc]
 
 
 def upkeep(cache_dir: Path) -> None:
@@ -112,6 +138,6 @@ def engine(opened: ElementUnits, serializer: Any) -> str:
     assert_type(loader.start(workflow_class=Workflow, owner="Ada"), Workflow)
     state = loader.save(workflow)
     assert_type(state, str)
-    assert_type(loader.resume(state, accept_changed=True), BpmnWorkflow)
+    assert_type(loader.resume(state, binding="version"), BpmnWorkflow)
     SpecLoader("cache", serializer)  # type: ignore[arg-type]
     return state

@@ -13,9 +13,26 @@
   // What there is
 
   const processes = data.processes.map(([id, bytes, tasks, elements, references, leading], number) => ({
-    number, id, bytes, tasks, elements, references, leading, referrers: [],
+    number, id, bytes, tasks, elements, references, leading, referrers: [], gone: [], change: "", changes: null,
   }));
-  const whole = processes.reduce((sum, one) => sum + one.bytes, 0);
+  const current = processes.length;
+
+  // What differs from another version. Processes that were removed follow the others.
+
+  const against = data.against;
+  if (against) {
+    for (const [id, bytes, tasks] of against.removed)
+      processes.push({
+        number: processes.length, id, bytes, tasks, elements: [], references: [], leading: {}, referrers: [], gone: [],
+        change: "removed", changes: null,
+      });
+    for (const number of against.added) processes[number].change = "added";
+    for (const [number, elements, fields, within] of against.changed)
+      Object.assign(processes[number], { change: "changed", changes: { elements, fields, within } });
+    for (const [from, kind, to, element] of against.gone) processes[from].gone.push([kind, to, element]);
+  }
+
+  const whole = processes.slice(0, current).reduce((sum, one) => sum + one.bytes, 0);
   const largest = processes.reduce((most, one) => Math.max(most, one.bytes), 1);
   for (const one of processes)
     for (const [kind, to, element] of one.references)
@@ -23,6 +40,7 @@
 
   const nameOf = number => number < 0 ? data.externals[-1 - number] : processes[number].id;
   const within = one => one.references.filter(([, to]) => to >= 0);
+  const linked = one => [...one.references, ...one.gone];
 
   // Which processes a unit holds: the library's rule, with called processes left to the application
 
@@ -109,6 +127,7 @@
   const chosen = { process: data.root, element: null, from: data.root, held: new Set() };
 
   function choose(number, element = null, fromRoot = false) {
+    if (number >= current) return chooseRemoved(number);
     const from = fromRoot ? data.root : number;
     const unit = unitOf(from, element === null ? processes[number].id : element);
     if (unit === null) return;
@@ -116,6 +135,14 @@
     reveal([number, ...unit.slice(0, ONCE)]);
     paint();
     describe(unit);
+    mark();
+  }
+
+  function chooseRemoved(number) {
+    Object.assign(chosen, { process: number, element: null, from: data.root, held: new Set() });
+    reveal([number]);
+    paint();
+    describeRemoved(processes[number]);
     mark();
   }
 
@@ -129,7 +156,7 @@
     while (level.length) {
       const next = new Set();
       for (const number of level)
-        for (const [, to] of processes[number].references)
+        for (const [, to] of linked(processes[number]))
           if (!drawn.has(to)) next.add(to);
       if (drawn.size + next.size > FIRST) {
         if (drawn.size === 1) some([...next]).forEach(to => drawn.add(to));
@@ -143,7 +170,7 @@
   const weight = number => number < 0 ? 0 : processes[number].bytes;
   const some = numbers => numbers.sort((a, b) => weight(b) - weight(a)).slice(0, ONCE);
   const foldedBelow = number =>
-    number < 0 ? [] : [...new Set(processes[number].references.map(([, to]) => to))].filter(to => !drawn.has(to));
+    number < 0 ? [] : [...new Set(linked(processes[number]).map(([, to]) => to))].filter(to => !drawn.has(to));
 
   function unfold(number) {
     const more = some(foldedBelow(number));
@@ -158,7 +185,7 @@
     const before = new Map([...drawn].filter(one => one >= 0).map(one => [one, null]));
     const waiting = [...before.keys()];
     for (const one of waiting)
-      for (const [, to] of within(processes[one]))
+      for (const [, to] of linked(processes[one]).filter(([, to]) => to >= 0))
         if (!before.has(to)) {
           before.set(to, one);
           waiting.push(to);
@@ -182,6 +209,9 @@
       { selector: "node.external", style: { "border-style": "dashed", "border-color": "#999", color: "#666" } },
       { selector: "node.more", style: { "border-style": "double", "border-width": 6 } },
       { selector: "node.held", style: { "background-color": "#ffe3a3", "border-color": "#b26a00" } },
+      { selector: "node.added", style: { "background-color": "#c6efce" } },
+      { selector: "node.changed", style: { "background-color": "#d9d2f7" } },
+      { selector: "node.removed", style: { "background-color": "#f8cfcf", "border-style": "dashed" } },
       { selector: "node.chosen", style: { "underlay-color": "#1f6feb", "underlay-opacity": 0.35, "underlay-padding": 7 } },
       { selector: "edge", style: {
         width: 1.5, "curve-style": "bezier", "target-arrow-shape": "triangle", "arrow-scale": 0.9,
@@ -190,6 +220,7 @@
         "line-style": "dashed", "line-color": "#1f6feb", "target-arrow-color": "#1f6feb", "target-arrow-shape": "diamond" } },
       { selector: "edge.trigger", style: {
         "line-style": "dotted", "line-color": "#b26a00", "target-arrow-color": "#b26a00", "target-arrow-shape": "vee" } },
+      { selector: "edge.gone", style: { "line-color": "#d9908c", "target-arrow-color": "#d9908c" } },
       { selector: "edge.held", style: { width: 3 } },
     ],
   });
@@ -205,12 +236,18 @@
       const more = foldedBelow(number).length;
       const label = short(nameOf(number)) + "\n" + (process ? size(process.bytes) : "external")
         + (more ? `, ${more} more` : "");
-      const classes = [number === data.root && "root", !process && "external", more && "more"];
+      const classes = [number === data.root && "root", !process && "external", more && "more", process && process.change];
       ruler.font = `${letters}px ${FONT}`;
       const width = Math.max(...label.split("\n").map(line => ruler.measureText(line).width)) + letters + 6;
       return { data: { id: "n" + number, number, label, letters, width, height: 3.2 * letters }, classes: classes.filter(Boolean).join(" ") };
     });
     const edges = new Map();
+    for (const number of drawn)
+      for (const [kind, to] of number < 0 ? [] : processes[number].gone)
+        if (drawn.has(to)) {
+          const id = `g${number}_${to}_${kind}`;
+          edges.set(id, { data: { id, source: "n" + number, target: "n" + to }, classes: KINDS[kind] + " gone" });
+        }
     for (const number of drawn)
       for (const [kind, to] of number < 0 ? [] : processes[number].references)
         if (drawn.has(to)) {
@@ -291,11 +328,14 @@
       { title: "holds", field: "holds", sorter: "number", hozAlign: "right", width: 85 },
       { title: "refers to", field: "references", hozAlign: "right", width: 105, mutator: list => list,
         formatter: cell => cell.getValue().length, sorter: (a, b) => a.length - b.length },
+      ...against ? [{ title: "change", field: "change", sorter: "string", width: 95,
+        formatter: cell => make("span", { className: "change", textContent: cell.getValue() }) }] : [],
       { title: "from", field: "referrers", hozAlign: "right", width: 80,
         formatter: cell => cell.getValue().length, sorter: (a, b) => a.length - b.length },
     ],
     rowFormatter: row => {
-      const { number } = row.getData(), classes = row.getElement().classList;
+      const { number, change } = row.getData(), classes = row.getElement().classList;
+      if (change) classes.add(change);
       classes.toggle("chosen", number === chosen.process);
       classes.toggle("held", chosen.held.has(number));
     },
@@ -351,6 +391,7 @@
         make("p", { id: "unit-size", textContent: `${processesOf(unit.length)}, ${size(held)}, ${share(held, whole)} of the whole` }),
         listOf(unit.map(number => [link(number), aside(`${size(processes[number].bytes)}, ${share(processes[number].bytes, held)}`)])),
         leads ? make("label", {}, fromRoot, ` on the way from ${blank(processes[data.root].id)}`) : null),
+      ...changesOf(process),
       make("h3", { textContent: "Refers to" }),
       process.references.length ? listOf(process.references.map(([kind, to, element]) =>
         [link(to), aside(`${VERBS[kind]}, by ${short(element)}${to < 0 ? ", external" : ""}`)])) : make("p", { textContent: "nothing" }),
@@ -361,6 +402,33 @@
       make("div", { className: "elements" }, ...process.elements.slice(0, 2000).map(element => make("button", {
         type: "button", className: "element" + (element === chosen.element ? " chosen" : ""),
         textContent: blank(element), title: "Show the unit that resumes here", on: () => choose(chosen.process, element) }))),
+    );
+  }
+
+  const badge = change => make("span", { className: `mark ${change}`, textContent: change });
+
+  // What of a process differs from the other version.
+  function changesOf(process) {
+    if (!process.change) return [];
+    const entries = [];
+    if (process.changes) {
+      const { elements, fields, within } = process.changes;
+      if (fields) entries.push([badge("changed"), "the process", make("p", { textContent: fields })]);
+      for (const number of within) entries.push([badge("changed"), "within it: ", link(number)]);
+      for (const [change, element, words] of elements)
+        entries.push([badge(change), blank(element), make("p", { textContent: words })]);
+    } else entries.push([badge(process.change), "the process"]);
+    const list = listOf(entries);
+    list.className = "changes";
+    list.id = "changes";
+    return [make("h3", { textContent: `Changed since ${blank(against.title)}` }), list];
+  }
+
+  function describeRemoved(process) {
+    details.replaceChildren(
+      make("h2", { textContent: blank(process.id) }),
+      make("p", { textContent: `${size(process.bytes)}, ${things(process.tasks, "task", "tasks")}; only in ${blank(against.title)}` }),
+      ...changesOf(process),
     );
   }
 
@@ -378,9 +446,19 @@
 
   document.title = `${data.title} - element units`;
   document.getElementById("title").textContent = blank(data.title);
-  document.getElementById("about").textContent = `${processesOf(processes.length)}, ${size(whole)}, root ${blank(processes[data.root].id)}`;
+  document.getElementById("about").textContent = `${processesOf(current)}, ${size(whole)}, root ${blank(processes[data.root].id)}`;
+  if (against) {
+    document.body.classList.add("compared");
+    const about = [`${against.summary} since ${blank(against.title)}`, against.workflow];
+    document.getElementById("about").textContent += "; " + about.filter(Boolean).join("; the workflow: ");
+  }
   unfoldFirst();
   layOut();
+  if (against) {
+    reveal(processes.filter(one => one.change).map(one => one.number).slice(0, ONCE));
+    graph.stop();
+    fit();
+  }
   if (data.unit) {
     const [number, element] = data.unit;
     const own = processes[number].elements.includes(element);

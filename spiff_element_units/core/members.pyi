@@ -1,0 +1,3 @@
+from typing import Optional
+
+def members(text: bytes) -> Optional[dict[str, bytes]]: ...

@@ -1,0 +1,3 @@
+from .spec import Spec
+
+class References(Spec): ...

@@ -1,0 +1,263 @@
+"""Random pairs of versions of a workflow, and random instances of the first, beside SpiffWorkflow.
+
+What SpiffWorkflow does is the reference: the same instance restored on a full dict of the new
+version if it goes on by itself, and `migrate_workflow` on fully restored specs if it is moved.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import crowd
+import driving
+import lockstep
+import models
+import pytest
+import version_models
+from hypothesis import event, given, settings
+from hypothesis import strategies as st
+from lockstep import HEADER
+from SpiffWorkflow.util.task import TaskState
+from version_models import at, do, loader_of, waiting
+
+from spiff_element_units.spiff import ChangedWorkflow
+
+try:
+    from SpiffWorkflow.bpmn.util import diff as spiff_diff
+except ImportError:  # 3.0
+    spiff_diff = None
+
+PASSED = TaskState.COMPLETED | TaskState.STARTED
+NAMES = ("root", "a", "b")
+
+
+@st.composite
+def chains(draw: Any, name: str, callable_: tuple, depth: int = 0, most: int = 4) -> list:
+    kinds = ["human", "human", "script", "humans"]
+    kinds += ["call", "calls"] if callable_ else []
+    kinds += ["embed", "parallel"] if depth == 0 else []
+    chain = []
+    for number in range(draw(st.integers(1, most))):
+        chain.append(element(draw, draw(st.sampled_from(kinds)), f"{name}_{number}", callable_))
+    return chain
+
+
+def element(draw: Any, kind: str, name: str, callable_: tuple) -> tuple:
+    takes = {
+        "script": lambda: (f"x = {draw(st.integers(0, 1))}",),
+        "call": lambda: (draw(st.sampled_from(callable_)),),
+        "calls": lambda: (draw(st.sampled_from(callable_)), 2),
+        "humans": lambda: (2,),
+        "embed": lambda: (draw(chains(f"{name}_in", (), 1, 2)),),
+        "parallel": lambda: [draw(chains(f"{name}_{side}", (), 1, 2)) for side in "lr"],
+    }
+    return kind, name, *(takes[kind]() if kind in takes else ())
+
+
+@st.composite
+def versions(draw: Any) -> tuple:
+    """Two versions of a workflow; the second is an edit of the first."""
+    first = {name: draw(chains(name, NAMES[number + 1 :])) for number, name in enumerate(NAMES)}
+    second = {name: list(chain) for name, chain in first.items()}
+    for number in range(draw(st.integers(0, 3))):
+        name = draw(st.sampled_from(NAMES))
+        second[name] = edited(draw, second[name], f"{name}_new_{number}")
+    return first, second
+
+
+def edited(draw: Any, chain: list, name: str) -> list:
+    position = draw(st.integers(0, len(chain)))
+    kind = draw(st.sampled_from(["add", "add", "remove", "script", "rename", "inside"]))
+    if kind == "add" or not chain:
+        new = draw(st.sampled_from([("human", name), ("script", name, "y = 1")]))
+        return [*chain[:position], new, *chain[position:]]
+    position = min(position, len(chain) - 1)
+    one = chain[position]
+    if kind == "remove" and len(chain) > 1:
+        return chain[:position] + chain[position + 1 :]
+    if kind == "rename":
+        one = (one[0], name, *one[2:])
+    elif kind == "script" and one[0] == "script":
+        one = (*one[:2], "z = 1")
+    elif kind == "inside" and one[0] == "embed":
+        one = (*one[:2], [*one[2], ("human", name)])
+    return [*chain[:position], one, *chain[position + 1 :]]
+
+
+def take(workflow, choices) -> None:
+    """Does human tasks; which of those at hand, the choices say."""
+    for choice in choices:
+        tasks = waiting(workflow)
+        if not tasks:
+            return
+        tasks[choice % len(tasks)].run()
+        workflow.do_engine_steps()
+
+
+def native(state: str, text: str) -> Any:
+    """An instance that SpiffWorkflow restores with the specs of a workflow."""
+    run = json.loads(state)
+    del run[HEADER]
+    serializer = models.serializer()
+    workflow = serializer.deserialize_json(
+        json.dumps({**run, **{key: json.loads(text)[key] for key in lockstep.SPECS}})
+    )
+    workflow.script_engine = models.script_engine()
+    return workflow
+
+
+def specs_of(text: str) -> tuple:
+    serializer, parsed = models.serializer(), json.loads(text)
+    specs = {
+        name: serializer.registry.restore(one) for name, one in parsed["subprocess_specs"].items()
+    }
+    return serializer.registry.restore(parsed["spec"]), specs
+
+
+def is_settled(workflow, subprocess) -> bool:
+    below = [workflow.subprocesses[one] for one in subprocess.tasks if one in workflow.subprocesses]
+    return all(t.has_state(TaskState.FINISHED_MASK) for t in subprocess.tasks.values()) and all(
+        is_settled(workflow, one) for one in below
+    )
+
+
+def living(workflow) -> list:
+    return [
+        workflow,
+        *(one for one in workflow.subprocesses.values() if not is_settled(workflow, one)),
+    ]
+
+
+def unchanged(process, text: str, old_text: str) -> bool:
+    """Whether a process and all that is embedded in it is written alike in both versions."""
+
+    def written(workflow_text):
+        parsed = json.loads(workflow_text)
+        specs = {**parsed["subprocess_specs"], parsed["spec"]["name"]: parsed["spec"]}
+        found, todo = {}, [process.spec.name]
+        while todo:
+            name = todo.pop()
+            found[name] = specs.get(name)
+            todo += [
+                one["spec"]
+                for one in (found[name] or {"task_specs": {}})["task_specs"].values()
+                if one["typename"] == "SubWorkflowTask" and one["spec"] not in found
+            ]
+        return found
+
+    return written(text) == written(old_text)
+
+
+class Reference:
+    """The migration as SpiffWorkflow's documentation shows it."""
+
+    def __init__(self, state: str, old_text: str, new_text: str) -> None:
+        self.workflow = native(state, old_text)
+        self._registry = models.serializer().registry
+        self.allowed = True
+        self.special = False  # where our rules go beyond it
+        self._spec, self._specs = specs_of(new_text)
+        for process in living(self.workflow):
+            if not unchanged(process, new_text, old_text):
+                self._move(process)
+        self.workflow.subprocess_specs = self._specs
+
+    def _move(self, process) -> None:
+        new = self._spec if process is self.workflow else self._specs.get(process.spec.name)
+        if new is None:
+            self.allowed = False
+            return
+        found = spiff_diff.WorkflowDiff(
+            process, spiff_diff.SpecDiff(self._registry, process.spec, new)
+        )
+        tasks = list(process.tasks.values())
+        self.special |= any(
+            task.triggered or task.state == TaskState.STARTED for task in tasks
+        ) or any(
+            task in found.removed and task.state & (TaskState.READY | TaskState.WAITING)
+            for task in tasks
+        )
+        self.allowed &= not any(task.state & PASSED for task in [*found.changed, *found.removed])
+        if self.allowed:
+            spiff_diff.migrate_workflow(found, process, new)
+
+
+@settings(max_examples=crowd.amount("VERSIONS", 40), deadline=None)
+@given(pair=versions(), choices=st.lists(st.integers(0, 5), max_size=6), data=st.data())
+def test_random_versions(tmp_path_factory, pair, choices, data):
+    first, second = pair
+    texts = [version_models.spec_json(one) for one in pair]
+    cache_dir = str(tmp_path_factory.mktemp("cache"))
+    old, new = loader_of(first, cache_dir, "1"), loader_of(second, cache_dir, "2")
+    workflow = old.start(script_engine=models.script_engine())
+    workflow.do_engine_steps()
+    take(workflow, choices)
+    state = old.save(workflow)
+    comparison = new.compare(state, old=old)
+    same = all(unchanged(one, *texts) for one in living(native(state, texts[0])))
+    assert comparison.can_resume == same
+    later = data.draw(st.lists(st.integers(0, 5), max_size=30))
+    if same:
+        event("goes on")
+        resumed, plain = new.resume(state, models.script_engine()), native(state, texts[1])
+        step_by_step(plain, resumed, later)
+        return
+    with pytest.raises(ChangedWorkflow) as raised:
+        new.resume(state)
+    assert raised.value.comparison.reasons
+    reference = None if spiff_diff is None else Reference(state, *texts)
+    if reference is None or not reference.allowed or reference.special:
+        reference = None
+    else:
+        assert comparison.can_migrate, comparison.reasons
+    before = native(state, texts[0])
+    if not comparison.can_migrate:
+        event("refused")
+        with pytest.raises(ChangedWorkflow):
+            new.migrate(state, old)
+        require_true_reasons(comparison, state)
+        return
+    migrated = new.migrate(state, old, script_engine=models.script_engine())
+    assert finished(migrated) == finished(before)
+    for process in living(migrated):
+        for task in process.tasks.values():
+            assert task.task_spec is process.spec.task_specs[task.task_spec.name]
+    event("moved" if reference is None else "moved as SpiffWorkflow moves it")
+    if reference is not None:
+        step_by_step(reference.workflow, migrated, later)
+    while waiting(migrated):
+        do(migrated, at(migrated)[0])
+    assert driving.is_completed(migrated)
+    require_every_step(migrated)
+
+
+def step_by_step(plain, units, choices) -> None:
+    lockstep.same_point(plain, units)
+    for choice in choices:
+        for workflow in (plain, units):
+            take(workflow, [choice])
+        lockstep.same_point(plain, units)
+
+
+def finished(workflow) -> list:
+    return sorted(
+        (str(task.id), task.task_spec.name, task.state)
+        for task in workflow.get_tasks(state=TaskState.FINISHED_MASK)
+    )
+
+
+def require_every_step(workflow) -> None:
+    """No element of the root was skipped: all of them come one after the other."""
+    done = {t.task_spec.name for t in workflow.tasks.values() if t.state == TaskState.COMPLETED}
+    assert done == set(workflow.spec.task_specs)
+
+
+def require_true_reasons(comparison, state) -> None:
+    """Each element that is named is one that the instance has come to, and has changed."""
+    for process in comparison.processes:
+        for one in process.elements:
+            if any(f"element {one.element_id!r} of process" in r for r in comparison.reasons):
+                assert one.change in ("removed", "changed")
+                assert one.finished or one.current or one.predicted
+    assert any("element" in one or "is not in" in one for one in comparison.reasons)
