@@ -20,16 +20,15 @@ from __future__ import annotations
 
 import argparse
 import hashlib
-import json
-import os
 import sys
 from collections.abc import Callable
+from functools import partial
 from importlib.metadata import version
 from itertools import count
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from workflows import BPMN, SERIALIZER_VERSION, element, go_on, serializer
+from workflows import BPMN, element, go_on, made_once, serialized, serializer
 
 SCRIPTS = 8  # script tasks of each process of a tree
 ROUND_SCRIPTS = 3  # script tasks of the process that a loop calls
@@ -181,15 +180,7 @@ def _stopping(after: int) -> Callable[[Any], None]:
 
 def spec_json(history: History) -> str:
     """The JSON text of a history's workflow."""
-    root, others = specs(history)
-    convert = serializer().to_dict
-    return json.dumps(
-        {
-            "spec": convert(root),
-            "subprocess_specs": {name: convert(spec) for name, spec in others.items()},
-            "serializer_version": SERIALIZER_VERSION,
-        }
-    )
+    return serialized(*specs(history))
 
 
 def prepare(history: History, folder: Path) -> None:
@@ -209,11 +200,7 @@ def prepared(history: History, cache: Path) -> Path:
     made_of = bpmn_text(history) + version("SpiffWorkflow")
     digest = hashlib.sha256(made_of.encode()).hexdigest()[:8]
     folder = cache / f"{history.kind}-{history.calls}-{digest}"
-    if not folder.exists():
-        unfinished = cache / f"{folder.name}.{os.getpid()}"
-        prepare(history, unfinished)
-        unfinished.rename(folder)
-    return folder
+    return made_once(folder, partial(prepare, history))
 
 
 def main() -> None:

@@ -14,10 +14,8 @@ engine are kept, as in a worker. A probe is measured once in a process and print
 from __future__ import annotations
 
 import gc
-import json
 import sqlite3
 import sys
-import tempfile
 from contextlib import closing
 from pathlib import Path
 from statistics import median
@@ -26,7 +24,7 @@ from typing import Any
 
 from cases import KEY, Given, Operation, _cache, _engine, _serializer, case
 from cases import main as run_case
-from probes import _now
+from probes import _now, run_probe
 from workflows import go_on
 
 KEPT = 20  # resumed instances whose memory is measured
@@ -232,13 +230,5 @@ def walk(given: Given, subject: str) -> dict[str, Any]:
 PROBES = {function.__name__: function for function in (moved, resumed, walk)}
 
 
-def main() -> None:
-    if sys.argv[1] not in PROBES:
-        return run_case()
-    probe, subject, folder = sys.argv[1:]
-    with tempfile.TemporaryDirectory() as scratch:
-        print(json.dumps(PROBES[probe](Given(Path(folder), Path(scratch)), subject)))
-
-
 if __name__ == "__main__":
-    main()
+    run_probe(PROBES) if sys.argv[1] in PROBES else run_case()

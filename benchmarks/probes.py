@@ -171,11 +171,12 @@ def _cache_elsewhere(given: Given) -> None:
 PROBES = {f.__name__: f for f in (caching, opened, loader, reading, sizes, importing)}
 
 
-def main() -> None:
+def run_probe(probes: dict[str, Any]) -> None:
+    """Run the probe that the command line names, and print what it finds."""
     probe, subject, folder = sys.argv[1:]
     with tempfile.TemporaryDirectory() as scratch:
-        print(json.dumps(PROBES[probe](Given(Path(folder), Path(scratch)), subject)))
+        print(json.dumps(probes[probe](Given(Path(folder), Path(scratch)), subject)))
 
 
 if __name__ == "__main__":
-    main()
+    run_probe(PROBES)

@@ -9,6 +9,7 @@ from statistics import median
 from typing import Optional
 
 import history_rows
+import many_rows
 from measured import MICRO, RIVAL, Ask, Results, Row, faster, grows, of_times, spread, within
 
 
@@ -67,6 +68,7 @@ def rows(results: Results) -> list[Row]:
         *_states(results),
         _importing(results),
         *history_rows.rows(results),
+        *many_rows.rows(results),
     ]
     return [row for row in made if row is not None]
 

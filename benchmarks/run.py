@@ -67,6 +67,8 @@ STEPS = ("pieces", "text", BEFORE, "json")
 SUBJECTS.update({f"step, {what}": STEPS for what in ("tree", "first level", "loop", "multi")})
 SUBJECTS["step, resting"] = STEPS
 SUBJECTS["cut"] = ("text", "loads")
+SUBJECTS["registry hit"] = ("ours",)
+SUBJECTS["unchanged folder"] = ("stat", "digests")
 UNSETTLED = [f"{what}, nothing settled" for what in history_rows.UNSETTLED]
 SUBJECTS.update(dict.fromkeys(UNSETTLED, ("text", BEFORE)))
 TREES = (14, 39, 155, 399, 1_110)  # finished calls
@@ -114,6 +116,7 @@ def full_jobs() -> Iterator[Job]:
     for what in ("cache", "get start", "get deep"):
         yield from _jobs(what, workflow_of(FLAT, "36 flat"), 5)
     yield from _probes(tree(10_000), 15)
+    yield from many_jobs(5)
 
 
 def quick_jobs() -> Iterator[Job]:
@@ -130,6 +133,15 @@ def quick_jobs() -> Iterator[Job]:
         for size in (36, 200):
             yield from _jobs(what, tree(size), 3, running)
     yield from _probes(tree(1_500), 5)
+    yield from many_jobs(3)
+
+
+def many_jobs(rounds: int) -> Iterator[Job]:
+    """The jobs of a worker with many models."""
+    for what in ("registry hit", "unchanged folder"):
+        for job in _jobs(what, tree(36), rounds):
+            yield job._replace(script="many_models.py")
+    yield Job("worker", tree(36), "ours", 1, "many_models.py", is_probe=True)
 
 
 def instance_jobs(quick: bool) -> Iterator[Job]:

@@ -25,7 +25,8 @@ import json
 import os
 import pickle
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -190,12 +191,16 @@ def specs(tree: Tree) -> tuple[Any, dict[str, Any]]:
 
 def spec_json(tree: Tree) -> str:
     """The JSON text of a tree's workflow."""
-    root, subprocess_specs = specs(tree)
+    return serialized(*specs(tree))
+
+
+def serialized(root: Any, others: dict[str, Any]) -> str:
+    """The JSON text of a workflow with these specs."""
     convert = serializer().to_dict
     return json.dumps(
         {
             "spec": convert(root),
-            "subprocess_specs": {name: convert(spec) for name, spec in subprocess_specs.items()},
+            "subprocess_specs": {name: convert(spec) for name, spec in others.items()},
             "serializer_version": SERIALIZER_VERSION,
         }
     )
@@ -261,10 +266,14 @@ def go_on(instance: Any) -> bool:
 
 def prepared(tree: Tree, cache: Path) -> Path:
     """The folder in `cache` with what `prepare` writes, made where it is missing."""
-    folder = cache / folder_name(tree)
+    return made_once(cache / folder_name(tree), partial(prepare, tree))
+
+
+def made_once(folder: Path, make: Callable[[Path], None]) -> Path:
+    """The folder, which `make` fills under another name where it is missing."""
     if not folder.exists():
-        unfinished = cache / f"{folder.name}.{os.getpid()}"
-        prepare(tree, unfinished)
+        unfinished = folder.with_name(f"{folder.name}.{os.getpid()}")
+        make(unfinished)
         unfinished.rename(folder)
     return folder
 

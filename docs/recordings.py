@@ -26,7 +26,7 @@ TOP = Path(__file__).parent.parent
 FOLDER = Path(__file__).parent / "recordings"
 RECORDINGS = {
     "show": (132, ["show", "unit-cache", "Claim"]),
-    "run": (96, ["run", "unit-cache", "Claim", "Claim", "--data", '{"amount": 800}']),
+    "run": (96, ["run", "unit-cache", "Claim", "--data", '{"amount": 800}']),
 }
 
 

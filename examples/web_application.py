@@ -19,7 +19,6 @@ import os
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import lru_cache
 from pathlib import Path
 from typing import Any, Optional
 
@@ -29,8 +28,7 @@ from SpiffWorkflow.bpmn.parser.BpmnParser import BpmnParser
 from SpiffWorkflow.bpmn.serializer import BpmnWorkflowSerializer
 from SpiffWorkflow.util.task import TaskState
 
-from spiff_element_units import ElementUnits
-from spiff_element_units.spiff import SpecLoader
+from spiff_element_units.spiff import SpecLoaders
 
 SERIALIZER = BpmnWorkflowSerializer(BpmnWorkflowSerializer.configure())
 TABLES = """
@@ -46,7 +44,9 @@ class Store:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.loader = lru_cache(maxsize=100)(self._loader)
+        # [loaders]
+        self.loaders = SpecLoaders(folder / "cache", SERIALIZER, self.spec_json)
+        # [database]
         folder.mkdir(parents=True, exist_ok=True)
         with self.database() as database:
             database.executescript(TABLES)
@@ -86,12 +86,8 @@ class Store:
         return key
 
     # [loader]
-    def _loader(self, key: str) -> SpecLoader:
-        """Make the loader for a key. `self.loader` keeps it for the life of this worker."""
-        units = ElementUnits.get_or_cache(self.folder / "cache", key, lambda: self.spec_json(key))
-        return SpecLoader(units, SERIALIZER)
-
     def spec_json(self, key: str) -> str:
+        """The JSON text of a version. The registry asks for it if the cache does not have it."""
         with self.database() as database:
             query = "SELECT spec_json FROM models WHERE key = ?"
             return str(database.execute(query, (key,)).fetchone()[0])
@@ -106,7 +102,7 @@ class Store:
 
     def add(self, key: str, workflow: Any) -> int:
         """Store a new instance and return its number."""
-        state = self.loader(key).save(workflow)
+        state = self.loaders[key].save(workflow)
         with self.database() as database:
             added = database.execute(
                 "INSERT INTO instances (key, saves, state) VALUES (?, 1, ?)", (key, state)
@@ -121,11 +117,11 @@ class Store:
         if not found:
             return None
         key, saves, state = found
-        return key, saves, self.loader(key).resume(state)
+        return key, saves, self.loaders[key].resume(state)
 
     def save(self, number: int, key: str, saves: int, workflow: Any) -> bool:
         """Save an instance. Return False if another worker has saved it after `saves`."""
-        state = self.loader(key).save(workflow)
+        state = self.loaders[key].save(workflow)
         with self.database() as database:
             done = database.execute(
                 "UPDATE instances SET state = ?, saves = saves + 1 WHERE number = ? AND saves = ?",
@@ -152,7 +148,7 @@ def create_app(folder: Optional[Path] = None) -> Flask:
         key = store.newest(asked["process"])
         if key is None:
             abort(404, f"no process {asked['process']!r} is deployed")
-        workflow = store.loader(key).start(asked["process"])
+        workflow = store.loaders[key].start(asked["process"])
         workflow.task_tree.data.update(asked.get("data", {}))
         workflow.do_engine_steps()
         return shown(store.add(key, workflow), workflow), 201

@@ -2,10 +2,11 @@
 
 The texts of the two are compared, not models of them: two specs are the same if they are the same
 bytes. Whitespace between tokens, the order of `subprocess_specs` and the order of top-level members
-do not count. Nothing else is passed over: a spec, an element or a field that is written in another
-way counts as changed, even if it means the same. A process is the same if its digest is.
+do not count. Everything else does: a spec, an element or a field that is written in another way
+counts as changed, even if it means the same. A process is the same if its digest is the same.
 
-A process or an element is known by its id, so one that is renamed is removed and added.
+Processes and elements are compared by their ids. If one gets another id, it counts as removed, and
+as added under the new id.
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ class FieldDiff:
     `"extensions.properties.formJsonSchemaFilename"`. `kind` says in a word what it is about:
     "script", "condition", "name", "lane", "form", "flow" (which elements come before and after),
     "type", "process" (the one that is called or embedded), "event", "loop", "data" and others. If
-    the library does not know the member, it is its name.
+    the library does not know the member, `kind` is the name of the member.
 
     `old` and `new` are the values, as `json.loads` gives them. One is None if that version does not
     have the member.
@@ -82,13 +83,13 @@ class ElementDiff:
 
 @dataclasses.dataclass(frozen=True)
 class ProcessDiff:
-    """A process that is in both versions and not the same in them.
+    """A process that is in both versions and differs between them.
 
-    `elements` are its elements that differ, first in the order of the new version, then those that
-    were removed. `fields` are the other members of its spec that differ. `within` are the ids of
-    other specs that belong to the process and differ: its embedded subprocesses, and what events
-    start. It contains the id of the process itself if the workflow's root has another spec in
-    `subprocess_specs`, and that one differs.
+    `elements` are its elements that differ: first those of the new version, in its order, and then
+    those that were removed. `fields` are the other members of its spec that differ. `within` are
+    the ids of other specs that belong to the process and differ: its embedded subprocesses, and
+    what events start. It contains the id of the process itself if the workflow's root has another
+    spec in `subprocess_specs`, and that one differs.
 
     If all are empty, only the order or the spelling of members differs.
     """
@@ -113,8 +114,8 @@ class WorkflowDiff:
 
     `added` and `removed` are ids of processes that are in one version only. `changed` and `same`
     divide the processes that are in both: those in `same` have the same `process_digest` in both.
-    All are in the order of the version that has them, the new one if both do. An embedded
-    subprocess counts as a process.
+    `removed` is in the order of the old version, and the others are in the order of the new one. An
+    embedded subprocess counts as a process.
 
     `fields` are the members of the workflow that differ: its `root`, the list of its `external`
     processes (keys of `subprocess_specs` that are null), and top-level members such as
@@ -142,7 +143,7 @@ class WorkflowDiff:
 
     @property
     def summary(self) -> str:
-        """The numbers of processes, in a line."""
+        """How many processes were changed, added and removed, and are the same, in one line."""
         counts = [len(self.changed), len(self.added), len(self.removed), len(self.same)]
         processes = "process" if counts[0] == 1 else "processes"
         return "{:,} {} changed, {:,} added, {:,} removed, {:,} the same".format(
@@ -328,6 +329,11 @@ def _shown(value: Any) -> str:
     if isinstance(value, str):
         return repr(value)
     return "nothing" if value is None else json.dumps(value)
+
+
+def kind_of(field: str) -> str:
+    """What a field of an element is about, in a word, as `FieldDiff.kind` has it."""
+    return _kind(field, field, _KINDS)
 
 
 def _kind(path: str, name: str, kinds: dict[str, str]) -> str:

@@ -15,7 +15,7 @@ import orjson
 
 from ._version import __version__
 from .cache import places
-from .cache.directory import key_text
+from .cache.directory import LOG, key_text
 from .cache.store import Place
 from .core.digest import process_digest as _process_digest
 from .core.fault import Fault
@@ -25,6 +25,7 @@ from .core.unit import needs as _needs
 from .core.unit import unit as _unit
 from .core.writer import build_pack
 from .diff import WorkflowDiff, compare
+from .diff import process_ids as _process_ids
 from .errors import CacheError, CorruptPack, ElementUnitsError, UnitNotFound
 from .wording import in_words
 
@@ -122,7 +123,7 @@ class ElementUnits:
 
         If the workflow cannot be cached, for example because the disk is full, it is used from
         memory. A RuntimeWarning and the log of `spiff_element_units` say so, once for each process
-        and directory.
+        and directory. The log also says if the pack was damaged.
 
         Raises the errors of `make_json` and `from_json`, and CacheError if the cache cannot be
         read.
@@ -130,10 +131,26 @@ class ElementUnits:
         if not callable(make_json):
             raise TypeError(f"make_json must be callable, not {type(make_json).__name__}")
         key = key_text(cache_key)
-        with suppress(UnitNotFound, CorruptPack):
-            return cls._of(places.open_whole_pack(cache_dir, key), key, cache_dir)
-        text = read_text(make_json())
-        pack = decompose(text, digest_of(text))
+        try:
+            return cls._open_whole(cache_dir, key)
+        except UnitNotFound:
+            pass
+        except CorruptPack as error:
+            LOG.warning("%s", error)
+        return cls._cached(cache_dir, key, make_json(), durable=durable)
+
+    @classmethod
+    def _open_whole(cls, cache_dir: Place, key: str) -> ElementUnits:
+        """Like `open`, and check the whole pack."""
+        return cls._of(places.open_whole_pack(cache_dir, key), key, cache_dir)
+
+    @classmethod
+    def _cached(
+        cls, cache_dir: Place, key: str, text: Union[str, bytes], *, durable: bool
+    ) -> ElementUnits:
+        """Cache a workflow, with a warning if that is not possible."""
+        read = read_text(text)
+        pack = decompose(read, digest_of(read))
         places.publish_or_warn(cache_dir, key, pack, durable=durable)
         return cls._of(pack, key, cache_dir)
 
@@ -201,8 +218,10 @@ class ElementUnits:
     @property
     def process_ids(self) -> tuple[str, ...]:
         """The root, and then the keys of `subprocess_specs` that have a spec, in your order."""
-        held = [key for key, has_spec in self._roster().items() if has_spec]
-        return tuple(dict.fromkeys([self.root, *held]))
+        try:
+            return _process_ids(self._use())
+        except Fault as fault:
+            raise in_words(fault) from fault.__cause__
 
     @property
     def subprocess_ids(self) -> tuple[str, ...]:
@@ -274,7 +293,7 @@ class ElementUnits:
             self._fail(fault, process_id)
 
     def process_digest(self, process_id: str) -> str:
-        """A SHA-256 of the process, as 64 hex digits, to compare versions of it by.
+        """A SHA-256 of the process, as 64 hex digits. Compare it between versions of the process.
 
         It covers the specs of the process's start unit, byte for byte: the process, its embedded
         subprocesses and the processes that events start, as `needs(process_id)` names them. For the
@@ -287,6 +306,9 @@ class ElementUnits:
         version of SpiffWorkflow always writes the same text for a model, and another version may
         write another text. If nothing else belongs to the process, the digest is the SHA-256 of
         `spec_json(process_id)`.
+
+        If version 0.4.0 cached a workflow of SpiffWorkflow before 3.2, `needs` omits some processes
+        that events start, and the digest does not cover them. Cache it again before you compare.
 
         A digest is computed when you first ask for it, which reads the specs that it covers, and is
         kept in memory. Raises UnitNotFound if the workflow does not contain the process, and
@@ -309,10 +331,10 @@ class ElementUnits:
     def diff(self, other: ElementUnits) -> WorkflowDiff:
         """What `other`, a later version of the workflow, has changed.
 
-        The result names the processes that were added, removed and changed, and of each changed one
-        the elements, and of each changed element the fields. It is true if there are differences,
-        and `print` shows them. This reads every spec of both workflows the first time, and decodes
-        only what differs. It does not need SpiffWorkflow.
+        The result names the processes that were added, removed and changed. For each changed
+        process it names the elements, and for each changed element the fields. It is true if there
+        are differences, and `print` shows them. This reads every spec of both workflows the first
+        time, and decodes only what differs. It does not need SpiffWorkflow.
 
         Raises CorruptPack if one of the packs is damaged, and CacheError if one of them is closed.
         """
@@ -385,8 +407,7 @@ class ElementUnits:
         """The error for a process or element that is not found; None for any other fault."""
         pack = self._use()
         if fault.kind == "no process":
-            roster = pack.subprocess_ids()
-            known = [pack.root_id(), *(key for key, has_spec in roster.items() if has_spec)]
+            known = _process_ids(pack)
             if process_id in known:
                 return None
             return UnitNotFound(f"no process {process_id!r}{_whereabouts(pack, process_id, known)}")
@@ -402,7 +423,7 @@ class ElementUnits:
         elements = (id for name in reached for id in (name, *pack.element_ids(name)))
         return UnitNotFound(
             f"no element {element_id!r} in process {process_id!r} or the processes that it leads "
-            f"to{_near(element_id, elements)}"
+            f"to{near(element_id, elements)}"
         )
 
 
@@ -431,14 +452,14 @@ def decompose(text: Text, digest: bytes) -> Pack:
         raise in_words(fault) from fault.__cause__
 
 
-def _whereabouts(pack: Pack, process_id: str, known: list[str]) -> str:
+def _whereabouts(pack: Pack, process_id: str, known: tuple[str, ...]) -> str:
     """The part of the message that says why the workflow does not contain a process."""
     if process_id in pack.subprocess_ids():
         missing = f'subprocess_specs["{process_id}"] is null'
     elif any(to == process_id for name in known for _, to, *_ in pack.references(name)):
         missing = "a task spec refers to it, but it is not in subprocess_specs"
     else:
-        return f" in the workflow of {known[0]!r}{_near(process_id, known)}"
+        return f" in the workflow of {known[0]!r}{near(process_id, known)}"
     return f": {missing}, so the process is external; load it from the workflow that contains it"
 
 
@@ -463,7 +484,7 @@ def _defer(value: object) -> str:
     return defer
 
 
-def _near(wanted: str, known: Iterable[str]) -> str:
+def near(wanted: str, known: Iterable[str]) -> str:
     """A suggestion of ids that are similar to the one that was not found."""
     likely = (name for name in known if abs(len(name) - len(wanted)) <= _FARTHEST)
     some = list(islice(likely, _COMPARED // (len(wanted) + _FARTHEST) ** 2))

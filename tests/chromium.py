@@ -76,10 +76,13 @@ class Page:
         for domain in ("Page", "Runtime", "Log", "Network"):
             self.call(f"{domain}.enable")
 
-    def open(self, path: Path) -> None:
-        """Open a file, and let it draw."""
+    def open(self, path: Path, fragment: str = "") -> None:
+        """Open a file, at a fragment of it that is not open yet, and let it draw."""
+        if fragment:
+            self.call("Page.navigate", url="about:blank")  # else nothing would be loaded
+            self.settle()
         self.events.clear()
-        self.call("Page.navigate", url=path.as_uri())
+        self.call("Page.navigate", url=path.as_uri() + fragment)
         while not any(event["method"] == "Page.loadEventFired" for event in self.events):
             self._receive()
         self.settle()

@@ -12,6 +12,7 @@ import re
 import struct
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -61,10 +62,26 @@ def environment(**changes: str) -> dict[str, str]:
     return {**kept, **changes}
 
 
-def command(*arguments: object, input: str = "", cwd: object = None, **env: str) -> Done:
+def lacking(module: str) -> list[str]:
+    """The command where a module is not installed."""
+    script = (
+        f"import sys; sys.modules[{module!r}] = None\n"
+        "from spiff_element_units.cli import main\n"
+        "sys.exit(main(sys.argv[1:]))"
+    )
+    return [sys.executable, "-c", script]
+
+
+def command(
+    *arguments: object,
+    input: str = "",
+    cwd: object = None,
+    program: Sequence[str] = COMMAND,
+    **env: str,
+) -> Done:
     """Run the command in pipes."""
     done = subprocess.run(
-        [*COMMAND, *map(str, arguments)],
+        [*program, *map(str, arguments)],
         input=input,
         cwd=cwd,
         env=environment(**env),

@@ -238,6 +238,22 @@ def unit(workflow: dict, process_id: str, *elements: str, defer: str = "calls") 
     return result
 
 
+def belonging(workflow: dict, process_id: str) -> dict[str, dict]:
+    """The specs in `subprocess_specs` that belong to a process, by their keys.
+
+    They are those of its start unit. Those of the spec under the root's id come to the root's,
+    with that spec itself, unless it is the same.
+    """
+    chosen = select(workflow, process_id, (), "calls")
+    found = set(chosen.others)
+    specs = workflow["subprocess_specs"]
+    if chosen.start is ROOT and specs.get(process_id) is not None:
+        found |= closure(workflow, {process_id}, FOLLOWED["calls"])[0]
+        if json.dumps(specs[process_id]) == json.dumps(workflow["spec"]):
+            found.discard(process_id)
+    return {key: specs[key] for key in found}
+
+
 # What is accepted
 
 

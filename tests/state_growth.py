@@ -12,40 +12,12 @@ from typing import Any, Callable
 
 import growth
 from growth import peak
+from states import state, subprocess, task
 
 from spiff_element_units.core.cut import Cut, cut_state, splice
 
 STEPS = ("cut", "ask", "splice")
 ESCAPED = "größe 🦊"
-
-
-def id_of(number: int) -> str:
-    return f"{number:08x}-89ab-4cde-8f01-23456789abcd"
-
-
-def task(number: int, state: int = 64, **more: Any) -> dict[str, Any]:
-    return {
-        "id": id_of(number), "last_state_change": 1795614037.4412794, "state": state,
-        "task_spec": "T", **more,
-    }  # fmt: skip
-
-
-def tasks(*members: dict[str, Any]) -> dict[str, Any]:
-    return {member["id"]: member for member in members}
-
-
-def subprocess(number: int, *members: dict[str, Any], **more: Any) -> dict[str, Any]:
-    return {
-        "completed": True, "tasks": tasks(*members), "parent_task_id": id_of(number),
-        "spec": "A", "typename": "S", **more,
-    }  # fmt: skip
-
-
-def state(
-    root: list[dict[str, Any]], subprocesses: dict[int, dict[str, Any]] | None = None, **more: Any
-) -> dict[str, Any]:
-    inner = {id_of(number): one for number, one in (subprocesses or {}).items()}
-    return {"tasks": tasks(*root), "subprocesses": inner, **more}
 
 
 def side_by_side(count: int, *odd: dict[str, Any], **more: Any) -> dict[str, Any]:
@@ -160,7 +132,7 @@ def ask(cut: Cut | None) -> None:
         cut.text(number)
         for id in cut.task_ids(number):
             assert cut.holder(id) == number
-    for name in ("T", ESCAPED, "lost"):
+    for name in ("element 1", ESCAPED, "lost"):
         cut.matching(448, name, 0.0)
 
 

@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 from SpiffWorkflow.util.task import TaskState
 
+from spiff_element_units.cache import sources
+
 BENCHMARKS = Path(__file__).parent.parent / "benchmarks"
 sys.path.insert(0, str(BENCHMARKS))
 
@@ -16,9 +18,12 @@ import histories  # noqa: E402
 import history_rows  # noqa: E402
 import instances  # noqa: E402
 import instructions  # noqa: E402
+import many_models  # noqa: E402
+import many_rows  # noqa: E402
 import workflows  # noqa: E402
 from cases import CASES, Given  # noqa: E402
 from histories import History  # noqa: E402
+from measured import Results, name_of  # noqa: E402
 from workflows import Tree  # noqa: E402
 
 TREES = [
@@ -200,11 +205,38 @@ def test_every_row_of_instances_is_made_of_what_is_measured(monkeypatch):
         assert {ask.ours, ask.other} <= measured
 
 
+@pytest.mark.parametrize(
+    ("case", "subject"),
+    [("registry hit", "ours"), ("unchanged folder", "stat"), ("unchanged folder", "digests")],
+)
+def test_what_is_asked_of_many_models_stays_the_same_object(case, subject, tmp_path, monkeypatch):
+    monkeypatch.setattr(many_models, "FILES", 30)
+    monkeypatch.setattr(many_models, "OPEN", 9)
+    monkeypatch.setattr(sources, "_SETTLES_IN", sources._SETTLES_IN)
+    given = Given(workflows.prepared(Tree(3), tmp_path), tmp_path / "scratch")
+    given.scratch.mkdir()
+    run, _ = CASES[case, subject](given)
+    assert run() is run()
+
+
+def test_a_limit_that_is_missed_is_told():
+    results = Results()
+    for what, case, subject, limit, _ in many_rows.LIMITS:
+        results.times[name_of(case, many_rows.MODELS, subject)] = [[limit * 2], [limit * 3]]
+        assert any(row.what == what and row.reached is False for row in many_rows.rows(results))
+    found = {"before": 10, "few": 20, "many": 40, "loaders": 1, "specs": 1}
+    results.probes[name_of("worker", many_rows.MODELS, "ours")] = [found]
+    (row,) = [row for row in many_rows.rows(results) if "memory" in row.what]
+    assert row.reached is False
+
+
 def test_instructions_are_counted_of_cases_that_there_are():
     assert {(case, subject) for case, subject, _ in instructions.OPERATIONS.values()} <= set(CASES)
 
 
-def test_an_operation_that_needs_2_percent_more_instructions_is_told(capsys):
-    rows = [("get", 1000, 1021), ("start", 1000, 1020), ("save", 1000, 900)]
+def test_an_operation_that_needs_too_many_more_instructions_is_told(capsys):
+    rows = [("get", 1000, 1021), ("cache", 1000, 1020), ("workflow()", 1000, 900)]
     assert instructions.show(rows) == ["get"]
     assert "+2.10%" in capsys.readouterr().out
+    rows = [("start, warm", 1000, 1050), ("resume, cold", 1000, 1051), ("save deep", 1000, 1051)]
+    assert instructions.show(rows) == ["resume, cold", "save deep"]

@@ -20,6 +20,7 @@ from __future__ import annotations
 import doctest
 import inspect
 import json
+import logging
 import os
 import re
 import shlex
@@ -138,8 +139,11 @@ def test_every_code_block_of_a_page_runs(
     shutil.copytree(TOP / "examples", tmp_path / "examples")
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "path", [*sys.path])
-    for example in Document.parse(str(page), *PARSERS):
-        example.evaluate()
+    try:
+        for example in Document.parse(str(page), *PARSERS):
+            example.evaluate()
+    finally:
+        logging.getLogger("spiff_element_units").setLevel(logging.NOTSET)
 
 
 @by_page

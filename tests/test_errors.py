@@ -100,6 +100,7 @@ def fields(sentence: str) -> set[str]:
     return {name for _, name, _, _ in Formatter().parse(sentence) if name}
 
 
+@pytest.mark.skipif(not FAULTS, reason="what is installed has no sources of compiled modules")
 def test_every_kind_of_fault_has_its_sentence_and_every_sentence_its_fault() -> None:
     kinds = {kind for kind, _ in FAULTS} - {"no element"}
     told_elsewhere = {"spec JSON", "tail JSON"}

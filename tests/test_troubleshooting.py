@@ -24,7 +24,7 @@ from SpiffWorkflow.bpmn.serializer import BpmnWorkflowSerializer
 import spiff_element_units
 from spiff_element_units import ElementUnits
 from spiff_element_units.cli import main
-from spiff_element_units.spiff import SpecLoader
+from spiff_element_units.spiff import Deployments, SpecLoader, SpecLoaders, check_round_trip
 
 TOP = Path(__file__).parent.parent
 PAGE = TOP / "docs" / "troubleshooting.md"
@@ -258,6 +258,24 @@ def of_gone_element() -> None:
     loader().resume(text)
 
 
+def deployed(folder: Path, process_id: str, parse: Any = None) -> None:
+    def parse_needed(asked: str, files: Any) -> Any:
+        return files.needed_for(asked)
+
+    loaders = SpecLoaders(folder, serializer())
+    Deployments(loaders, parse or parse_needed, TOP / "examples")[process_id]
+
+
+def forgetful() -> None:
+    """Checks a spec whose name a serializer forgets."""
+    parser = BpmnParser()
+    parser.add_bpmn_file(str(TOP / "examples" / "orders.bpmn"))
+    spec, writer = parser.get_spec("order"), serializer()
+    to_dict = writer.to_dict
+    writer.to_dict = lambda obj: {**to_dict(obj), "description": "other"}
+    check_round_trip(spec, writer)
+
+
 Produce = Callable[[Path, pytest.MonkeyPatch], Any]
 PRODUCED: list[tuple[str, Produce]] = [
     (
@@ -273,6 +291,12 @@ PRODUCED: list[tuple[str, Produce]] = [
     ),
     ("spec.… must be …, not …", lambda *_: units(order={**orders()["spec"], "name": 1})),
     ("cannot write the pack …: …", lambda folder, _: written_over(folder)),
+    ("no process … in the model files …", lambda folder, _: deployed(folder, "ordr")),
+    (
+        "parse(…) has read no file with files.read or files.open",
+        lambda folder, _: deployed(folder, "order", lambda *_: (None, {})),
+    ),
+    ("the serializer loses … of process …", lambda *_: forgetful()),
     ("cache key … is not cached in …", lambda folder, _: ElementUnits.open(folder, "key")),
     ("no process … in the workflow of …", lambda *_: units().needs("Payment")),
     (
@@ -348,6 +372,12 @@ PRODUCED: list[tuple[str, Produce]] = [
     (
         'the state has neither "spiff_element_units" nor a "spec" with a name',
         lambda *_: loader().resume(state(spiff_element_units=None)),
+    ),
+    (
+        'the state has no "…" at its top level, so it does not say which workflow it is of',
+        lambda folder, _: SpecLoaders(folder, serializer()).for_state(
+            serializer().serialize_json(loader().start())
+        ),
     ),
     (
         "the state's spiff_element_units.state_format is …",

@@ -86,6 +86,50 @@ def at(workflow) -> list:
     return [task.task_spec.name for task in waiting(workflow)]
 
 
+class Kept:
+    """An instance that is saved and resumed in one way, by one version after another."""
+
+    def __init__(self, way):
+        self._way = way
+        self._store = {}
+
+    def to(self, loader, workflow, other=None):
+        """The workflow, saved by a loader and resumed by it or another one."""
+        return self._way(self, loader, workflow, other or loader)
+
+    def as_text(self, loader, workflow, to):
+        return to.resume(loader.save(workflow), models.script_engine())
+
+    def as_pieces(self, loader, workflow, to):
+        pieces = loader.save_pieces(workflow)
+        for one in pieces.removed:
+            del self._store[one]
+        self._store.update(pieces.changed)
+        return to.resume_pieces(self._store.__getitem__, models.script_engine())
+
+    def split_and_joined(self, loader, workflow, to):
+        split = to.split(loader.save(workflow))
+        return to.resume(to.join(split.changed.__getitem__), models.script_engine())
+
+    def pieces_and_text(self, loader, workflow, to):
+        workflow = self.as_pieces(loader, workflow, loader)
+        return self.as_text(loader, workflow, to)
+
+    def joined_pieces(self, loader, workflow, to):
+        self.as_pieces(loader, workflow, loader)
+        return to.resume(to.join(self._store.__getitem__), models.script_engine())
+
+    def text_of_the_other(self, loader, workflow, to):
+        workflow = self.as_pieces(loader, workflow, to)
+        return self.as_text(to, workflow, to)
+
+
+WAYS = [
+    *(Kept.as_text, Kept.as_pieces, Kept.split_and_joined),
+    *(Kept.pieces_and_text, Kept.joined_pieces, Kept.text_of_the_other),
+]
+
+
 class _Flow(spiff_bpmn._Flow):
     """Writes the elements of one process, by the ids that they are given."""
 

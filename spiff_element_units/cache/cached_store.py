@@ -20,7 +20,6 @@ the file says when the store was asked.
 from __future__ import annotations
 
 import hashlib
-import logging
 import math
 import os
 import shutil
@@ -28,19 +27,28 @@ import stat
 import time
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
-from typing import Optional
+from typing import Optional, Union
 
 from ..core import verify
 from ..core.pack import Pack
 from ..core.verify import xxh64_of
 from ..errors import CacheError, CorruptPack, ElementUnitsError, UnitNotFound
-from . import platform
-from .directory import PackFile, check, directory_path, open_file, pack_file, publish
+from . import platform, stored
+from .directory import (
+    LOG,
+    Mark,
+    PackFile,
+    check,
+    directory_path,
+    mark_in,
+    open_file,
+    pack_file,
+    write_pack,
+)
 from .reading import BLOCK, DIGEST, PackName, digests_length
 from .store import CacheDir, Store, Stored, is_store, read_one
 from .stored import KEYS, PACKS, key_name, open_cached, open_whole_pack, pack_name
 
-_LOG = logging.getLogger("spiff_element_units")
 _SUM = 8  # bytes of a checksum
 _ROW = _SUM + BLOCK
 _WHOLE = 1024 * 1024  # packs up to this size are read and kept whole
@@ -128,6 +136,17 @@ class CachedStore:
         self._keep_pack(cache_key, pack)
         return pack
 
+    def mark_of(self, cache_key: str) -> Optional[Union[Mark, stored.Mark]]:
+        """What changes if `open_pack` opens something else; None if nobody can tell."""
+        kept = self._kept_pack(cache_key)
+        if kept is not None and self._is_fresh(kept[0].status.st_mtime):
+            return mark_in(kept[0].status)
+        name = key_name(cache_key)
+        content = self._kept_key(name)
+        if content is not None:
+            return stored.mark_in(self, name, content)
+        return stored.mark_of(self._remote, cache_key)
+
     def _kept_pack(self, cache_key: str) -> Optional[tuple[PackFile, Pack]]:
         try:
             return open_file(self._top, cache_key, follow=True)
@@ -139,7 +158,7 @@ class CachedStore:
         if len(whole) > _WHOLE:
             return
         try:
-            publish(self._top, cache_key, pack)
+            write_pack(self._top, cache_key, pack)
         except CacheError as error:
             self._cannot_keep(error)
         else:
@@ -366,7 +385,7 @@ class CachedStore:
     def _cannot_keep(self, error: Exception) -> None:
         if not self._told:
             self._told = True
-            _LOG.warning(
+            LOG.warning(
                 f"cannot keep what was read from {self._remote} in {self._directory!r}: {error}; "
                 "it is read from there each time"
             )

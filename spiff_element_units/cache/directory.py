@@ -10,19 +10,21 @@ temporary file without a lock is therefore abandoned, and `upkeep` removes it. I
 that the file of a living writer is removed, because the file system has no locks or because
 somebody deletes the directory. The writer then writes the pack again.
 
-Only this module, `upkeep` and `platform` use the file system. Everything here is safe for several
-threads and processes.
+Only the modules of this folder use the file system. Everything here is safe for several threads and
+processes.
 """
 
 from __future__ import annotations
 
 import errno
 import hashlib
+import logging
 import os
 import stat
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
-from typing import Callable, Union
+from itertools import count
+from typing import Callable, Optional, Union
 
 from ..core import verify
 from ..core.fault import Fault
@@ -38,6 +40,7 @@ _Parts = Iterable[Union[bytes, memoryview]]
 
 # Characters from the cache directory to the end of a temporary file's path.
 _LONGEST_BELOW = len(f"/{LAYOUT}/00/{64 * '0'}.pack.{8 * '0'}-{16 * '0'}.tmp")
+LOG = logging.getLogger("spiff_element_units")
 _ATTEMPTS = 100  # to write a pack if its temporary file is removed in the meantime
 # The errors if a file or a directory is removed in the meantime. A file server gives the second,
 # and `os.makedirs` gives the third.
@@ -158,6 +161,32 @@ def pack_file(directory: str, name: str) -> str:
     return f"{directory}{os.sep}{LAYOUT}{os.sep}{name[:2]}{os.sep}{name}"
 
 
+Mark = tuple[int, int, int, int]
+
+
+def mark_of(path: str) -> Optional[Mark]:
+    """What changes if the pack of a path is replaced or cached again; None if it is not there.
+
+    The last number is the size of the pack in bytes.
+    """
+    try:
+        return mark_in(os.stat(path))
+    except (OSError, ValueError):
+        return None
+
+
+def mark_in(status: os.stat_result) -> Mark:
+    """The mark of a pack with this status."""
+    return status.st_dev, status.st_ino, status.st_mtime_ns, status.st_size
+
+
+class Published:
+    """Notices at hardly any cost that this process has put a pack in place."""
+
+    numbers = count(1)
+    latest = 0  # another number after each pack
+
+
 def temporary_path(path: str) -> str:
     """A unique path in the directory of a pack."""
     return f"{path}.{os.getpid():x}-{os.urandom(8).hex()}.tmp"
@@ -275,16 +304,31 @@ def publish(cache_dir: CacheDir, cache_key: str, pack: Pack, *, durable: bool = 
     Raises CacheError if the directory or the file cannot be created or written. The pack that was
     there is then still there.
     """
+    tell_published(cache_key, write_pack(cache_dir, cache_key, pack, durable=durable))
+
+
+def tell_published(cache_key: str, size: int) -> None:
+    """Let this process and its log know that a pack of so many bytes is in place."""
+    Published.latest = next(Published.numbers)
+    LOG.info("cached %r: %s bytes", key_text(cache_key), f"{size:,}")
+
+
+def write_pack(cache_dir: CacheDir, cache_key: str, pack: Pack, *, durable: bool = False) -> int:
+    """Do what `publish` does, and tell nobody. Returns the size of the pack in bytes."""
     path = pack_path(cache_dir, cache_key)
     parts = content(pack, cache_key)
     try:
-        _write_until_it_stays(path, parts, durable)
+        write_file(path, parts, durable=durable)
     except (OSError, ValueError) as error:
         raise CacheError(f"cannot write the pack {path!r}: {error}") from error
+    return sum(map(len, parts))
 
 
-def _write_until_it_stays(path: str, parts: _Parts, durable: bool) -> None:
-    """Write a pack, again if its temporary file or the directory is removed in the meantime."""
+def write_file(path: str, parts: _Parts, *, durable: bool = False) -> None:
+    """Write a file of the cache whole or not at all. Raises OSError, ValueError.
+
+    It is written again if its temporary file or the directory is removed in the meantime.
+    """
     for attempt in range(1, _ATTEMPTS + 1):
         try:
             return _write(path, parts, durable)

@@ -6,10 +6,9 @@ there and in `stored`.
 
 from __future__ import annotations
 
-import logging
 import os
 import warnings
-from typing import cast
+from typing import Optional, Union, cast
 
 from ..core.pack import Pack
 from ..errors import CacheError
@@ -17,8 +16,16 @@ from . import directory, stored
 from .cached_store import CachedStore
 from .store import CacheDir, Place, Store, is_store, read_one
 
-_LOG = logging.getLogger("spiff_element_units")
+Mark = Union[directory.Mark, stored.Mark]
+
 _warned: dict[str, object] = {}  # the caches that a warning has told cannot be written
+
+
+def checked(place: Place) -> Union[str, Store]:
+    """A store as it is, or the path of a directory. TypeError if it is something else."""
+    if is_store(place):
+        return cast(Store, place)
+    return directory.directory_path(cast(CacheDir, place))
 
 
 def open_pack(place: Place, cache_key: str) -> Pack:
@@ -77,8 +84,20 @@ def publish_or_warn(place: Place, cache_key: str, pack: Pack, *, durable: bool =
                 f"{error}; this process uses the workflow from memory, and each process makes "
                 "it again until the cache can be written"
             )
-            _LOG.warning(told)
-            warnings.warn(told, RuntimeWarning, stacklevel=3)
+            directory.LOG.warning(told)
+            warnings.warn(told, RuntimeWarning, stacklevel=4)
+
+
+def mark_of(place: Place, cache_key: str) -> Optional[Mark]:
+    """What changes if another pack is cached under a key; None if nobody can tell.
+
+    The last member is the size of the pack in bytes. In a store this is one small request.
+    """
+    if isinstance(place, CachedStore):
+        return place.mark_of(cache_key)
+    if is_store(place):
+        return stored.mark_of(cast(Store, place), cache_key)
+    return directory.mark_of(directory.pack_path(cast(CacheDir, place), cache_key))
 
 
 def is_cached(place: Place, cache_key: str) -> bool:
@@ -97,4 +116,4 @@ def pack_size(place: Place, cache_key: str) -> int:
 
 
 def _told(place: Place) -> str:
-    return str(place) if is_store(place) else directory.directory_path(cast(CacheDir, place))
+    return str(checked(place))

@@ -48,18 +48,21 @@ class Store(Protocol):
         a range gives fewer bytes. The library asks for several ranges only of names that are
         written once. One request for all of them is best.
         """
+        ...
 
     def write(self, name: str, content: bytes) -> None:
         """Store the content under this name, in place of what had it.
 
         It is stored whole or not at all: until the last byte is stored, readers get what was there.
         """
+        ...
 
     def list_names(self, prefix: str) -> Iterable[Stored]:
         """Return everything whose name begins with the prefix, in any order.
 
         The prefix ends with `/`.
         """
+        ...
 
     def delete(self, name: str, modified: Optional[float] = None) -> bool:
         """Delete what has this name. Return False if nothing has.
@@ -67,6 +70,7 @@ class Store(Protocol):
         With `modified`, delete nothing and return False if it was written again since `list_names`
         gave this time. If the store cannot do that in one step, it looks just before.
         """
+        ...
 
 
 CacheDir = Union[str, os.PathLike[str]]

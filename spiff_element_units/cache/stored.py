@@ -27,9 +27,9 @@ from ..core.pack import Pack
 from ..core.verify import xxh64_of
 from ..core.writer import PACK_FORMAT
 from ..errors import CacheError, CorruptPack, UnitNotFound
-from .directory import check, content, key_text, read_pack
+from .directory import check, content, key_text, read_pack, tell_published
 from .reading import PackName, Reader, digests_length, digests_of
-from .store import Store, read_one
+from .store import LONGEST_NAME, Store, read_one
 
 PREFIX = f"f{PACK_FORMAT}/"
 KEYS = f"{PREFIX}keys/"
@@ -43,6 +43,10 @@ _FIXED = struct.Struct("<8sQH")  # magic, XXH64 of the pack's name, length of it
 _START = 64 * 1024  # bytes of the pack behind the name
 _LONGEST = 4096  # bytes of a key's content before the pack, at most
 _PACK = re.compile(rf"{PACKS}([0-9a-f]{{64}})-[0-9a-f]{{16}}-([0-9]{{1,19}})")
+
+
+Mark = tuple[str, int]
+"""What changes if a key is made to name another pack; the last member is the size of the pack."""
 
 
 class Opened(NamedTuple):
@@ -127,6 +131,25 @@ def open_whole_pack(store: Store, cache_key: str) -> Pack:
     return opened.pack
 
 
+def mark_of(store: Store, cache_key: str) -> Optional[Mark]:
+    """The mark of a key; None if it is not there, or if the store fails."""
+    name = key_name(cache_key)
+    try:
+        content = read_one(store, name, 0, _FIXED.size + LONGEST_NAME)
+    except CacheError:
+        return None
+    return None if content is None else mark_in(store, name, content)
+
+
+def mark_in(store: Store, name: str, content: bytes) -> Mark:
+    """The mark of a key with this content, damaged or not."""
+    try:
+        pack = pointed(name, content, store)[0]
+    except CorruptPack:
+        return hashlib.sha256(content).hexdigest(), len(content)
+    return pack.name, pack.size
+
+
 def holds(store: Store, cache_key: str, digest: bytes, *, says_events: bool = True) -> bool:
     """Whether a good pack of the workflow with this digest is already cached under the key.
 
@@ -168,5 +191,5 @@ def publish(store: Store, cache_key: str, pack: Pack) -> None:
             _FIXED.pack(_MAGIC, xxh64_of(told, len(told)), len(told)) + told + whole[:_START],
         )
         if time.monotonic() - started < GRACE / 2 or read_one(store, name, 0, 1) is not None:
-            return
+            return tell_published(cache_key, len(whole))
     raise CacheError(f"cannot store the pack of cache key {cache_key!r} in {store}: it is too slow")

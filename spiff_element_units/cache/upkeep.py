@@ -27,9 +27,11 @@ from ..errors import CacheError, CorruptPack
 from . import platform, stored_upkeep
 from .directory import (
     LAYOUT,
+    Mark,
     PackFile,
     check,
     directory_path,
+    mark_in,
     pack_name,
     pack_path,
     read_pack,
@@ -59,7 +61,7 @@ __all__ = [
 
 _SHARD = re.compile(r"[0-9a-f]{2}")
 _PACK = re.compile(r"[0-9a-f]{64}\.pack")
-_TEMPORARY = re.compile(r"[0-9a-f]{64}\.pack\.[0-9a-f]+-[0-9a-f]{16}\.tmp")
+_TEMPORARY = re.compile(r"[0-9a-f]{64}\.(?:pack|note)\.[0-9a-f]+-[0-9a-f]{16}\.tmp")
 
 # If files cannot be locked, a writer counts as dead when it has taken longer than any writer takes.
 _WRITTEN_WITHIN = 24 * 60 * 60 * 10**9  # nanoseconds
@@ -71,7 +73,7 @@ class _Found(NamedTuple):
     time: int
     path: str
     size: int
-    identity: tuple[int, int, int, int]
+    mark: Mark
 
 
 def cache_keys(cache_dir: Place) -> tuple[CachedWorkflow, ...]:
@@ -286,12 +288,7 @@ def _look(path: str) -> Optional[_Found]:
         raise CacheError(f"cannot read the pack {path!r}: {error}") from error
     if not stat.S_ISREG(status.st_mode):
         return None
-    return _Found(status.st_mtime_ns, path, status.st_size, _identity(status))
-
-
-def _identity(status: os.stat_result) -> tuple[int, int, int, int]:
-    """A value that changes if the pack is replaced or cached again."""
-    return status.st_dev, status.st_ino, status.st_mtime_ns, status.st_size
+    return _Found(status.st_mtime_ns, path, status.st_size, mark_in(status))
 
 
 def _drop_packs(
@@ -320,11 +317,11 @@ def _drop(pack: _Found) -> bool:
     try:
         if file >= 0 and platform.try_lock(file) is False:
             return False
-        if _identity(os.lstat(pack.path)) != pack.identity:
+        if mark_in(os.lstat(pack.path)) != pack.mark:
             return False
         aside = temporary_path(pack.path)
         os.rename(pack.path, aside)
-        if _identity(os.lstat(aside)) != pack.identity:
+        if mark_in(os.lstat(aside)) != pack.mark:
             platform.put_back(aside, pack.path)
             return False
         os.unlink(aside)

@@ -94,6 +94,7 @@ class _Commands(click.Group):
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
     epilog="\b\nExit codes: 0 done, 1 something failed, 2 the command line is wrong.\n"
     "diff: 0 the same, 1 different, 2 something failed or the command line is wrong.\n"
+    "check: 0 all continue, 3 some must be migrated and can be, 1 otherwise.\n"
     f"\b\nExample:\n  {PROGRAM} cache unit-cache models/\n  {PROGRAM} show unit-cache Claim",
 )
 @click.version_option(__version__, prog_name=PROGRAM)
@@ -138,11 +139,11 @@ def _told(error: Exception, code: int) -> int:
         place = f"{error.filename!r}: " if error.filename is not None else ""
         return _failed(f"{place}{error.strerror or error}", code)
     if isinstance(error, ElementUnitsError) or type(error).__module__.startswith("SpiffWorkflow"):
-        return _failed(f"{error}{_place_of(error)}", code)
+        return _failed(f"{error}{place_of(error)}", code)
     return _failed(f"{type(error).__name__}: {error}; use --debug to see the traceback", code)
 
 
-def _place_of(error: Exception) -> str:
+def place_of(error: Exception) -> str:
     """Where in the model SpiffWorkflow failed, if the error says so."""
     spec = getattr(error, "task_spec", None)
     element = getattr(spec, "bpmn_id", None) or getattr(spec, "name", None)

@@ -1,4 +1,7 @@
-"""`cache`: fills a cache from spec JSON, BPMN and DMN files."""
+"""`cache`: fills a cache from spec JSON, BPMN and DMN files.
+
+A bad file concerns only the workflows that need it. It is named once, at the end.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +10,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
-from typing import Any, Callable, NamedTuple, Optional
+from typing import Any, Callable, Optional
 
 import click
 
@@ -15,40 +18,14 @@ from ..cache import places
 from ..cache.store import Place
 from ..errors import ElementUnitsError
 from ..units import ElementUnits, digest_of, read_text
-from ._app import PROGRAM, Failure, command
-from ._output import Output, count, escaped, one_line, shown
+from ._app import Failure, command
+from ._failures import NOT_EXECUTABLE, Failures
+from ._links import externals
+from ._output import Output, count, shown
 from ._place import cache_dir as cache_dir_argument
 from ._place import parser as parser_option
-
-_SUFFIXES = (".json", ".bpmn", ".dmn")
-
-
-class _File(NamedTuple):
-    """A file to cache: its path, its path in the folder that was searched, and if it was in one."""
-
-    path: str
-    within: str
-    walked: bool
-
-    @property
-    def suffix(self) -> str:
-        return os.path.splitext(self.path)[1].lower()
-
-    @property
-    def is_model(self) -> bool:
-        return self.suffix in (".bpmn", ".dmn")
-
-
-class _Source(NamedTuple):
-    """A workflow to cache, and a function that returns its text."""
-
-    file: _File
-    process_id: Optional[str]  # of a BPMN model
-    read: Callable[[], Any]
-
-
-class _NoWorkflow(Exception):
-    """A JSON file in a folder that is not a workflow."""
+from ._sources import NoWorkflow, Source, Sources, key_of, require_template
+from ._tree import EACH, File, found
 
 
 @command(
@@ -61,109 +38,133 @@ class _NoWorkflow(Exception):
 @click.option(
     "--key-template",
     help="The cache key, with {name} (file name) and {path} (path in the folder), both without "
-    "suffix, {process} (root process) and {hash} (SHA-256 of the content). "
-    "[default: {name}; {process} for BPMN]",
+    "suffix, {folder} (of the path), {process} (root process) and {hash} (SHA-256 of the content). "
+    "[default: {name}; for BPMN: {process} and what --each needs before it]",
+)
+@click.option(
+    "--each",
+    type=click.Choice(EACH),
+    help="Which BPMN and DMN files are one model: all of the call (tree), those of each folder, "
+    "each file, or those below each process_model.json. [default: by what is there]",
 )
 @click.option("--process", "process_id", help="The root process of the BPMN files.")
 @parser_option
+@click.option(
+    "--check",
+    is_flag=True,
+    help="Refuse BPMN models that lose something when they are serialized and restored.",
+)
 @click.option("--durable", is_flag=True, help="Sync the cached files to disk.")
+@click.option("--watch", is_flag=True, help="Cache again whenever a file changes, until Ctrl-C.")
 def cache(
     out: Output,
     cache_dir: Place,
     files: tuple[str, ...],
     key: Optional[str],
     key_template: Optional[str],
+    each: Optional[str],
     process_id: Optional[str],
     parser: str,
+    check: bool,
     durable: bool,
+    watch: bool,
 ) -> int:
     """Cache workflows: spec JSON files, or BPMN and DMN files parsed with SpiffWorkflow.
 
-    Folders are searched for .json, .bpmn and .dmn files. Each JSON file is a workflow. All BPMN and
-    DMN files together are one model. Each process that no other process calls becomes the root of a
-    workflow; with --process, only that process does. Without FILE, spec JSON is read from standard
-    input.
+    Folders are searched for .json, .bpmn and .dmn files. Each JSON file is a workflow. BPMN and DMN
+    files are one model, or several: see --each. Each process that no other process of its model
+    calls becomes the root of a workflow; with --process, only that process does. Without FILE, spec
+    JSON is read from standard input.
 
-    A workflow that is already cached does not change. A bad file is reported, the others are
-    cached, and the exit code is 1.
+    A workflow that is already cached does not change. Bad files are reported at the end, the others
+    are cached, and the exit code is 1.
     """
     ctx = click.get_current_context()
     if key is not None and key_template is not None:
         raise click.UsageError("use either --key or --key-template, not both", ctx)
-    run = _Run(out, cache_dir, durable)
-    sources = run.sources(found(files), parser, process_id)
-    if key is not None and len(sources) > 1:
-        raise click.UsageError(
-            f"--key is for one workflow, and there are {len(sources)}; use --key-template", ctx
-        )
-    with run.progress(len(sources)) as advance:
-        for source in sources:
-            run.cache(source, key, key_template)
-            advance()
-    return run.report()
+    require_template(key_template)
+
+    def once(quiet: bool = False) -> int:
+        run = _Run(out, cache_dir, durable, quiet, check)
+        sources = run.sources(found(files), parser, process_id, each)
+        if key is not None and len(sources) > 1:
+            raise click.UsageError(
+                f"--key is for one workflow, and there are {len(sources)}; use --key-template", ctx
+            )
+        with run.progress("caching", len(sources)) as advance:
+            for source in sources:
+                run.cache(source, key, key_template)
+                advance()
+        return run.report()
+
+    if not watch:
+        return once()
+    from ._watch import watched
+
+    return watched(out, files, cache_dir, once)
 
 
 class _Run:
-    """One run of the command, and its results so far."""
+    """One run of the command, and its results so far.
 
-    def __init__(self, out: Output, cache_dir: Place, durable: bool) -> None:
+    If it is `quiet`, it prints nothing about workflows that did not change.
+    """
+
+    def __init__(
+        self, out: Output, cache_dir: Place, durable: bool, quiet: bool, check: bool
+    ) -> None:
         self.out = out
         self.cache_dir = cache_dir
         self.durable = durable
+        self.quiet = quiet
         self.done: list[dict[str, Any]] = []
-        self.failed: list[dict[str, str]] = []
+        self.failures = Failures()
         self.others: list[str] = []
         self.keys: dict[str, str] = {}
         self.bar: Any = None
+        self.check = check
+        self.models = Sources(self.failures, check)
 
-    def sources(self, files: list[_File], parser: str, process_id: Optional[str]) -> list[_Source]:
+    def sources(
+        self, files: list[File], parser: str, process_id: Optional[str], each: Optional[str]
+    ) -> list[Source]:
         """The workflows in the files."""
-        of_model = [file for file in files if file.is_model]
         sources = [
-            _Source(file, None, partial(_content, file.path))
-            for file in files
-            if file not in of_model
+            Source(file, partial(_content, file.path)) for file in files if not file.of_model
         ]
-        if not of_model:
-            if process_id is not None:
-                raise click.UsageError("--process is for BPMN files", click.get_current_context())
+        if not any(file.of_model for file in files):
+            for option, used in (("--process", process_id is not None), ("--check", self.check)):
+                if used:
+                    told = f"{option} is for BPMN files"
+                    raise click.UsageError(told, click.get_current_context())
             return sources
-        from ._models import Model  # needs SpiffWorkflow
+        with self.progress("reading", sum(file.of_model for file in files)) as advance:
+            documents = self.models.read(files, advance)
+        models = self.models.of_models(files, documents, parser, process_id, each)
+        if self.models.why and not self.out.as_json and not self.quiet:
+            self.out.line(self.models.why, "dim")
+        return sources + models
 
-        model = Model(parser)
-        by_path = {file.path: file for file in of_model}
-        for file in sorted(of_model, key=lambda file: file.suffix != ".dmn"):
-            try:
-                model.add(file.path, file.within)
-            except (ElementUnitsError, OSError):
-                self.fail(file.path, model.failed[file.path])
-        roots = model.roots() if process_id is None else (model.require_root(process_id),)
-        for root in roots:
-            file = by_path[model.path_of(root) or of_model[0].path]
-            sources.append(_Source(file, root, partial(model.spec_json, root)))
-        return sources
-
-    def cache(self, source: _Source, key: Optional[str], template: Optional[str]) -> None:
-        """Cache a workflow, or report why that failed."""
+    def cache(self, source: Source, key: Optional[str], template: Optional[str]) -> None:
+        """Cache a workflow, or remember why that failed."""
         try:
             self._cache(source, key, template)
-        except _NoWorkflow:
+        except NoWorkflow:
             self.others.append(source.file.path)
         except (ElementUnitsError, OSError) as error:
-            reason = error.strerror if isinstance(error, OSError) else None
-            self.fail(source.file.path, reason or str(error), source.process_id)
+            self.failures.add(source.file.path, error, source.process_id)
 
-    def _cache(self, source: _Source, key: Optional[str], template: Optional[str]) -> None:
+    def _cache(self, source: Source, key: Optional[str], template: Optional[str]) -> None:
         content = source.read()
         external: Optional[tuple[str, ...]] = None
         if source.process_id is not None:
             external, content = content.external, content.text
         elif source.file.walked and b'"spec"' not in content:
-            raise _NoWorkflow
+            raise NoWorkflow
         text = read_text(content)
         digest = digest_of(text)
         if key is None:
-            key = _key(source, template, digest.hex())
+            key = key_of(source, template, digest.hex())
         if key in self.keys:
             raise Failure(
                 f"its key {key!r} is already the key of {self.keys[key]!r}; use --key-template"
@@ -184,13 +185,14 @@ class _Run:
                 "processes": len(units.process_ids),
                 "bytes": places.pack_size(self.cache_dir, key),
                 "digest": digest.hex(),
-                "external": list(_external(units) if external is None else external),
+                "external": list(externals(units) if external is None else external),
             }
         )
 
     def _tell(self, done: dict[str, Any]) -> None:
         self.done.append(done)
-        if self.out.as_json or self.bar is not None:
+        unwanted = self.quiet and done["state"] == "unchanged"
+        if self.out.as_json or self.bar is not None or unwanted:
             return
         lacks = ", ".join(map(shown, done["external"]))
         self.out.line(
@@ -198,48 +200,16 @@ class _Run:
             f", {self.out.bytes(done['bytes'])}" + (f"; external: {lacks}" if lacks else "")
         )
 
-    def fail(self, path: str, reason: str, process_id: Optional[str] = None) -> None:
-        """Report a file that cannot be cached."""
-        reason = one_line(reason)
-        self.failed.append({"file": path, "process": process_id or "", "reason": reason})
-        named = "" if repr(path) in reason else f"{escaped(path)}: "
-        message = f"{PROGRAM}: {named}{reason}"
-        if self.bar is not None:
-            self.bar.console.print(message, markup=False, highlight=False, soft_wrap=True)
-        else:
-            print(message, file=sys.stderr)
-
     @contextmanager
-    def progress(self, total: int) -> Iterator[Callable[[], None]]:
+    def progress(self, what: str, total: int) -> Iterator[Callable[[], None]]:
         """Show a progress bar in a terminal; returns a function that moves it."""
         if not sys.stderr.isatty() or os.environ.get("TERM") == "dumb" or total < 2:
             yield lambda: None
             return
-        from rich.console import Console  # not for pipes
-        from rich.progress import (
-            BarColumn,
-            MofNCompleteColumn,
-            Progress,
-            ProgressColumn,
-            TextColumn,
-            TimeRemainingColumn,
-        )
-        from rich.text import Text
+        from ._progress import bar
 
-        class Rate(ProgressColumn):
-            def render(self, task: Any) -> Text:
-                return Text(f"{task.speed or 0:.1f}/s", "dim")
-
-        columns = (
-            TextColumn("caching"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            Rate(),
-            TimeRemainingColumn(),
-            TextColumn("left"),
-        )
-        with Progress(*columns, console=Console(stderr=True)) as self.bar:
-            task = self.bar.add_task("caching", total=total)
+        with bar() as self.bar:
+            task = self.bar.add_task(what, total=total)
             yield lambda: self.bar.advance(task)
         self.bar = None
 
@@ -251,49 +221,45 @@ class _Run:
             self.out.json(
                 {
                     "cache_dir": str(self.cache_dir),
+                    "each": self.models.each,
                     "cached": cached,
                     "unchanged": unchanged,
                     "workflows": self.done,
-                    "failed": self.failed,
+                    "failed": self.failures.described(),
                     "others": self.others,
+                    "not_executable": self.models.not_executable,
                 }
             )
-        else:
-            said = [
-                f"{cached:,} cached",
-                f"{unchanged:,} unchanged",
-                f"{len(self.failed):,} failed",
-            ]
-            if self.others:
-                said.append(f"{len(self.others):,} JSON files skipped: no workflows")
-            self.out.line(", ".join(said), "bold" if not self.failed else "bold red")
-        if not self.done and not self.failed:
-            print(f"{PROGRAM}: the files contain no workflow", file=sys.stderr)
+        self.failures.tell()
+        if not self.out.as_json and not (self.quiet and not cached and not self.failures.files):
+            self.out.line(", ".join(self._counted(cached, unchanged)), self._style)
+        if not self.done and not self.failures.files:
+            print(f"spiff-element-units: {self._nothing()}", file=sys.stderr)
             return 1
-        return 1 if self.failed else 0
+        return 1 if self.failures.files else 0
 
+    @property
+    def _style(self) -> str:
+        return "bold red" if self.failures.files else "bold"
 
-def found(files: tuple[str, ...]) -> list[_File]:
-    """The files and the files in the folders, each once; `-` or no file means standard input."""
-    if not files:
-        if sys.stdin.isatty():
-            raise click.UsageError(
-                "name the files or folders to cache", click.get_current_context()
-            )
-        files = ("-",)
-    found: dict[str, _File] = {}
-    for path in files:
-        if path != "-" and os.path.isdir(path):
-            for folder, folders, names in os.walk(path):
-                folders[:] = sorted(one for one in folders if not one.startswith("."))
-                for name in sorted(names):
-                    if name.lower().endswith(_SUFFIXES) and not name.startswith("."):
-                        inside = os.path.join(folder, name)
-                        within = os.path.relpath(inside, path).replace(os.sep, "/")
-                        found.setdefault(os.path.realpath(inside), _File(inside, within, True))
-        else:
-            found.setdefault(os.path.realpath(path), _File(path, os.path.basename(path), False))
-    return list(found.values())
+    def _counted(self, cached: int, unchanged: int) -> Iterator[str]:
+        yield f"{cached:,} cached"
+        yield f"{unchanged:,} unchanged"
+        failed = f"{self.failures.files:,} failed"
+        if self.failures.workflows:
+            needing = count(self.failures.workflows, "workflow")
+            failed += f" ({needing} not cached)"
+        yield failed
+        if self.others:
+            yield f"{count(len(self.others), 'JSON file')} skipped: no workflows"
+        if self.models.not_executable:
+            files = count(len(self.models.not_executable), "BPMN file")
+            yield f"{files} skipped: no executable process"
+
+    def _nothing(self) -> str:
+        if self.models.not_executable:
+            return NOT_EXECUTABLE
+        return "the files contain no workflow"
 
 
 def _content(path: str) -> bytes:
@@ -301,30 +267,3 @@ def _content(path: str) -> bytes:
         return sys.stdin.buffer.read()
     with open(path, "rb") as stream:
         return stream.read()
-
-
-def _key(source: _Source, template: Optional[str], digest: str) -> str:
-    """The key of a workflow, made with the template."""
-    if template is None:
-        if source.file.path == "-":
-            raise Failure("standard input has no name; give --key or --key-template '{hash}'")
-        template = "{name}" if source.process_id is None else "{process}"
-    path = os.path.splitext(source.file.within)[0]
-    fields = {
-        "name": os.path.basename(path),
-        "path": path,
-        "process": source.process_id or "",
-        "hash": digest,
-    }
-    try:
-        return template.format_map(fields)
-    except (LookupError, ValueError, AttributeError, TypeError) as error:
-        raise Failure(
-            f"--key-template {template!r} is wrong ({error}); it may contain {{name}}, {{path}}, "
-            "{process} and {hash}"
-        ) from error
-
-
-def _external(units: ElementUnits) -> Iterator[str]:
-    named = (one for process in units.process_ids for one in units.references(process))
-    yield from dict.fromkeys(one.process_id for one in named if one.external)

@@ -9,11 +9,13 @@ from typing import Any, Optional
 
 import click
 
+from ..cache.store import is_store
 from ..diff import ElementDiff, FieldDiff, ProcessDiff, WorkflowDiff, told
 from ..units import ElementUnits
 from ._app import PROGRAM, Failure, command
 from ._output import Column, Output, escaped, shown
 from ._place import VERSION, opened, opened_place, parser, place_of
+from ._tree import found
 
 _COLUMNS = (
     Column("process, element", style="bold", whole=True),
@@ -69,6 +71,12 @@ def opened_versions(
     if cache_dir:
         place = place_of(cache_dir[0])
         return opened(place, old), opened(place, new)
+    for version in (old, new):
+        if is_store(version):
+            raise click.UsageError(
+                f"{str(version)!r} is a store; name a key of that cache",
+                click.get_current_context(),
+            )
     # SpiffWorkflow writes the name of a file into its specs. Of two files, it shall not count.
     name = os.path.basename(new if os.path.isdir(old) else old)
     return _version(old, name, parser, root), _version(new, name, parser, root)
@@ -77,9 +85,7 @@ def opened_versions(
 def _version(path: str, name: str, parser: str, root: Optional[str]) -> ElementUnits:
     """The workflow of a file or folder. `name` is what specs call the file."""
     if os.path.isdir(path):
-        from ._cache import found
-
-        files = {file.path: file.within for file in found((path,)) if file.is_model}
+        files = {file.path: file.within for file in found((path,)) if file.of_model}
         if not files:
             raise Failure(
                 f"there is no BPMN file in the folder {path!r}; to compare keys of a cache, use "
@@ -89,12 +95,16 @@ def _version(path: str, name: str, parser: str, root: Optional[str]) -> ElementU
         files = {path: name}
     else:
         return opened_place(path, None, parser, root)
-    from ._models import Model  # needs SpiffWorkflow
+    from ._documents import Document  # these need SpiffWorkflow
+    from ._models import Model, beside, chosen_root
 
     model = Model(parser)
     for file in sorted(files, key=lambda file: not file.lower().endswith(".dmn")):
-        model.add(file, files[file])
-    return ElementUnits.from_json(model.spec_json(model.require_root(root)).text)
+        model.add(Document(file, files[file]))
+    if not os.path.isdir(path):
+        model.complete(other for other in beside(path) if other.is_dmn)
+    root = chosen_root(model, root, model.roots(), "use --process to choose")
+    return ElementUnits.from_json(model.spec_json(root).text)
 
 
 def _rows(found: WorkflowDiff) -> Iterator[tuple[str, str, str]]:

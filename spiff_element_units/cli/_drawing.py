@@ -56,7 +56,12 @@ def draw(facts: Facts, held: frozenset[str], limit: int) -> Drawing:
         found = numbers.get(process_id)
         if found is None:
             size = facts.sizes.get(process_id, 0)
-            lines = (shown(process_id), "external" if external else human_size(size))
+            lines: tuple[str, ...] = (
+                shown(process_id),
+                "external" if external else human_size(size),
+            )
+            if process_id in facts.origins:
+                lines += (f"from {shown(facts.origins[process_id])}",)
             look = "external" if external else "root" if process_id == facts.root else "plain"
             node = Node(lines, (size / largest) ** 0.5, look, process_id in held)
             found = numbers[process_id] = add(node)

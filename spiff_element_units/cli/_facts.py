@@ -7,7 +7,7 @@ facts come from the public `ElementUnits`, and are computed when they are needed
 from __future__ import annotations
 
 from functools import cached_property
-from typing import NamedTuple
+from typing import NamedTuple, Optional
 
 import orjson
 
@@ -32,10 +32,14 @@ class StartUnit(NamedTuple):
 
 
 class Facts:
-    """The facts about one workflow."""
+    """The facts about one workflow.
 
-    def __init__(self, units: ElementUnits) -> None:
+    `origins` has the cache key of each process that another workflow contains.
+    """
+
+    def __init__(self, units: ElementUnits, origins: Optional[dict[str, str]] = None) -> None:
         self.units = units
+        self.origins = origins or {}
         self.root = units.root
         self.process_ids = units.process_ids
         self._links: dict[str, tuple[Link, ...]] = {}

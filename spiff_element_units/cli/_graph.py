@@ -17,8 +17,9 @@ from ._app import PROGRAM, Failure, command
 from ._diff import opened_versions
 from ._drawing import dot, draw, mermaid
 from ._facts import Facts
+from ._links import linked
 from ._output import Output
-from ._place import opened_place, parser, place
+from ._place import opened_place, parser, place, require_process
 
 PROCESSES = 100  # that are drawn of a large workflow
 
@@ -84,12 +85,16 @@ def graph(
         )
     with contextlib.ExitStack() as opened:
         old: Optional[ElementUnits] = None
+        origins: dict[str, str] = {}
         if against is None:
-            units = opened.enter_context(opened_place(place, key, parser, process_id))
+            own = opened.enter_context(opened_place(place, key, parser, process_id))
+            units, origins = linked(own, place, key)
         else:
             versions: tuple[Any, ...] = (against, place) if key is None else (place, against, key)
             old, units = map(opened.enter_context, opened_versions(versions, parser, process_id))
-        facts = Facts(units)
+        facts = Facts(units, origins)
+        if unit:
+            require_process(units, unit[0])
         held = frozenset(units.needs(*unit) if unit else ())
         if out.as_json:
             return out.json(_described(facts, unit, held))
@@ -121,7 +126,12 @@ def _described(
         "bytes": facts.whole,
         "unit": None if unit is None else {"process": unit[0], "element": unit[1]},
         "processes": [
-            {"id": one, "bytes": facts.sizes[one], "in_unit": one in held}
+            {
+                "id": one,
+                "from": facts.origins.get(one),
+                "bytes": facts.sizes[one],
+                "in_unit": one in held,
+            }
             for one in facts.process_ids
         ],
         "references": [

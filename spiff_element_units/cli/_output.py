@@ -15,14 +15,15 @@ from datetime import datetime
 from typing import Any, NamedTuple
 
 _GAP = 3  # between two columns of a table
-_LEAST = 16  # the width to which a column is cut before it is removed
+_LEAST = 16  # the width to which a first column is cut
 
 
 class Column(NamedTuple):
     """A column of a table: its header, if it contains numbers, and how a terminal shows it.
 
-    If a terminal is too narrow, columns with a `rank` are removed, the highest rank first. The
-    remaining cells are wrapped, or cut if the column is `whole`.
+    If a terminal is too narrow, columns with a `rank` are removed, the highest rank first. A
+    column that is `whole` is cut, but to no less than `least` before it is removed. Other text is
+    wrapped between words.
     """
 
     header: str
@@ -30,6 +31,7 @@ class Column(NamedTuple):
     style: str = ""
     rank: int = 0
     whole: bool = False
+    least: int = 0
 
 
 class Output:
@@ -86,7 +88,7 @@ def _fancy(columns: Sequence[Column], rows: Sequence[Sequence[str]], width: int)
 
     table = Table(box=SIMPLE_HEAD, show_edge=False, pad_edge=False, header_style="bold")
     widths = _widths(columns, rows, width)
-    for place, least in widths.items():
+    for place, wide in widths.items():
         column = columns[place]
         cut = column.number or column.whole
         justify: Any = "right" if column.number else "left"
@@ -95,27 +97,45 @@ def _fancy(columns: Sequence[Column], rows: Sequence[Sequence[str]], width: int)
             Text(column.header),
             justify=justify,
             style=column.style,
-            width=least if cut else None,
+            width=wide,
             no_wrap=cut,
             overflow=overflow,
         )
     for row in rows:
-        table.add_row(*(Text(row[place]) for place in widths))
+        table.add_row(
+            *(
+                Text(_cut(row[place], wide) if columns[place].least else row[place])
+                for place, wide in widths.items()
+            )
+        )
     return table
+
+
+def _cut(text: str, width: int) -> str:
+    """A text that fits, cut between words."""
+    from rich.cells import cell_len
+
+    words = text.split(" ")
+    while len(words) > 1 and cell_len(text) > width:
+        words.pop()
+        text = f"{' '.join(words)} …"
+    return text
 
 
 def _widths(columns: Sequence[Column], rows: Sequence[Sequence[str]], width: int) -> dict[int, int]:
     """The columns that remain, by their places, and their widths."""
     from rich.cells import cell_len
 
-    headers = [column.header for column in columns]
-    wide = [
-        max(cell_len(cells[place]) for cells in (headers, *rows)) for place in range(len(columns))
-    ]
-    least = [
-        min(natural, _LEAST) if column.rank and not column.number else natural
-        for natural, column in zip(wide, columns)
-    ]
+    cells = [[column.header, *(row[at] for row in rows)] for at, column in enumerate(columns)]
+    wide = [max(map(cell_len, some)) for some in cells]
+    least = []
+    for column, natural, some in zip(columns, wide, cells):
+        if column.least:
+            least.append(min(natural, column.least))
+        elif column.number or column.whole:
+            least.append(natural)
+        else:
+            least.append(max(cell_len(word) for text in some for word in text.split() or [""]))
     places = list(range(len(columns)))
     for place in sorted(places, key=lambda place: -columns[place].rank):
         if not columns[place].rank or sum(least[one] + _GAP for one in places) - _GAP <= width:
@@ -126,7 +146,7 @@ def _widths(columns: Sequence[Column], rows: Sequence[Sequence[str]], width: int
     for place in places:
         widths[place] = min(wide[place], least[place] + max(left, 0))
         left -= widths[place] - least[place]
-    if left < 0 and columns[places[0]].whole:
+    if left < 0:
         widths[places[0]] = max(widths[places[0]] + left, _LEAST)
     return widths
 

@@ -8,7 +8,7 @@ security policy keeps the page from loading anything.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from importlib.resources import files
 from typing import Any, NamedTuple, Optional
 
@@ -76,7 +76,8 @@ def _data(facts: Facts, title: str, unit: Optional[tuple[str, str]]) -> dict[str
     processes = []
     for process_id in facts.process_ids:
         text = facts.units.spec_json(process_id)
-        task_specs = orjson.loads(text)["task_specs"]
+        spec = orjson.loads(text)
+        task_specs = spec["task_specs"]
         references = facts.units.references(process_id)
         elements = facts.units.element_ids(process_id)
         at = {element: position for position, element in enumerate(elements)}
@@ -95,6 +96,9 @@ def _data(facts: Facts, title: str, unit: Optional[tuple[str, str]]) -> dict[str
                     for element, leading in _leading(task_specs, references).items()
                     if element is not None
                 },
+                _other_name(spec.get("description"), process_id),
+                {at[element]: name for element, name in _names(task_specs) if element in at},
+                [at[name] for name, task in task_specs.items() if _is_added(name, task)],
             ]
         )
     shown = None if unit is None else [numbers[unit[0]], unit[1]]
@@ -105,6 +109,36 @@ def _data(facts: Facts, title: str, unit: Optional[tuple[str, str]]) -> dict[str
         "externals": list(externals),
         "unit": shown,
     }
+
+
+def _names(task_specs: dict[str, Any]) -> Iterator[tuple[Any, str]]:
+    """The ids of elements that have a BPMN name, and the name."""
+    for key, task in task_specs.items():
+        for id in ids_of(key, task):
+            name = _other_name(task.get("bpmn_name"), id)
+            if name:
+                yield id, name
+
+
+def _other_name(name: Any, id: Any) -> str:
+    """A name, unless it says no more than the id, as "Check policy" beside `check_policy`."""
+    if not isinstance(name, str):
+        return ""
+    return name if _letters(name) != _letters(id or "") else ""
+
+
+def _letters(text: str) -> list[str]:
+    return [one for one in text.casefold() if one.isalnum()]
+
+
+def _is_added(key: str, task: dict[str, Any]) -> bool:
+    """Whether SpiffWorkflow added a task spec, so that the diagram has no such element.
+
+    Before its serializer 1.2, such a task spec can only be told by its name.
+    """
+    if "bpmn_id" in task:
+        return task["bpmn_id"] is None
+    return key in ("Start", "End") or key.endswith(("EndJoin", "BoundaryEventParent"))
 
 
 def _leading(task_specs: dict[str, Any], references: Iterable[Reference]) -> dict[str, list[str]]:

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any, Callable, Optional
 import click
 from click.shell_completion import CompletionItem
 
-from ..cache import upkeep
+from ..cache import directory, upkeep
 from ..cache.store import Place, is_store
-from ..errors import UnitNotFound
+from ..errors import ElementUnitsError, UnitNotFound
 from ..stores import open_store
 from ..stores.opening import is_url
 from ..units import ElementUnits
@@ -87,20 +87,58 @@ def _place(given: dict[str, Any]) -> Place:
     return place_of(given.get("cache_dir") or given.get("place") or given["versions"][0])
 
 
-def _elements(given: dict[str, Any]) -> Iterable[str]:
-    units = _opened(given)
-    reached = units.needs(given["process_id"], defer="nothing")
+def _named(given: dict[str, Any]) -> Iterable[str]:
+    """What may follow the names that are given: a key, a process, or an element."""
+    place, names = _place(given), given.get("names") or ()
+    if is_file(place):
+        units, names = opened_file(str(place), "spiff", None), tuple(names)
+    elif not names:
+        return _keys(given)
+    else:
+        units, names = ElementUnits.open(place, names[0]), tuple(names[1:])
+    if not names:
+        return units.process_ids
+    reached = units.needs(names[0], defer="nothing")
     return dict.fromkeys(id for process in reached for id in units.element_ids(process))
 
 
 KEY = _Known("key", _keys)
 VERSION = _Version("version", _keys)
 PROCESS = _Known("process", lambda given: _opened(given).process_ids)
-ELEMENT = _Known("element", _elements)
+_NAME = _Known("name", _named)
 
 cache_dir = click.argument("cache_dir", type=_CacheDir(file_okay=False))
 key = click.argument("key", type=KEY)
-process = click.argument("process_id", metavar="PROCESS", type=PROCESS)
+
+
+def names(metavar: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """The arguments `place` and `names`: a cache and a key, or a file, and what `split` returns."""
+
+    def decorated(function: Callable[..., Any]) -> Callable[..., Any]:
+        function = click.argument("names", nargs=-1, type=_NAME, metavar=metavar)(function)
+        return click.argument("place", metavar="CACHE_DIR|FILE", type=_CacheDir())(function)
+
+    return decorated
+
+
+def split(place: Place, names: tuple[str, ...]) -> tuple[Optional[str], tuple[str, ...]]:
+    """The key in a cache, or None for a file, and the names that follow it.
+
+    The key is also None if a cache has no names: `opened_place` then asks for one.
+    """
+    if is_file(place) or not names:
+        return None, names
+    return names[0], names[1:]
+
+
+def is_file(place: Place) -> bool:
+    """Whether a place is a file, or named like one, and not a cache."""
+    if is_store(place):
+        return False
+    place = str(place)
+    if place == "-" or os.path.isfile(place):
+        return True
+    return place.lower().endswith((".bpmn", ".json")) and not os.path.isdir(place)
 
 
 def place(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -121,9 +159,16 @@ def parser(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def require_cache(cache_dir: Place) -> None:
-    """Raises Failure if the cache folder does not exist."""
-    if not is_store(cache_dir) and not os.path.isdir(str(cache_dir)):
-        raise Failure(f"there is no folder {cache_dir!r}; {PROGRAM} cache creates one")
+    """Raises Failure if the folder does not exist, or is no cache."""
+    if is_store(cache_dir):
+        return
+    folder = str(cache_dir)
+    if not os.path.isdir(folder):
+        raise Failure(f"there is no folder {folder!r}; {PROGRAM} cache creates one")
+    if not os.path.isdir(os.path.join(folder, directory.LAYOUT)):
+        raise Failure(
+            f"the folder {folder!r} is not a cache of this version; {PROGRAM} cache fills one"
+        )
 
 
 def opened(cache_dir: Place, key: str) -> ElementUnits:
@@ -145,9 +190,21 @@ def not_cached(cache_dir: Place, key: str) -> str:
 
 
 def opened_place(
-    place: Place, key: Optional[str], parser: str, root: Optional[str]
+    place: Place,
+    key: Optional[str],
+    parser: str,
+    root: Optional[str],
+    choose: str = "use --process to choose",
 ) -> ElementUnits:
-    """The workflow of a key in a cache, or of a file: BPMN, or spec JSON (`-`: standard input)."""
+    """The workflow of a key in a cache, or of a file: BPMN, or spec JSON (`-`: standard input).
+
+    `root` is the root of a BPMN file. `choose` tells how to choose it.
+    """
+    if key is not None and is_file(place):
+        raise click.UsageError(
+            f"{str(place)!r} is a file, and only a cache has keys; leave out {key!r}",
+            click.get_current_context(),
+        )
     if key is not None:
         return opened(place, key)
     if is_store(place):
@@ -162,13 +219,38 @@ def opened_place(
             "or a file",
             click.get_current_context(),
         )
+    return opened_file(place, parser, root, choose)
+
+
+def opened_file(
+    place: str, parser: str, root: Optional[str], choose: str = "use --process to choose"
+) -> ElementUnits:
+    """The workflow of a file. Raises Failure, which names the file, and OSError."""
+    if place.lower().endswith(".bpmn"):
+        from ._models import parsed_file  # needs SpiffWorkflow
+
+        return ElementUnits.from_json(parsed_file(place, parser, root, choose).text)
     if place == "-":
         return ElementUnits.from_json(sys.stdin.buffer.read())
-    if place.lower().endswith(".bpmn"):
-        from ._models import Model  # needs SpiffWorkflow
-
-        model = Model(parser)
-        model.add(place, os.path.basename(place))
-        return ElementUnits.from_json(model.spec_json(model.require_root(root)).text)
     with open(place, "rb") as stream:
-        return ElementUnits.from_json(stream.read())
+        text = stream.read()
+    try:
+        return ElementUnits.from_json(text)
+    except ElementUnitsError as error:
+        raise Failure(f"{place!r}: {error}") from error
+
+
+def require_process(units: ElementUnits, process_id: str) -> None:
+    """Raises Failure if the workflow does not contain a process; it says which there are."""
+    try:
+        units.element_ids(process_id)
+    except UnitNotFound as error:
+        if "did you mean" in str(error) or "external" in str(error):
+            raise
+        known = units.process_ids
+        there = ", ".join(map(repr, known[:_LISTED]))
+        rest = f" and {len(known) - _LISTED} more" if len(known) > _LISTED else ""
+        raise Failure(f"{error}; it has: {there}{rest}") from error
+
+
+_LISTED = 12  # processes that a message names

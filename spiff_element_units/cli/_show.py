@@ -10,21 +10,22 @@ import click
 from ..cache.store import Place
 from ._app import Failure, command
 from ._facts import Facts, Folded, Link, fold
+from ._links import linked
 from ._output import Column, Output, count, percent, shown
-from ._place import PROCESS, opened_place, parser, place
+from ._place import PROCESS, opened_place, parser, place, require_process
 
 LINES = 60  # a tree with more lines is folded
 
 _HOW = {"call": "called", "embedded": "embedded", "trigger": "triggered"}
 _COLUMNS = (
     Column("process", style="bold", whole=True),
-    Column("how", style="cyan", whole=True, rank=1),
+    Column("how", style="cyan", whole=True, rank=1, least=28),
     Column("tasks", True, rank=4),
     Column("size", True),
     Column("share", True, rank=3),
     Column("start unit", True),
     Column("share", True, rank=2),
-    Column("largest in it", style="yellow", whole=True, rank=5),
+    Column("largest in it", style="yellow", whole=True, rank=5, least=16),
 )
 
 
@@ -55,14 +56,15 @@ def show(
     it. Sizes are those of the JSON of the specs. If a process appears several times, its subtree is
     shown only once. Large trees are folded. --json prints everything.
     """
-    with opened_place(place, key, parser, process_id) as units:
-        facts = Facts(units)
+    with opened_place(place, key, parser, process_id) as own:
+        units, origins = linked(own, place, key)
+        facts = Facts(units, origins)
         tops = facts.tops
         if process_id is not None:
-            units.needs(process_id)  # raises an error with suggestions
+            require_process(units, process_id)
             tops = (process_id,)
         if out.as_json:
-            return out.json(_described(facts))
+            return out.json(_described(facts, own.digest))
         folded = fold(facts, tops, 0 if everything else LINES)
         lines = list(_lines(facts, folded))
         if not lines:
@@ -81,6 +83,7 @@ class _Line(NamedTuple):
     link: Optional[Link]
     note: str = ""
     folded: tuple[str, ...] = ()
+    source: str = ""  # the process that leads here
 
 
 def _lines(facts: Facts, folded: Folded) -> Iterator[_Line]:
@@ -111,7 +114,7 @@ def _below(
 
     enter(process_id, ancestors, guides)
     while stack:
-        _, above, guides, rest = stack[-1]
+        source, above, guides, rest = stack[-1]
         following = next(rest, None)
         if following is None:
             stack.pop()
@@ -130,7 +133,7 @@ def _below(
             link.process_id in folded.links or link.process_id in folded.hidden
         ):
             note = "again"
-        yield _Line(branch, link.process_id, link, note)
+        yield _Line(branch, link.process_id, link, note, source=source)
         if not note:
             enter(link.process_id, (*above, link.process_id), guides + ("   " if last else "│  "))
 
@@ -142,15 +145,15 @@ def _row(out: Output, facts: Facts, line: _Line) -> tuple[str, ...]:
         more = count(len(line.folded), "more process")
         share = percent(size, facts.whole)
         return (f"{guides}… {more}", "folded", "", out.size(size), share, "", "", "")
-    how = _how(out, line)
+    how = _how(out, facts.origins, line)
     name = guides + shown(line.process_id)
     if line.note in ("external", "again", "recursive"):
         return (name, how, "", "", "", "", "", "")
     size = facts.sizes[line.process_id]
     unit = facts.start_unit(line.process_id)
+    in_unit = sum(facts.sizes[one] for one in unit.process_ids)
     largest = ""
     if len(unit.process_ids) > 1:
-        in_unit = sum(facts.sizes[one] for one in unit.process_ids)
         largest = f"{shown(unit.largest)} {percent(facts.sizes[unit.largest], in_unit)}"
     return (
         name,
@@ -159,12 +162,12 @@ def _row(out: Output, facts: Facts, line: _Line) -> tuple[str, ...]:
         out.size(size),
         percent(size, facts.whole),
         out.size(unit.size),
-        percent(unit.size, facts.whole),
+        percent(in_unit, facts.whole),
         largest,
     )
 
 
-def _how(out: Output, line: _Line) -> str:
+def _how(out: Output, origins: dict[str, str], line: _Line) -> str:
     if line.link is None:
         return line.note or "root"
     elements = [shown(one) for one in line.link.elements]
@@ -172,6 +175,9 @@ def _how(out: Output, line: _Line) -> str:
     if out.terminal and len(elements) > 1:
         by = f"{elements[0]} and {len(elements) - 1} more"
     how = f"{_HOW[line.link.kind]} by {by}"
+    origin = origins.get(line.process_id)
+    if origin is not None and origin != origins.get(line.source):
+        how += f", from {shown(origin)}"
     return f"{how}, {line.note}" if line.note else how
 
 
@@ -186,10 +192,10 @@ def _dominates(out: Output, facts: Facts, lines: list[_Line]) -> str:
     return text
 
 
-def _described(facts: Facts) -> dict[str, Any]:
+def _described(facts: Facts, digest: str) -> dict[str, Any]:
     return {
         "root": facts.root,
-        "digest": facts.units.digest,
+        "digest": digest,
         "bytes": facts.whole,
         "processes": [_process(facts, one) for one in facts.process_ids],
     }
@@ -199,12 +205,13 @@ def _process(facts: Facts, process_id: str) -> dict[str, Any]:
     unit = facts.start_unit(process_id)
     return {
         "id": process_id,
+        "from": facts.origins.get(process_id),
         "tasks": facts.tasks(process_id),
         "bytes": facts.sizes[process_id],
         "share": _share(facts.sizes[process_id], facts),
         "start_unit": {
             "bytes": unit.size,
-            "share": _share(unit.size, facts),
+            "share": _share(sum(facts.sizes[one] for one in unit.process_ids), facts),
             "processes": len(unit.process_ids),
             "largest": unit.largest,
         },

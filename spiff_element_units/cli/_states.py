@@ -22,9 +22,13 @@ _NEED_MIGRATION = 3  # the exit code
 
 
 class _State(NamedTuple):
-    """A state, and where it is from: a file, or a line of a file or of standard input."""
+    """A state, and where it is from: a file, or a line of a file or of standard input.
+
+    `path` is the path of its file from the folder that was given.
+    """
 
     name: str
+    path: str
     text: str
 
 
@@ -145,24 +149,31 @@ def migrate(
 ) -> int:
     """Move saved instances to the workflow of KEY.
 
-    STATE is as for check. A state that continues as it is, or that cannot be migrated, is left
-    out: the states given are never changed. The exit code is 1 if one cannot be migrated or read.
+    STATE is as for check, but it must be a whole state. Of an instance in pieces, give the text
+    that SpecLoader.join returns. The states given are never changed. A state that continues as it
+    is, or that cannot be migrated, is not written.
+
+    The exit code is 1 if one cannot be migrated or read.
     """
     if to is None and out.as_json:
         raise click.UsageError(
             "--json needs --to, because the states go to standard output without it",
             click.get_current_context(),
         )
+    from ..spiff.comparing import Comparing
+    from ..spiff.migrating import Migration
+
     done: dict[str, list[Any]] = {"migrated": [], "continue": [], "failed": []}
     with _loader(cache_dir, key, parser) as loader:
         earlier = None if old is None else opened(cache_dir, old)
-        names = _renamed(renamed)
+        comparing = Comparing(loader, earlier, _renamed(renamed))
         for one in _read(states):
             try:
-                if loader.compare(one.text, old=earlier, renamed=names).can_resume:
+                migration = Migration(loader, one.text, comparing)
+                if migration.comparison.can_resume:
                     done["continue"].append(one.name)
                     continue
-                text = loader.save(loader.migrate(one.text, earlier, renamed=names))
+                text = loader.save(migration.run())
             except Exception as error:
                 if not _is_of_the_state(error):
                     raise
@@ -196,9 +207,8 @@ def _put(text: str, state: _State, folder: Optional[str]) -> None:
     if folder is None:
         print(text)
         return
-    os.makedirs(folder, exist_ok=True)
-    name = os.path.basename(state.name).replace(":", "-")
-    path = os.path.join(folder, name if name.endswith(".json") else f"{name}.json")
+    path = os.path.join(folder, state.path)
+    os.makedirs(os.path.dirname(path), exist_ok=True)
     if os.path.exists(path):
         raise Failure(f"{path!r} is there already; give another folder with --to")
     temporary = f"{path}.tmp"
@@ -232,28 +242,29 @@ def _read(places: tuple[str, ...]) -> Iterator[_State]:
     """The states in files, folders and standard input, one after the other."""
     for place in places:
         if place == "-":
-            yield from _lines("-", sys.stdin)
+            yield from _lines("-", "stdin", sys.stdin)
         elif os.path.isdir(place):
             for folder, _, names in sorted(os.walk(place)):
                 for name in sorted(names):
                     if name.lower().endswith(_ENDINGS):
-                        yield from _of_file(os.path.join(folder, name))
+                        path = os.path.join(folder, name)
+                        yield from _of_file(path, os.path.relpath(path, place))
         else:
-            yield from _of_file(place)
+            yield from _of_file(place, os.path.basename(place))
 
 
-def _of_file(path: str) -> Iterator[_State]:
-    with open(path, encoding="utf-8", errors="surrogateescape") as stream:
+def _of_file(name: str, path: str) -> Iterator[_State]:
+    with open(name, encoding="utf-8", errors="replace") as stream:
         if path.lower().endswith(".jsonl"):
-            yield from _lines(path, stream)
+            yield from _lines(name, os.path.splitext(path)[0], stream)
         else:
-            yield _State(path, stream.read())
+            yield _State(name, path, stream.read())
 
 
-def _lines(name: str, stream: Any) -> Iterator[_State]:
+def _lines(name: str, path: str, stream: Any) -> Iterator[_State]:
     for number, line in enumerate(stream, 1):
         if line.strip():
-            yield _State(f"{name}:{number}", _text_of(line))
+            yield _State(f"{name}:{number}", f"{path}-{number}.json", _text_of(line))
 
 
 def _text_of(line: str) -> str:

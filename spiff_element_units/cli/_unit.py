@@ -12,19 +12,16 @@ from ..units import DEFERS, Defer, ElementUnits
 from ._app import command
 from ._output import Column, Output, count, percent, shown
 from ._paths import Step, paths
-from ._place import ELEMENT, cache_dir, key, opened, process
+from ._place import names, opened_place, parser, require_process, split
 
 _VERBS = {"call": "calls", "embedded": "embeds", "trigger": "triggers"}
 
 
 @command(
     "spiff-element-units unit unit-cache Claim Claim order_transfer -o unit.json\n"
-    "spiff-element-units unit unit-cache Claim Claim order_transfer --explain"
+    "spiff-element-units unit models/claim.bpmn Claim order_transfer --explain"
 )
-@cache_dir
-@key
-@process
-@click.argument("element_ids", metavar="[ELEMENT]...", nargs=-1, type=ELEMENT)
+@names("[KEY] [PROCESS] [ELEMENT]...")
 @click.option("-o", "--output", type=click.Path(dir_okay=False), help="Write to a file.")
 @click.option(
     "--explain",
@@ -38,22 +35,28 @@ _VERBS = {"call": "calls", "embedded": "embeds", "trigger": "triggers"}
     show_default=True,
     help="Which processes the application loads later, so that the unit omits them.",
 )
+@parser
 def unit(
     out: Output,
-    cache_dir: Place,
-    key: str,
-    process_id: str,
-    element_ids: tuple[str, ...],
+    place: Place,
+    names: tuple[str, ...],
     output: Optional[str],
     explain: bool,
     defer: Defer,
+    parser: str,
 ) -> None:
     """Write the unit that starts PROCESS, or resumes it at ELEMENT, as JSON.
+
+    A cache needs a KEY, and a file has none. PROCESS is the root if you omit it.
 
     --explain shows which processes the unit contains, and the path of references to each of them.
     A unit is always JSON; --json is for the output of --explain.
     """
-    with opened(cache_dir, key) as units:
+    key, asked = split(place, names)
+    with opened_place(place, key, parser, asked[0] if asked else None, "name") as units:
+        process_id = asked[0] if asked else units.root
+        require_process(units, process_id)
+        element_ids = asked[1:]
         if explain:
             return _explain(out, units, process_id, element_ids, defer)
         text = units.workflow(process_id, *element_ids, defer=defer)
@@ -89,8 +92,8 @@ def _explain(
     out.table(
         [
             Column("process", style="bold"),
-            Column("size", True),
-            Column("of unit", True),
+            Column("size", True, rank=1),
+            Column("of unit", True, rank=2),
             Column("reached by"),
         ],
         [

@@ -78,7 +78,12 @@ def ls(out: Output, cache_dir: Place, sort: str) -> None:
     rows.sort(key=_SORTS[sort])
     if out.as_json:
         return out.json({"cache_dir": str(cache_dir), "workflows": rows})
-    columns = [Column("key"), Column("size", True), Column("processes", True), Column("cached")]
+    columns = [
+        Column("key"),
+        Column("size", True, rank=1),
+        Column("processes", True, rank=2),
+        Column("cached", rank=3),
+    ]
     out.table(
         columns,
         [

@@ -1,6 +1,6 @@
 """The compiled modules: workflow JSON -> pack, and pack -> units.
 
-They take and give plain types, and know neither files nor SpiffWorkflow.
+They take and return plain types. They know nothing of files or of SpiffWorkflow.
 """
 
 import sys

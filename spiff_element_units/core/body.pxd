@@ -1,6 +1,6 @@
 """The bytes of a pack while they are written: parts, each followed by its checksum.
 
-A `Body` is a place in memory that whoever has it keeps, with enough room behind it.
+A `Body` is a place in memory with enough room behind it. The memory belongs to the caller.
 """
 
 from libc.stdint cimport uint32_t, uint64_t

@@ -1,11 +1,11 @@
-"""A state's settled subprocesses as text, what is asked about them, and states put together again.
+"""Cuts settled subprocesses out of the text of a state, and puts them back.
 
-`cut_state` cuts the text of a state. A `Cut` gives the text without what is settled, for the
-serializer's decoder, and answers questions about the rest out of the text, without a Python object
-for a task or a subprocess that nobody asks for. `splice` puts the subprocesses back.
+`cut_state` cuts the text of a state. A `Cut` has the text without the settled subprocesses, for the
+serializer's decoder. It answers questions about the settled ones from their text, and makes no
+Python object for a task or a subprocess that nobody asks for. `splice` puts the subprocesses back.
 
-A text that is not JSON, or that `state` says no to, is not cut: None tells the caller to decode it
-whole, which is always right. A Cut never changes, and is safe to use from several threads.
+A text that is not JSON, or that `state` refuses, is not cut: the result is None, and the caller
+decodes the whole text, which is always right. A Cut never changes, and several threads may use it.
 """
 
 from cpython.bytearray cimport PyByteArray_AS_STRING
@@ -22,7 +22,7 @@ from .lenient cimport after_string
 from .state cimport State
 from .tasks cimport UUID, Process
 from .text cimport Text
-from .tokens cimport after_plain
+from .tokens cimport PyOS_string_to_double, after_plain
 
 import json
 
@@ -30,7 +30,6 @@ from .fault import Fault
 from .state import Uncut
 
 cdef extern from "Python.h":
-    double PyOS_string_to_double(const char* at, char** end, void* overflow) except? -1.0
     const char* PyUnicode_AsUTF8AndSize(object text, Py_ssize_t* size) except NULL
     object PyUnicode_New(Py_ssize_t size, Py_UCS4 most)
     void* PyUnicode_DATA(object text)
@@ -42,7 +41,7 @@ cdef struct Chunk:
 
 
 cdef class Chunks:
-    """Parts of texts that are kept elsewhere, to be joined."""
+    """Parts of texts to join. The caller keeps the texts alive."""
     cdef Chunk* chunks
     cdef size_t count, size
     cdef bint ascii
@@ -77,10 +76,10 @@ cdef class Chunks:
 
 
 cdef class Cut(State):
-    """A state's text, cut. Subprocesses are numbered in the order of the text; -1 is the root.
+    """The text of a state that is cut. Subprocesses have numbers in the order of the text.
 
-    A number that is none is an IndexError. Ids are UUIDs as `str` writes them. The constructor
-    raises Uncut where `cut_state` returns None.
+    The number of the root is -1. Any other number raises IndexError. Ids are UUIDs as `str` writes
+    them. The constructor raises Uncut if `cut_state` returns None.
     """
 
     def __len__(self):
@@ -108,7 +107,7 @@ cdef class Cut(State):
         return PyUnicode_DecodeUTF8(<const char*>self.data + at, length, NULL)
 
     cdef str string(self, uint32_t at):
-        """What a string says."""
+        """The content of a string."""
         cdef const unsigned char* last = self.data + self.source.length
         cdef const unsigned char* end = after_plain(self.data + at + 1, last)
         if end[0] == c'"':
@@ -116,7 +115,7 @@ cdef class Cut(State):
         return json.loads(self.slice(at, after_string(self.data + at, last) - self.data - at))
 
     cdef bint is_named(self, Process* one, object name, bytes encoded, dict known) except -1:
-        """Whether there is a task of an element. `known` has names that are escaped."""
+        """Whether there is a task of an element. `known` caches names with escapes."""
         cdef const unsigned char* last = self.data + self.source.length
         cdef const unsigned char* start
         cdef const unsigned char* end
@@ -151,7 +150,7 @@ cdef class Cut(State):
     # The state, and all of its subprocesses
 
     def head(self):
-        """The state without its settled subprocesses; all else is as it is written."""
+        """The state without its settled subprocesses. The rest is the same text."""
         cdef Chunks chunks = Chunks(2 * self.found.process_count)
         cdef uint32_t number
         chunks.ascii = self.source.ascii
@@ -172,8 +171,8 @@ cdef class Cut(State):
     def order(self):
         """The subprocesses in the order in which SpiffWorkflow restores them.
 
-        Those at a subprocess's tasks follow it. One that hangs at no task of a process that is
-        reached from the root is left out, as SpiffWorkflow restores none; it is not settled.
+        The subprocesses at the tasks of a subprocess follow it. A subprocess that cannot be reached
+        from the root is left out, because SpiffWorkflow does not restore it. It is not settled.
         """
         cdef uint32_t place
         return [self.reached[place] - 1 for place in range(self.reached_count)]
@@ -182,34 +181,34 @@ cdef class Cut(State):
         return self.subprocess(number).settled
 
     def drifts(self, Py_ssize_t number):
-        """Whether a task without children has a subprocess, in this one or below it.
+        """Whether a task without children has a subprocess, in this subprocess or below it.
 
-        SpiffWorkflow's iterator counts a level too many from there on.
+        From there on, SpiffWorkflow's iterator counts one level too many.
         """
         return self.subprocess(number).drifts
 
     def id(self, Py_ssize_t number):
-        """A subprocess's id, which is that of its parent task."""
+        """The id of a subprocess, which is the id of its parent task."""
         return self.slice(self.subprocess(number).id_at, UUID)
 
     def text(self, Py_ssize_t number):
-        """A subprocess's JSON text, as it is written."""
+        """The JSON text of a subprocess, unchanged."""
         cdef Process* one = self.subprocess(number)
         return self.slice(one.at, one.length)
 
     def parent(self, Py_ssize_t number):
-        """The subprocess that has the parent task; -1: the root, None: none that is there."""
+        """The subprocess with the parent task; -1 for the root, None if there is none."""
         cdef uint32_t parent = self.subprocess(number).parent
         return None if parent == NOWHERE else <Py_ssize_t>parent - 1
 
     def children(self, Py_ssize_t number):
-        """The subprocesses at the tasks of one, or of the root, in the order of the tasks."""
+        """The subprocesses at the tasks of a subprocess or the root, in the order of the tasks."""
         cdef Process* one = self.process(number)
         cdef uint32_t kid
         return [self.kids[kid] - 1 for kid in range(one.first_kid, one.first_kid + one.kid_count)]
 
     def find(self, str subprocess_id not None):
-        """The number of the subprocess with an id; None where there is none that is reached."""
+        """The number of the subprocess with an id; None if none can be reached."""
         cdef uint32_t task = self.find_task(subprocess_id), low, high, middle, kid
         cdef Process* one
         if task == NOWHERE:
@@ -230,40 +229,42 @@ cdef class Cut(State):
         return kid - 1
 
     def holder(self, str task_id not None):
-        """The subprocess that has a task; -1: the root, None: the text has no such task."""
+        """The subprocess with a task; -1 for the root, None if there is no such task."""
         cdef uint32_t task = self.find_task(task_id)
         return None if task == NOWHERE else <Py_ssize_t>self.process_of(task) - 1
 
     def typename(self, Py_ssize_t number):
-        """What the serializer calls a subprocess's class; None where it is no string."""
+        """The typename of a subprocess; None if it is not a string."""
         cdef uint32_t at = self.subprocess(number).typename_at
         return self.string(at) if at else None
 
     def task_ids(self, Py_ssize_t number):
-        """The ids of a subprocess's tasks, in their order."""
+        """The ids of the tasks of a subprocess, in their order."""
         cdef Process* one = self.subprocess(number)
         cdef uint32_t task
         return [self.slice(self.found.tasks[task].id_at, UUID)
                 for task in range(one.first, one.first + one.count)]
 
     def names(self, Py_ssize_t number):
-        """The elements that a subprocess has tasks of, each once."""
+        """The names of the elements that a subprocess has tasks of, each once."""
         cdef Process* one = self.subprocess(number)
         cdef uint32_t task
         return list(dict.fromkeys([self.string(self.found.tasks[task].name_at)
                                    for task in range(one.first, one.first + one.count)]))
 
     def newest(self, Py_ssize_t number):
-        """When a task of a subprocess changed last, in seconds; -inf where no task tells."""
+        """The time of the last change of a task, in seconds; -inf if no task has one."""
         return self.last_change(self.subprocess(number))
 
     def states(self, Py_ssize_t number):
-        """The states that a subprocess has tasks in, as a mask."""
+        """The states of the tasks of a subprocess, as a mask."""
         return self.subprocess(number).states
 
     def matching(self, uint32_t states, name=None, double since=-INFINITY):
-        """The settled subprocesses in which some task is in one of these states, some is of the
-        element, if a name is given, and some has changed since then: in the order of the text.
+        """The settled subprocesses that match a filter, in the order of the text.
+
+        They have a task in one of the states, a task of the element if a name is given, and a task
+        that has changed since a time. These may be different tasks.
         """
         cdef uint32_t number
         cdef bytes encoded = None if name is None else str.encode(name, "utf-8", "surrogatepass")
@@ -280,23 +281,23 @@ cdef class Cut(State):
 
 
 def cut_state(text, bint writes_completed=True):
-    """Cut the text of a state, `str` or `bytes`; None where it must be decoded whole.
+    """Cut the text of a state, `str` or `bytes`. Returns None if it must be decoded whole.
 
-    `writes_completed` says whether this SpiffWorkflow writes of a subprocess that it is completed,
-    which 3.0 does not: there it is when its tasks are finished.
+    `writes_completed` says whether this SpiffWorkflow writes the member "completed" of a
+    subprocess. Version 3.0 does not. There, a subprocess is completed when its tasks are finished.
     """
     try:
         return Cut(text, writes_completed)
-    except (Uncut, Fault):      # json takes the lone surrogates that are a Fault of a Text
+    except (Uncut, Fault):      # a lone surrogate is a Fault of a Text, but `json` accepts it
         return None
 
 
 def splice(head, members, Cut pieces=None):
-    """Put settled subprocesses back into a head, which holds the others.
+    """Put settled subprocesses back into a head, which contains the others.
 
-    `members` are all subprocesses in their order: an `int` is one of `pieces`, a `str` the id of
-    one of the head, a tuple the id and the text of one. Returns None where the head is not cut, and
-    where the ids are not those of the head's subprocesses, each once.
+    `members` are all subprocesses in their order. An `int` is the number of one in `pieces`, a
+    `str` the id of one in the head, and a tuple the id and the text of one. Returns None if the
+    head cannot be cut, or if the ids are not those of the subprocesses of the head, each once.
     """
     cdef Cut outer = cut_state(head)
     cdef tuple all_members = tuple(members)
@@ -337,13 +338,13 @@ def splice(head, members, Cut pieces=None):
 
 
 def checksum(text, size_t start=0):
-    """XXH64 of a text's UTF-8 from a place on."""
+    """The XXH64 of the UTF-8 of a text, from a place on."""
     cdef Text whole = Text(text)
     start = min(start, <size_t>whole.length)
     return xxh64(0, whole.data + start, whole.length - start)
 
 
 def has_long_numbers(text):
-    """Whether a text may have a whole number that 64 bits do not hold."""
+    """Whether a text may contain a whole number that needs more than 64 bits."""
     cdef Text whole = Text(text)
     return bool(long_numbers(whole.data, whole.length))

@@ -11,7 +11,7 @@ cdef enum Defer:
 
 
 cdef class IndexSet:
-    """Process indexes, each once, in the order in which they came."""
+    """A set of process indexes, in the order in which they were added."""
     cdef uint32_t* items
     cdef uint32_t size
     cdef uint32_t capacity

@@ -1,9 +1,9 @@
-"""Which processes a unit needs: walks over references.
+"""Follows references to find which processes a unit needs.
 
-`Graph` walks the references between processes known by index. It reads the links of one at a time,
-so a walk touches what the unit holds and not the whole workflow.
+`Graph` knows processes by index. It reads the references of one process at a time, so it reads what
+the unit contains and not the whole workflow.
 
-Every walk is a loop over a queue (breadth first): a cycle ends it and depth costs no C stack.
+Every walk is a loop over a queue (breadth first). Cycles do not matter, and depth needs no C stack.
 """
 
 from libc.stdint cimport uint32_t, uint64_t
@@ -48,10 +48,10 @@ cdef class IndexSet:
 
 
 cdef class Graph(Lookup):
-    """Links are pairs of 32-bit numbers (kind, target), callers single ones, as a pack has them."""
+    """A link is two 32-bit numbers (kind, target), and a caller is one, as in a pack."""
 
     cdef int own(self, uint32_t index, bytes element, IndexSet members) except -1:
-        """Add what an element of the process refers to. 0: it has no such element."""
+        """Add what an element of a process refers to. Returns 0 if there is no such element."""
         cdef Record record
         cdef const unsigned char* at
         cdef uint64_t first, count, position
@@ -68,9 +68,10 @@ cdef class Graph(Lookup):
         return 1
 
     cdef bint start(self, IndexSet members, uint32_t root) except -1:
-        """Add to `members` what `root` leads to and events start. Tells whether `root` is of that.
+        """Add the processes that `root` leads to and that events start.
 
-        What the workflow's own root triggers are references of its, and not meant here.
+        Returns whether `root` is one of them. Triggers do not count: the root of the workflow
+        refers to the processes that it triggers.
         """
         cdef IndexSet leading
         cdef uint32_t done = 0, count, position, target
@@ -98,9 +99,9 @@ cdef class Graph(Lookup):
         return back
 
     cdef bint close(self, IndexSet members, uint32_t root, int defer, bint specs) except -1:
-        """Add to `members` what they need in turn. Tells whether that leads back to `root`.
+        """Add what the members need, and what those need. Returns whether one refers to `root`.
 
-        With `specs` the members' specs will be wanted too, and are prepared on the way.
+        With `specs`, also read the specs of the members.
         """
         cdef uint32_t done = 0, count, position, kind, target
         cdef const unsigned char* link
@@ -122,7 +123,7 @@ cdef class Graph(Lookup):
         return back
 
     cdef int spread(self, IndexSet members, uint32_t position, IndexSet within) except -1:
-        """Add the targets of one member, where they lie `within`."""
+        """Add the targets of one member, if they are in `within`."""
         cdef uint32_t count, number, target
         cdef const unsigned char* link = self.links(members.items[position], &count)
         for number in range(count):
@@ -132,7 +133,7 @@ cdef class Graph(Lookup):
         return 0
 
     cdef int gather(self, IndexSet members, uint32_t position, IndexSet within) except -1:
-        """Add the callers of one member, where they lie `within`."""
+        """Add the callers of one member, if they are in `within`."""
         cdef uint32_t count, number, caller
         cdef const unsigned char* item = self.callers(members.items[position], &count)
         for number in range(count):
@@ -144,10 +145,10 @@ cdef class Graph(Lookup):
     cdef IndexSet paths(self, uint32_t start, bytes element):
         """Every process on a path from `start` to an owner of `element`; empty without a path.
 
-        Two walks take turns, forward from `start` and backward from the owners; the first to end
-        bounds the other, so that the cost is at most twice the smaller of the two plus the result.
-        Where the owners are many, the walk forward goes ahead: where it ends soon, they need not
-        even be listed.
+        Two walks take turns: forward from `start` and backward from the owners. When one ends, the
+        other ends too, so the cost is at most twice that of the shorter walk, plus the result. If
+        there are many owners, the walk forward begins alone. If it ends soon, the owners need not
+        be listed.
         """
         cdef IndexSet forward = IndexSet(self.count)
         cdef IndexSet backward = IndexSet(self.count)

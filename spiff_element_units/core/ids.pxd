@@ -4,7 +4,7 @@ from libc.stdint cimport uint32_t, uint64_t
 
 
 cdef struct Id:
-    # UTF-8, in memory that whoever has the id keeps.
+    # UTF-8. The memory belongs to the text or the list that the id comes from.
     const unsigned char* data
     uint32_t length
 
@@ -13,11 +13,11 @@ cdef struct Node:
     Id id
     uint64_t hashed
     uint32_t slot
-    uint32_t value      # what the set's user has for the id
+    uint32_t value      # for the user of the table
 
 
 cdef class Ids:
-    """Ids, each once, numbered from 0 on in the order in which they came: a hash table."""
+    """A hash table of ids. They have numbers from 0, in the order in which they were added."""
     cdef Node* nodes
     cdef uint32_t count, capacity
     cdef uint32_t* slots    # numbers plus 1

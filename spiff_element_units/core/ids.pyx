@@ -1,7 +1,7 @@
 """Ids as UTF-8, and a hash table of them.
 
-The hash is one that nobody can aim at (`layout.id_hash`), so that looking up an id takes the same
-time whatever the others are.
+Nobody can predict the hash (`layout.id_hash`), so the time to look up an id does not depend on what
+the other ids are.
 """
 
 from libc.stdint cimport uint32_t, uint64_t
@@ -31,7 +31,7 @@ cdef class Ids:
         return number - 1 if number else NOWHERE
 
     cdef uint32_t add(self, Id id) except? 0xFFFFFFFFu:
-        """The number of an id, which is the greatest where it is new."""
+        """The number of an id. A new id gets the next number."""
         cdef uint64_t hashed = id_hash(self.k0, self.k1, self.kind, id.data, id.length)
         cdef uint32_t slot = slot_of(self, id, hashed)
         cdef Node* node
@@ -51,7 +51,7 @@ cdef class Ids:
         return self.count - 1
 
     cdef int grow(self) except -1:
-        """Have twice as many slots."""
+        """Double the number of slots."""
         cdef uint32_t number, mask
         cdef uint32_t* slots
         cdef Node* node

@@ -1,12 +1,12 @@
 """Numbers in packs: little-endian loads and stores, checksums, and the hash of ids.
 
-The loads and stores put bytes together one by one, which compilers turn into one instruction where
-the machine is little-endian and which is right where it is not.
+The loads and stores handle single bytes, which is right on every machine. On a little-endian
+machine, compilers turn them into one instruction.
 
-Checksums are XXH64 (Y. Collet, "xxHash fast digest algorithm", version 0.2.0), fast enough for a
-get to check all that it reads. Ids are hashed with SipHash-1-3 (J.-P. Aumasson, D. J. Bernstein,
-"SipHash: a fast short-input PRF", 2012, with one compression and three finalization rounds), which
-has a key, so that nobody can choose ids that crowd one bucket of a pack.
+Checksums are XXH64 (Y. Collet, "xxHash fast digest algorithm", version 0.2.0). It is so fast that
+a get checks everything that it reads. The hash of ids is SipHash-1-3 (J.-P. Aumasson, D. J.
+Bernstein, "SipHash: a fast short-input PRF", 2012, with one compression and three finalization
+rounds). It has a key, so nobody can choose ids that all go into one bucket of a pack.
 """
 
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
@@ -26,14 +26,14 @@ cdef enum:
     RECORD = 28           # without its arrays and strings
     LINK_NAMES = 16
     ELEMENT = 16
-    PROCESS_IDS = 1       # what a directory's hash is of
+    PROCESS_IDS = 1       # which ids a directory has
     ELEMENT_IDS = 2
     ASCII = 1             # a flag of a table's entry: the spec is
-    LONG_NUMBERS = 2      # another: the spec may have numbers that 64 bits do not hold
-    BY_EVENTS = 4         # another: events start it, whoever refers to it
-    LEADS = 8             # another: references lead from it to such a process
-    SAYS_EVENTS = 16      # another, of all processes: the two before are said
-    SAFE_DIGITS = 18      # of a number that they do
+    LONG_NUMBERS = 2      # another: the spec may have numbers that need more than 64 bits
+    BY_EVENTS = 4         # another: events start the process
+    LEADS = 8             # another: references lead from it to a process that events start
+    SAYS_EVENTS = 16      # another, in every entry: the pack has the two flags before
+    SAFE_DIGITS = 18      # a number of so many digits needs at most 64 bits
     NOWHERE = 0xFFFFFFFF  # the target of a reference to an external process
     CALL = 0              # kinds of references
     EMBEDDED = 1
@@ -63,7 +63,7 @@ cdef inline void store64(unsigned char* p, uint64_t value) noexcept nogil:
 
 
 cdef inline const unsigned char* start_of(bytes digest) except NULL:
-    """The bytes of a digest; ValueError where they are not so many."""
+    """The bytes of a digest. Raises ValueError if it has another length."""
     if PyBytes_GET_SIZE(digest) != DIGEST:
         raise ValueError(f"a digest has {<int>DIGEST} bytes, not {PyBytes_GET_SIZE(digest)}")
     return <const unsigned char*>PyBytes_AS_STRING(digest)
@@ -163,7 +163,7 @@ cdef inline uint64_t xxh64(uint64_t seed, const unsigned char* data, size_t leng
 cdef inline uint64_t checksum(
     uint64_t k0, uint64_t offset, const unsigned char* data, size_t length
 ) noexcept nogil:
-    """Of a part: bound to the pack by its key and to its place by the offset."""
+    """The checksum of a part. The key binds it to the pack, and the offset to its place."""
     return xxh64(k0 ^ offset, data, length)
 
 
@@ -180,7 +180,7 @@ cdef inline bint is_digit(unsigned char c) noexcept nogil:
 
 
 cdef inline bint has_long_numbers(const unsigned char* data, size_t length) noexcept nogil:
-    """Whether more than SAFE_DIGITS digits follow each other: every so many bytes is one then."""
+    """Whether there are more than SAFE_DIGITS digits in a row. Looks at every 19th byte first."""
     cdef size_t at = SAFE_DIGITS, first, end
     while at < length:
         if is_digit(data[at]):

@@ -1,17 +1,17 @@
 """JSON values as Python's `json` reads them: more leniently than `tokens`.
 
-Beyond RFC 8259 there are NaN, Infinity, -Infinity and escaped surrogates that stand alone, and a
-number may be too large for a double. How many digits of a whole number `json` reads is a setting of
-the interpreter: a number is refused that is longer than the lowest that can be set.
+In addition to RFC 8259, this allows NaN, Infinity, -Infinity, escaped surrogates without a partner,
+and numbers that are too large for a double. The interpreter has a setting for how many digits of a
+whole number `json` reads. A number that is longer than the lowest possible setting is refused.
 
-As in `tokens`, the text is valid UTF-8 and followed by a NUL, and a function gives the place behind
-what it is named after, NULL where there is none.
+As in `tokens`, the text is valid UTF-8 with a NUL behind it, and a function returns the place
+behind what it is named after, or NULL if there is none.
 """
 
 from libc.string cimport memcmp
 
 from .layout cimport is_digit
-from .tokens cimport MAX_DEPTH, after_digits, after_plain, hex4, is_space
+from .tokens cimport MAX_DEPTH, after_decimal, after_plain, hex4, is_escape, is_space
 
 cdef enum:
     LONGEST_NUMBER = 640    # characters, sign and all; `sys.int_info.str_digits_check_threshold`
@@ -34,8 +34,7 @@ cdef inline const unsigned char* after_string(
             if hex4(at + 2) < 0:
                 return NULL
             at += 6
-        elif (at[1] == c"n" or at[1] == c'"' or at[1] == c"\\" or at[1] == c"t" or at[1] == c"/"
-                or at[1] == c"r" or at[1] == c"b" or at[1] == c"f"):
+        elif is_escape(at[1]):
             at += 2
         else:
             return NULL
@@ -47,13 +46,10 @@ cdef inline const unsigned char* after_number(
     const unsigned char* start, const unsigned char* end
 ) noexcept nogil:
     cdef const unsigned char* at = start + 1 if start[0] == c"-" else start
+    cdef const unsigned char* exponent
     if at[0] == c"I":
         return at + 8 if end - at >= 8 and memcmp(at, b"Infinity", 8) == 0 else NULL
-    at = at + 1 if at[0] == c"0" else after_digits(at)
-    if at != NULL and at[0] == c".":
-        at = after_digits(at + 1)
-    if at != NULL and at[0] | 0x20 == c"e":
-        at = after_digits(at + 2 if at[1] == c"+" or at[1] == c"-" else at + 1)
+    at = after_decimal(start, &exponent)
     return at if at != NULL and at - start <= LONGEST_NUMBER else NULL
 
 
@@ -77,7 +73,7 @@ cdef inline const unsigned char* after_scalar(
 cdef inline const unsigned char* after_colon(
     const unsigned char* at, const unsigned char* end
 ) noexcept nogil:
-    """A key and what parts it from its value."""
+    """A key and its colon."""
     at = after_string(at, end)
     if at == NULL:
         return NULL
@@ -133,7 +129,7 @@ cdef inline const unsigned char* after_value(
     return after_scalar(at, end)
 
 
-# Objects that are read member by member: `more` tells whether `at` is at a key
+# Objects that are read member by member. The result says whether `at` is at a key.
 
 
 cdef inline bint first_member(const unsigned char** at) noexcept nogil:
@@ -145,7 +141,7 @@ cdef inline bint first_member(const unsigned char** at) noexcept nogil:
 
 
 cdef inline bint next_member(const unsigned char** at) noexcept nogil:
-    """After a value; NULL where that was none, or something else follows."""
+    """Go on after a value. `at` becomes NULL if the value or what follows it is wrong."""
     if at[0] == NULL:
         return False
     at[0] = skip(at[0])

@@ -1,4 +1,4 @@
-"""Ids -> processes and elements of a pack, by way of its directories."""
+"""Ids -> processes and elements of a pack. The directories of the pack say where they are."""
 
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
 from libc.stdint cimport uint32_t, uint64_t
@@ -16,7 +16,7 @@ from .fault import Fault
 cdef class Lookup(Records):
 
     cdef const unsigned char* element(self, Record record, bytes name) except? NULL:
-        """The element of that id in the record, or NULL."""
+        """The element with this id in a record, or NULL."""
         cdef const unsigned char* at = record.elements
         cdef const unsigned char* id
         cdef uint32_t _position, length, wanted
@@ -32,9 +32,9 @@ cdef class Lookup(Records):
         return NULL
 
     cdef list candidates(self, uint64_t directory, bytes name, uint32_t most):
-        """Indexes of the processes that may have the id; None where there are more than `most`.
+        """The indexes of the processes that may have an id; None if there are more than `most`.
 
-        A hash tells, so some may not have it.
+        The directory has only the hash of the id, so a process may have another id.
         """
         cdef uint64_t hashed = id_hash(
             self.k0, self.k1, directory,

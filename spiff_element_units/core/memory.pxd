@@ -1,4 +1,4 @@
-"""Arrays in C memory that grow. Who holds one frees it."""
+"""Arrays in C memory that grow. The owner of an array frees it."""
 
 from libc.stdint cimport uint32_t, uint64_t
 from libc.stdlib cimport realloc
@@ -7,9 +7,10 @@ from libc.stdlib cimport realloc
 cdef inline void* room(
     void* array, uint64_t count, uint32_t* capacity, size_t size
 ) noexcept nogil:
-    """The array with room for one item more than `count`; NULL, and it stays, without memory.
+    """The array with room for one item more than `count`.
 
-    It doubles, so that filling it takes time in proportion to what is in it.
+    Returns NULL if there is no memory, and the array stays as it was. An array doubles when it is
+    full, so the time to fill it is proportional to its final size.
     """
     cdef uint64_t wanted = 2 * <uint64_t>capacity[0] + 16
     cdef void* grown

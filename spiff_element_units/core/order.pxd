@@ -20,8 +20,8 @@ cdef class Order:
     cdef Numbers ranks      # by index
     cdef Numbers runs       # by index
     cdef Numbers indexes    # by rank
-    cdef Numbers stack      # of ranks, whose subtrees are not done
-    cdef Numbers next       # by rank: the next of its children to come
+    cdef Numbers stack      # ranks whose subtrees are not complete
+    cdef Numbers next       # by rank: the next child to place
     cdef Targets children
     cdef uint32_t placed
     cdef void place(self, uint32_t rank) noexcept

@@ -1,4 +1,4 @@
-"""In which order the processes of a workflow lie in a pack, and which of them refer to which."""
+"""The order of the processes in a pack, and which processes refer to which."""
 
 from libc.stdint cimport uint32_t
 from libc.stdlib cimport free, malloc
@@ -15,7 +15,7 @@ cdef class Numbers:
 
 
 cdef Numbers numbers(size_t count, uint32_t value):
-    """An array of so many numbers, each of the same value at first."""
+    """An array of `count` numbers that all have the same value."""
     cdef Numbers made = Numbers.__new__(Numbers)
     cdef size_t place
     made.at = <uint32_t*>malloc((count + 1) * sizeof(uint32_t))
@@ -27,9 +27,10 @@ cdef Numbers numbers(size_t count, uint32_t value):
 
 
 cdef class Targets:
-    """For each process by rank, the ranks that it refers to, each once; embeddings alone if asked.
+    """For each process by rank, the ranks that it refers to, each once.
 
-    Those of process r are `ranks.at[first.at[r]:first.at[r + 1]]`.
+    Those of process r are `ranks.at[first.at[r]:first.at[r + 1]]`. With `embedded`, calls are left
+    out.
     """
 
     def __cinit__(self, Model model, bint embedded):
@@ -54,9 +55,9 @@ cdef class Targets:
 cdef class Order:
     """The processes by index: in depth-first preorder over what they embed.
 
-    Each comes once, under the first parent that reaches it. Parents are tried in order of rank,
-    but not before everything above them, so that a subtree is as whole as it can be. A `run` is
-    the number of processes in its subtree, itself included.
+    Each process comes once, under the first parent that reaches it. Parents come in order of rank,
+    but those without a parent come first, so that subtrees stay together where that is possible. A
+    `run` is the number of processes in a subtree, its root included.
     """
 
     def __cinit__(self, Model model):
@@ -102,7 +103,7 @@ cdef class Order:
 
 
 cdef class Callers:
-    """For each process by rank, the indexes of those that refer to it, in order of their ranks.
+    """For each process by rank, the indexes of the processes that refer to it, by their ranks.
 
     Those of process r are `indexes.at[first.at[r]:first.at[r + 1]]`.
     """
@@ -112,7 +113,8 @@ cdef class Callers:
         cdef uint32_t rank, number, place, count = targets.first.at[model.count]
         self.first = numbers(model.count + 2, 0)
         self.indexes = numbers(count, 0)
-        # Counted two places on, added up one place on: filling moves each to its own place.
+        # Counts are two places further, and their sums are one place further. Filling in the
+        # callers moves each sum to its own place.
         for number in range(count):
             self.first.at[targets.ranks.at[number] + 2] += 1
         for rank in range(model.count):
@@ -128,7 +130,7 @@ cdef class Callers:
 
 
 cdef Numbers leading(Model model, Order order, Callers callers):
-    """By index, 1 where references lead from a process to one that events start, else 0."""
+    """By index: 1 if references lead from the process to one that events start, otherwise 0."""
     cdef Numbers leads = numbers(model.count, 0)
     cdef Numbers waiting = numbers(2 * <size_t>model.count, 0)  # ranks
     cdef uint32_t rank, number, caller, done = 0, count = 0

@@ -90,7 +90,7 @@ cdef class Pack(Graph):
         return self.id_of(self.root)
 
     def subprocess_ids(self):
-        """Each key of subprocess_specs, in order, and whether it holds a spec; to be left as is."""
+        """Each key of subprocess_specs and whether it has a spec. Do not change the dict."""
         if self.roster_keys is None:
             self.roster_keys = self.read_roster()
         return self.roster_keys
@@ -171,7 +171,7 @@ cdef class Pack(Graph):
         return NOWHERE
 
     def says_events(self):
-        """Whether it says which processes are started by events, as packs do since 0.5.0."""
+        """Whether the pack says which processes events start, as packs do since 0.5.0."""
         cdef Entry entry
         self.entry(self.root, &entry)
         return bool(entry.flags & SAYS_EVENTS)
@@ -195,7 +195,7 @@ cdef class Pack(Graph):
         return any([self.owns(index, name) for index in owners])
 
     def header(self, str key not None):
-        """The header under another cache key; the body is the same under every key."""
+        """The header for another cache key. The body is the same for every key."""
         return pack_header(
             key, self.digest, self.size - self.body, self.count, self.root, self.process_buckets,
             self.element_buckets, self.tail_length, self.roster_length, self.lists_length)

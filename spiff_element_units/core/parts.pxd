@@ -6,8 +6,8 @@ from libc.stdint cimport uint32_t, uint64_t
 cdef class Parts:
     cdef object read
     cdef bytes head         # the first bytes of the file, or the whole of a pack in memory
-    cdef bint whole         # the head is all of it, made here and known to be good
-    cdef dict kept          # offset -> a part of a file that was read and found good
+    cdef bint whole         # the head is the whole pack, and known to be good
+    cdef dict kept          # offset -> a part that was read and checked
     cdef uint64_t size
     cdef uint64_t held      # bytes of the parts that are kept
     cdef uint64_t body

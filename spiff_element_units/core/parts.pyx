@@ -1,6 +1,7 @@
-"""Pack bytes -> its parts, each known to be good. The format is in `pack`.
+"""The bytes of a pack -> its header and its checked parts. `pack` describes the format.
 
-A part is checked when it is first read from a file, and kept. What does not fit is a Fault.
+A part is checked when it is first read from a file, and then kept. Anything that does not fit is a
+Fault.
 """
 
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
@@ -19,8 +20,8 @@ cdef uint64_t FIRST_READ = 4096
 cdef class Parts:
     """A pack's header and parts.
 
-    `read(offset, length)` gives up to `length` bytes of a file of `size` bytes; `where` names it
-    in faults.
+    `read(offset, length)` returns up to `length` bytes of a file of `size` bytes. `where` is the
+    name of the pack in faults.
     """
 
     def __init__(self, read, uint64_t size, str where not None):
@@ -87,7 +88,7 @@ cdef class Parts:
         return 0
 
     cdef bytes fetch(self, uint64_t offset, uint64_t length):
-        """Bytes of the body, unchecked; fewer than asked for at its end."""
+        """Bytes of the body, without a check. There are fewer at the end of the body."""
         cdef uint64_t at = self.body + offset
         if at + length <= <uint64_t>len(self.head):
             return self.head[at:at + length]
@@ -103,7 +104,7 @@ cdef class Parts:
         return 0
 
     cdef object keep(self, dict parts, object key, bytes data):
-        """Keep a part that is good; the same part if another thread has kept it meanwhile."""
+        """Keep a good part. Returns the part that is kept, which another thread may have read."""
         kept = parts.setdefault(key, data)
         if kept is data:
             self.held += PyBytes_GET_SIZE(data)
@@ -112,7 +113,7 @@ cdef class Parts:
         return kept
 
     cdef const unsigned char* part(self, uint64_t offset, uint64_t length) except NULL:
-        """A good part. It stays where it is as long as the pack lives."""
+        """A checked part. It stays at this place as long as the pack exists."""
         cdef uint64_t body = self.size - self.body
         if length > body or offset > body or offset + length + CHECKSUM > body:
             raise Fault("part", pack=self.where, byte=offset, length=length)

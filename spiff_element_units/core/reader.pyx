@@ -3,7 +3,7 @@
 A model is made only of a good workflow: otherwise a Fault names the place that is wrong. If a key
 is repeated, the last member counts, in the place of the first, as in a `dict`.
 
-Time and memory are proportional to the text, whatever its ids are.
+Time and memory are proportional to the text for any ids.
 """
 
 from libc.stdint cimport uint32_t

@@ -15,7 +15,7 @@ cdef struct Entry:
 
 
 cdef class Record:
-    """What a pack says of a process, its entry of the table included."""
+    """What a pack says about a process, with its entry in the table."""
     cdef bytes part         # keeps the record of a file alive
     cdef Entry entry
     cdef uint32_t id_length
@@ -36,7 +36,7 @@ cdef class Record:
 
 cdef class Records(Parts):
     cdef dict records       # index -> Record
-    cdef dict specs         # index -> the spec's part, where it comes from a file
+    cdef dict specs         # index -> the part with the spec, if the pack is in a file
 
     cdef int entry(self, uint32_t index, Entry* out) except -1
     cdef Record record(self, uint32_t index)

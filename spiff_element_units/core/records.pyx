@@ -1,6 +1,6 @@
-"""Parts of a pack -> what it says of each process, by index: its record and its spec.
+"""Parts of a pack -> the record and the spec of each process, by index.
 
-What was read once is kept.
+Records and specs are read once and then kept.
 """
 
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
@@ -63,7 +63,7 @@ cdef class Records(Parts):
         return self.read_record(index, &entry, part)
 
     cdef Record read_record(self, uint32_t index, Entry* entry, bytes part):
-        """Read and keep a record from its part, or from the whole where that is None."""
+        """Read and keep a record from its part, or from the whole pack if the part is None."""
         cdef Record out = Record.__new__(Record)
         cdef const unsigned char* at
         cdef uint64_t fixed
@@ -98,7 +98,7 @@ cdef class Records(Parts):
         return self.records.setdefault(index, out)
 
     cdef int prepare(self, uint32_t index, bint run) except -1:
-        """Read record and spec of a process in one go, and of its run if asked."""
+        """Read the record and the spec of a process, and with `run` of its run, all at once."""
         cdef Entry entry, last
         cdef uint64_t end, at = 0, spec
         cdef uint32_t following

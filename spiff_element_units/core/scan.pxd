@@ -1,10 +1,10 @@
 """JSON values, read while their text is copied without the whitespace between its tokens.
 
-A function takes the place where a value, or a key, must start and gives the place behind it, NULL
-where there is none, as in `tokens`. Slices are of the copy. Tokens that whitespace parts are
-checked before it is left out, so that taking it away makes no bad text good.
+As in `tokens`, a function takes the place where a value or a key must start, and returns the place
+behind it, or NULL if there is none. Slices are places in the copy. Tokens are checked before the
+whitespace between them is left out, so a bad text does not become a good one.
 
-Nothing here recurses: nesting is counted, and refused where orjson refuses it.
+Nothing here recurses. Nesting is counted, and what orjson refuses is refused.
 """
 
 from libc.stdint cimport uint32_t
@@ -14,26 +14,26 @@ from .tokens cimport MAX_DEPTH, after_escape, after_plain, after_scalar, is_spac
 
 
 cdef struct Slice:
-    # A piece of the compact text, in bytes. A value's first byte tells its type.
+    # A piece of the copy, in bytes. The first byte of a value tells its type.
     uint32_t at
     uint32_t length     # 0: there is no such member
 
 
 cdef struct Key:
     Slice slice                 # with its quotes
-    const unsigned char* text   # what is between them, in the text that is read
+    const unsigned char* text   # without the quotes, in the text that is read
     bint escaped
 
 
 cdef struct Scan:
     const unsigned char* end    # of the text
-    const unsigned char* run    # what is not copied yet starts here
+    const unsigned char* run    # the start of what is not copied yet
     unsigned char* start        # of the copy
     unsigned char* out          # where the run goes
 
 
 cdef inline const unsigned char* skip(Scan* s, const unsigned char* at) noexcept nogil:
-    """Leave whitespace out of the copy; the place behind it."""
+    """Leave whitespace out of the copy. Returns the place behind it."""
     cdef const unsigned char* next = at
     cdef Py_ssize_t length = at - s.run
     if at[0] > c" ":
@@ -52,7 +52,7 @@ cdef inline const unsigned char* skip(Scan* s, const unsigned char* at) noexcept
 
 
 cdef inline uint32_t place(Scan* s, const unsigned char* at) noexcept nogil:
-    """Where a byte of the text is, or will be, in the copy."""
+    """The place of a byte of the text in the copy."""
     return <uint32_t>((s.out - s.start) + (at - s.run))
 
 
@@ -105,7 +105,7 @@ cdef inline const unsigned char* after_value(
     return at
 
 
-# Objects that are read member by member: `more` tells whether `at` is at a key
+# Objects that are read member by member. The result says whether `at` is at a key.
 
 
 cdef inline bint first_member(Scan* s, const unsigned char** at) noexcept nogil:
@@ -117,7 +117,7 @@ cdef inline bint first_member(Scan* s, const unsigned char** at) noexcept nogil:
 
 
 cdef inline bint next_member(Scan* s, const unsigned char** at) noexcept nogil:
-    """After a value; NULL where that was none, or something else follows."""
+    """Go on after a value. `at` becomes NULL if the value or what follows it is wrong."""
     if at[0] == NULL:
         return False
     at[0] = skip(s, at[0])

@@ -12,7 +12,7 @@ cdef struct Member:
 
 
 cdef struct TaskSpec:
-    # The members of a task spec that are of use; none where it is not an object.
+    # The members of a task spec that are needed. There are none if it is not an object.
     Slice key
     uint32_t first      # the value's first byte
     Slice name
@@ -25,7 +25,7 @@ cdef struct TaskSpec:
 
 
 cdef struct ProcessSpec:
-    # The members of a process spec that are of use, and which of all task specs are its own.
+    # The members of a process spec that are needed, and its range of task specs.
     Slice key
     Slice value
     Slice name
@@ -36,17 +36,17 @@ cdef struct ProcessSpec:
 
 
 cdef struct Found:
-    # Repeated keys are all kept, but those of the members that are pointed out here are the last.
+    # Members with a repeated key are all kept. `root` and `subprocess_specs` are the last ones.
     ProcessSpec* processes
     uint32_t process_count
     uint32_t process_room
     TaskSpec* tasks
     uint32_t task_count
     uint32_t task_room
-    Member* others          # top-level members, the specs aside
+    Member* others          # top-level members other than the specs
     uint32_t other_count
     uint32_t other_room
-    uint32_t root           # among the processes, from 1 on; 0: there is none
+    uint32_t root           # its number among the processes, plus 1; 0: there is none
     uint32_t first          # the subprocess specs: the first of them among the processes
     uint32_t count          # and how many
     Slice subprocess_specs

@@ -1,14 +1,13 @@
-"""Workflow JSON -> where its process specs and the ids in them lie; the text without whitespace.
+"""Workflow JSON -> the places of its process specs and of the ids in them.
 
-`slice_workflow` goes through the text once. All of it is held to the letter of RFC 8259 and to what
-orjson accepts; of the members of the workflow, of its process specs and of their task specs, those
-are noted that say what a process is, has and leads to. What they say is for `model` to read.
+`slice_workflow` goes through the text once and checks all of it: it must be JSON as RFC 8259
+defines it and orjson accepts it. It notes the members that say what a process is, what it contains
+and where it leads. `reader` reads these members.
 
-On the way the text is copied without the whitespace between its tokens, and the slices are of that
-copy: the caller's own bytes, ready to be stored.
+At the same time, it copies the text without the whitespace between tokens. Slices are places in
+this copy. It consists of the caller's own bytes and is ready to be stored.
 
-Nothing here recurses deeper than a workflow's own levels. Work and memory are proportional to the
-text.
+Recursion is only as deep as the levels of a workflow. Time and memory are proportional to the text.
 """
 
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
@@ -28,11 +27,11 @@ import orjson
 from .fault import Fault
 
 cdef Py_ssize_t LIMIT = 0xFFFFFFFF  # a slice's numbers are 32 bits wide
-cdef uint32_t LONGEST_KEY = 16      # of the keys that are known
+cdef uint32_t LONGEST_KEY = 16      # of the known keys
 
 
 cdef class Slices:
-    """What was found in a workflow's text, and the text without whitespace."""
+    """What was found in the text of a workflow, and the text without whitespace."""
 
     def __dealloc__(self):
         free(self.found.processes)
@@ -47,7 +46,7 @@ cdef class Slices:
         return orjson.loads(self.bytes_of(token))
 
     cdef void forget_tasks(self) noexcept:
-        """Give back what is not wanted any more when the task specs are read."""
+        """Free what nobody needs once the task specs are read."""
         free(self.found.tasks)
         self.found.tasks = NULL
         self.found.task_count = self.found.task_room = 0
@@ -75,7 +74,7 @@ cdef struct Slicing:
 
 
 cdef inline Field field_of(Key* key) noexcept nogil:
-    """Which of the keys that are known it is."""
+    """Which of the known keys this is."""
     cdef unsigned char[6 * 16] plain
     cdef uint32_t length = key.slice.length - 2
     if not key.escaped:
@@ -110,7 +109,7 @@ cdef inline Field known(const unsigned char* key, size_t length) noexcept nogil:
 cdef const unsigned char* after_task(
     Slicing* s, const unsigned char* at, int depth, TaskSpec* task
 ) noexcept nogil:
-    """A task spec's value; only of an object the members are noted."""
+    """The value of a task spec. Members are noted if it is an object."""
     cdef Field field
     cdef Key key
     cdef Slice value
@@ -293,7 +292,7 @@ cdef const unsigned char* after_workflow(Slicing* s, const unsigned char* at) no
 
 
 cdef object refusal(Text text, Slicing* s):
-    """What to raise for a text that is refused; the parser says what is wrong with it."""
+    """The exception for a text that is refused. The parser says what is wrong with it."""
     if s.no_memory:
         return MemoryError()
     try:
@@ -307,7 +306,7 @@ cdef object refusal(Text text, Slicing* s):
 
 
 cdef str key_at(const unsigned char* at, const unsigned char* end):
-    """The key that is read there; None if there is none or it is not good."""
+    """The key at a place; None if there is no good key."""
     cdef const unsigned char* after = NULL
     if at != NULL:
         after = after_string(at, end)
@@ -315,10 +314,7 @@ cdef str key_at(const unsigned char* at, const unsigned char* end):
 
 
 cpdef Slices slice_workflow(Text text):
-    """Slice a workflow's JSON text.
-
-    Raises Fault where it is not JSON or no object.
-    """
+    """Slice the JSON text of a workflow. Raises Fault if it is not JSON, or not an object."""
     cdef Slices slices = Slices.__new__(Slices)
     cdef Slicing s
     cdef const unsigned char* at = text.data

@@ -1,7 +1,6 @@
 """The process spec that is being read: the fields that it must have, and its ids as numbers.
 
-A Fault names the process, the task spec and the field that are wrong. Time and memory are
-proportional to the text, whatever its ids are.
+A Fault names the process, the task spec and the field that are wrong.
 """
 
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
@@ -55,7 +54,7 @@ cdef class Spec:
         return 0
 
     cdef unsigned char first(self, Slice value) noexcept:
-        """The first byte of a value; 0 where there is none."""
+        """The first byte of a value; 0 if there is no value."""
         return self.slices.data[value.at] if value.length else 0
 
     cdef Id string(self, Slice token) except *:

@@ -12,8 +12,8 @@ cdef class State:
     cdef Found found
     cdef uint32_t* slots    # a table of tasks by id: their numbers plus 1
     cdef uint32_t mask
-    cdef uint32_t* kids     # the subprocesses at the tasks of each process, in their order
-    cdef uint32_t* reached  # the subprocesses that are, each followed by those below it
+    cdef uint32_t* kids     # the subprocesses at the tasks of each process, in task order
+    cdef uint32_t* reached  # the reached subprocesses, each followed by those below it
     cdef uint32_t reached_count
     cdef uint32_t task_of(self, const unsigned char* id) noexcept nogil
     cdef uint32_t process_of(self, uint32_t task) noexcept nogil

@@ -31,20 +31,29 @@ cdef uint64_t SECRET1 = load64(<const unsigned char*><char*>secret + 8)
 
 
 class Uncut(ValueError):
-    """The text is not as the text of a state must be to be cut."""
+    """The text of this state cannot be cut."""
 
 
 cdef void shrink(void** array, size_t size) noexcept:
-    """Give back what an array has not needed."""
+    """Free the memory that an array has not used."""
     cdef void* smaller = realloc(array[0], size) if size else NULL
     if smaller != NULL:
         array[0] = smaller
 
 
-cdef class State:
-    """A state's text, and where in it what is. Process 0 is the root.
+cdef inline uint32_t slot_of(State state, const unsigned char* id) noexcept nogil:
+    """The slot of a task in the table, or the free slot for it."""
+    cdef uint32_t slot = <uint32_t>siphash13(SECRET0, SECRET1, id, UUID) & state.mask
+    while state.slots[slot] and memcmp(
+            state.data + state.found.tasks[state.slots[slot] - 1].id_at, id, UUID) != 0:
+        slot = (slot + 1) & state.mask
+    return slot
 
-    Raises Uncut where the text is not as it must be.
+
+cdef class State:
+    """The text of a state, and the places of its tasks and subprocesses. Process 0 is the root.
+
+    Raises Uncut if the text cannot be cut.
     """
 
     def __cinit__(self, text, bint writes_completed):
@@ -60,7 +69,7 @@ cdef class State:
         free(self.reached)
 
     cdef bint read(self, bint writes_completed) except -1:
-        """Read `source`; whether it is as it must be."""
+        """Read `source`. Returns whether it can be cut."""
         cdef const unsigned char* at = NULL
         cdef Scan s
         if self.source.length > LIMIT:
@@ -81,17 +90,11 @@ cdef class State:
 
     cdef uint32_t task_of(self, const unsigned char* id) noexcept nogil:
         """The number of a task, or NOWHERE."""
-        cdef uint32_t slot = <uint32_t>siphash13(SECRET0, SECRET1, id, UUID) & self.mask
-        cdef uint32_t task
-        while self.slots[slot]:
-            task = self.slots[slot] - 1
-            if memcmp(self.data + self.found.tasks[task].id_at, id, UUID) == 0:
-                return task
-            slot = (slot + 1) & self.mask
-        return NOWHERE
+        cdef uint32_t number = self.slots[slot_of(self, id)]
+        return number - 1 if number else NOWHERE
 
     cdef uint32_t process_of(self, uint32_t task) noexcept nogil:
-        """The process that a task is of."""
+        """The process of a task."""
         cdef Process* processes = self.found.processes
         cdef uint32_t low = 1, high = self.found.process_count, middle
         if processes[0].first <= task < processes[0].first + processes[0].count:
@@ -105,10 +108,9 @@ cdef class State:
         return low
 
     cdef int number_tasks(self) except -1:
-        """Make the table of tasks; 0 where an id is there twice."""
+        """Make the table of tasks. Returns 0 if an id is there twice."""
         cdef uint32_t task, slot, count = self.found.task_count
         cdef uint64_t size = 4
-        cdef const unsigned char* id
         while size < 2 * <uint64_t>count:
             size *= 2
         self.slots = <uint32_t*>calloc(size, sizeof(uint32_t))
@@ -117,18 +119,14 @@ cdef class State:
         self.mask = <uint32_t>(size - 1)
         with nogil:
             for task in range(count):
-                id = self.data + self.found.tasks[task].id_at
-                slot = <uint32_t>siphash13(SECRET0, SECRET1, id, UUID) & self.mask
-                while self.slots[slot]:
-                    if memcmp(self.data + self.found.tasks[self.slots[slot] - 1].id_at, id,
-                              UUID) == 0:
-                        return 0
-                    slot = (slot + 1) & self.mask
+                slot = slot_of(self, self.data + self.found.tasks[task].id_at)
+                if self.slots[slot]:
+                    return 0
                 self.slots[slot] = task + 1
         return 1
 
     cdef int connect(self) except -1:
-        """Find out which subprocesses are where; 0 where two of them have one id."""
+        """Find the task of each subprocess. Returns 0 if two subprocesses have the same id."""
         cdef Process* processes = self.found.processes
         cdef uint32_t count = self.found.process_count, number, task
         cdef uint32_t* at_task = <uint32_t*>calloc(self.found.task_count + 1, sizeof(uint32_t))
@@ -150,7 +148,7 @@ cdef class State:
             free(at_task)
 
     cdef void find_kids(self, uint32_t* at_task) noexcept nogil:
-        """Note the subprocesses at the tasks of each process."""
+        """Find the subprocesses at the tasks of each process."""
         cdef Process* process
         cdef uint32_t number, task, count = 0
         for number in range(self.found.process_count):
@@ -164,10 +162,11 @@ cdef class State:
             process.kid_count = count - process.first_kid
 
     cdef void walk(self) noexcept nogil:
-        """Go down from the root, then up again to see below what all is settled."""
+        """Go down from the root, then up again to find out which subprocesses are settled."""
         cdef Process* processes = self.found.processes
         cdef uint32_t number = 0, place, kid, waiting = 0, count = self.found.process_count
-        # What waits is kept at the end of `reached`. Nobody has two parents, so there is room.
+        # Subprocesses that wait are at the end of `reached`. There is room, because none has two
+        # parents.
         while True:
             for kid in range(processes[number].kid_count, 0, -1):
                 waiting += 1

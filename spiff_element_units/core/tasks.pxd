@@ -39,7 +39,7 @@ cdef struct Process:
     uint32_t first          # of its tasks
     uint32_t count
     uint32_t task           # the parent task; NOWHERE: there is none
-    uint32_t parent         # the process that has it; NOWHERE: there is none
+    uint32_t parent         # the process of the parent task; NOWHERE: there is none
     uint32_t first_kid      # of the subprocesses at its tasks, in `kids`
     uint32_t kid_count
     uint32_t states         # of its tasks
@@ -85,7 +85,7 @@ cdef enum Field:
 cdef inline const unsigned char* after_field(
     Scan* s, const unsigned char* at, uint32_t* field
 ) noexcept nogil:
-    """A key that must not be escaped, and its colon."""
+    """A key without escapes, and its colon."""
     cdef const unsigned char* start = at + 1
     if at[0] != c'"':
         return NULL
@@ -124,7 +124,7 @@ cdef inline uint32_t field_of(const unsigned char* key, size_t length) noexcept 
 
 
 cdef inline uint64_t above(uint64_t word, unsigned char most) noexcept nogil:
-    """The high bit of each byte that is above a value, if all bytes are below 0x80."""
+    """Sets the high bit of each byte that is above a value, if all bytes are below 0x80."""
     return word + (0x7Fu - most) * 0x0101010101010101u
 
 
@@ -136,7 +136,7 @@ cdef inline bint are_hex(uint64_t word) noexcept nogil:
 
 
 cdef inline bint is_uuid(const unsigned char* at, const unsigned char* end) noexcept nogil:
-    """Whether a UUID as `str(uuid)` writes it, and a quote, are there."""
+    """Whether there is a UUID as `str(uuid)` writes it, and a quote."""
     cdef uint64_t left, right
     if end - at <= UUID or at[UUID] != c'"':
         return False
@@ -144,7 +144,7 @@ cdef inline bint is_uuid(const unsigned char* at, const unsigned char* end) noex
     if left & 0x0000FF00000000FFu != 0x00002D000000002Du or (
             right & 0xFF00000000FF0000u != 0x2D000000002D0000u):
         return False
-    # What was seen to be a dash becomes a digit.
+    # The dashes, which were checked before, become digits.
     return (are_hex(load64(at)) and are_hex(left ^ 0x00001D000000001Du)
             and are_hex(right ^ 0x1D000000001D0000u) and are_hex(load64(at + 24))
             and are_hex(load64(at + UUID - 8)))
@@ -162,7 +162,7 @@ cdef inline const unsigned char* after_id(
 
 
 cdef inline uint32_t small_number(const unsigned char* at, Py_ssize_t length) noexcept nogil:
-    """A whole number of up to three digits; 0 where it is something else."""
+    """A whole number of up to three digits; 0 for anything else."""
     cdef uint32_t number = 0
     cdef Py_ssize_t place
     if length > 3:
@@ -249,7 +249,7 @@ cdef inline const unsigned char* after_tasks(
 cdef inline const unsigned char* after_process(
     Scan* s, const unsigned char* at, int depth, Process* process
 ) noexcept nogil:
-    """A subprocess, whose id is known; whether it may be settled, as far as it tells by itself."""
+    """A subprocess with a known id. `settled` says whether its own text allows it to be settled."""
     cdef uint32_t field, seen = 0
     cdef const unsigned char* start = at
     cdef const unsigned char* value

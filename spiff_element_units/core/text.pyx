@@ -10,9 +10,9 @@ cdef extern from "Python.h":
 
 
 cdef class Text:
-    """JSON text as a buffer of UTF-8, without a copy where it is `bytes` or ASCII.
+    """JSON text as a buffer of UTF-8. `bytes` and ASCII are not copied.
 
-    Raises Fault for a lone surrogate, TypeError for anything but `str` and `bytes`.
+    Raises Fault for a lone surrogate, and TypeError if it is neither `str` nor `bytes`.
     """
 
     def __cinit__(self, text):
@@ -33,8 +33,8 @@ cdef class Text:
         self.data = <const unsigned char*>data
 
     def __getbuffer__(self, Py_buffer* buffer, int flags):
-        # Not by PyBuffer_FillInfo: Cython has put a reference to None into `obj` by now, and counts
-        # it down where `obj` is assigned in Cython alone.
+        # PyBuffer_FillInfo would lose a reference: Cython has put None into `obj` before, and
+        # releases it only if `obj` is assigned in Cython.
         if flags & PyBUF_WRITABLE:
             raise BufferError("a text is read-only")
         buffer.obj = self

@@ -1,8 +1,8 @@
-"""JSON tokens, read to the letter of RFC 8259 and of what orjson accepts.
+"""JSON tokens, read exactly as RFC 8259 defines them and orjson accepts them.
 
-A function that is named after a token takes the place where one must start and gives the place
-behind it, NULL where there is none. The text is valid UTF-8 and followed by a NUL, as that of each
-`str` and `bytes` is. A NUL is part of no token, so that what stops at it never reads on.
+A function that is named after a token takes the place where the token must start, and returns the
+place behind it, or NULL if there is none. The text is valid UTF-8 with a NUL behind it, as in every
+`str` and `bytes`. No token contains a NUL, so nothing reads beyond it.
 """
 
 from libc.math cimport isfinite
@@ -28,9 +28,9 @@ cdef extern from *:
 
 cdef extern from *:
     """
-    /* Of the STRIDE bytes at a place, those that are a quote, a backslash or a control character:
-       a mask in which 2 to the power of MASK_BITS bits stand for each byte. Bits above the lowest
-       that is set mean nothing. */
+    /* Which of the STRIDE bytes at a place are a quote, a backslash or a control character. In the
+       mask, 2 to the power of MASK_BITS bits stand for each byte. Only the lowest bit that is set
+       has a meaning. */
     #if defined(__SSE2__) || defined(_M_X64)
     #include <emmintrin.h>
     #define STRIDE 16
@@ -76,7 +76,7 @@ cdef inline bint is_space(unsigned char c) noexcept nogil:
 cdef inline const unsigned char* after_plain(
     const unsigned char* at, const unsigned char* end
 ) noexcept nogil:
-    """The next quote, backslash or control character, of which the NUL at `end` is one."""
+    """The next quote, backslash or control character. The NUL at `end` counts as one."""
     cdef uint64_t special
     while end - at >= STRIDE:
         special = specials(at)
@@ -103,13 +103,17 @@ cdef inline int hex4(const unsigned char* at) noexcept nogil:
     return value
 
 
+cdef inline bint is_escape(unsigned char c) noexcept nogil:
+    """Whether a backslash and this character are an escape of their own."""
+    return (c == c"n" or c == c'"' or c == c"\\" or c == c"t" or c == c"/" or c == c"r"
+            or c == c"b" or c == c"f")
+
+
 cdef inline const unsigned char* after_escape(const unsigned char* at) noexcept nogil:
-    """`at` is a backslash. Half of a surrogate pair is no escape."""
+    """`at` is a backslash. Half of a surrogate pair is not an escape."""
     cdef int unit, low
-    cdef unsigned char c = at[1]
-    if c != c"u":
-        return at + 2 if (c == c"n" or c == c'"' or c == c"\\" or c == c"t" or c == c"/"
-                          or c == c"r" or c == c"b" or c == c"f") else NULL
+    if at[1] != c"u":
+        return at + 2 if is_escape(at[1]) else NULL
     unit = hex4(at + 2)
     if unit < 0 or 0xDC00 <= unit < 0xE000:
         return NULL
@@ -144,20 +148,29 @@ cdef inline const unsigned char* after_digits(const unsigned char* at) noexcept 
 
 
 cdef inline bint is_finite(const unsigned char* number) noexcept with gil:
-    """Whether a number is not too large for a double."""
+    """Whether a double can hold a number."""
     cdef char* end
     return isfinite(PyOS_string_to_double(<const char*>number, &end, NULL))
 
 
-cdef inline const unsigned char* after_number(const unsigned char* start) noexcept nogil:
+cdef inline const unsigned char* after_decimal(
+    const unsigned char* start, const unsigned char** exponent
+) noexcept nogil:
+    """A number of any size. `exponent` becomes the place of the digits of its exponent, or NULL."""
     cdef const unsigned char* at = start + 1 if start[0] == c"-" else start
-    cdef const unsigned char* exponent = NULL
+    exponent[0] = NULL
     at = at + 1 if at[0] == c"0" else after_digits(at)
     if at != NULL and at[0] == c".":
         at = after_digits(at + 1)
     if at != NULL and at[0] | 0x20 == c"e":
-        exponent = at + 2 if at[1] == c"+" or at[1] == c"-" else at + 1
-        at = after_digits(exponent)
+        exponent[0] = at + 2 if at[1] == c"+" or at[1] == c"-" else at + 1
+        at = after_digits(exponent[0])
+    return at
+
+
+cdef inline const unsigned char* after_number(const unsigned char* start) noexcept nogil:
+    cdef const unsigned char* exponent
+    cdef const unsigned char* at = after_decimal(start, &exponent)
     if at == NULL:
         return NULL
     if (at - start > SAFE_NUMBER or exponent != NULL and at - exponent > 2) and (
@@ -183,7 +196,7 @@ cdef inline const unsigned char* after_scalar(
 cdef inline uint32_t unescape(
     const unsigned char* at, uint32_t length, unsigned char* out
 ) noexcept nogil:
-    """Decode the inside of a string that is good. It does not get longer; its new length."""
+    """Decode the inside of a good string. Returns the new length, which is not greater."""
     cdef const unsigned char* end = at + length
     cdef unsigned char* start = out
     cdef uint32_t code
@@ -222,7 +235,7 @@ cdef inline unsigned char unescaped(unsigned char c) noexcept nogil:
 
 
 cdef inline unsigned char* put_utf8(unsigned char* out, uint32_t code) noexcept nogil:
-    """Write a code point as UTF-8; the place behind it."""
+    """Write a code point as UTF-8. Returns the place behind it."""
     if code < 0x80:
         out[0] = <unsigned char>code
         return out + 1

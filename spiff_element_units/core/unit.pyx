@@ -1,7 +1,7 @@
-"""Pack -> units: which processes one holds, and its text.
+"""A pack -> units: which processes a unit contains, and its text.
 
-The rules are those of `docs`: a unit holds what its elements need and nothing else. The text is put
-together from the pack's own bytes, without parsing or encoding anything.
+The rules are in `docs/unit-rules.md`: a unit contains what its elements need and nothing else. The
+text consists of bytes of the pack. Nothing is parsed or encoded.
 """
 
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
@@ -30,7 +30,7 @@ cdef struct Piece:
 
 
 cdef class _Pieces:
-    """Stretches of memory to be joined; who makes them keeps them alive."""
+    """Pieces of memory to join. The caller keeps the memory alive."""
 
     cdef Piece* pieces
     cdef uint32_t count, capacity
@@ -53,7 +53,7 @@ cdef class _Pieces:
         return 0
 
     cdef str join(self):
-        """As text. ASCII is copied once; anything else is checked to be UTF-8."""
+        """The pieces as text. ASCII is copied once, and other bytes must be UTF-8."""
         cdef bytes encoded
         cdef unsigned char* out
         cdef size_t position
@@ -81,7 +81,7 @@ cdef bint refers_to(Pack pack, uint32_t index, bytes element, uint32_t target) e
 
 cdef IndexSet select(Pack pack, str process_id, tuple element_ids, int defer, bint specs,
                      uint32_t* root, bint* again):
-    """The processes of a unit, its own first; `again`: something in it refers to that too."""
+    """The processes of a unit, the requested one first. `again`: one of them refers to it."""
     cdef IndexSet members = IndexSet(pack.count), found
     cdef uint32_t position
     cdef bytes name
@@ -111,7 +111,7 @@ cdef IndexSet select(Pack pack, str process_id, tuple element_ids, int defer, bi
 
 
 cdef list ranked(Pack pack, IndexSet members, uint32_t root, bint again):
-    """Indexes of the subprocess specs of a unit, in the caller's order."""
+    """The indexes of the subprocess specs of a unit, in the caller's order."""
     cdef list ranks = []
     cdef uint32_t position, index
     for position in range(members.size):
@@ -131,7 +131,7 @@ def unit(
     Pack pack not None, str process_id not None, tuple element_ids not None, str defer not None,
     bytes version not None,
 ):
-    """The unit as JSON text; `version` is its "serializer_version", as JSON."""
+    """The unit as JSON text. `version` is its "serializer_version" as JSON."""
     cdef uint32_t root
     cdef bint again
     cdef _Pieces pieces = _Pieces()
@@ -168,7 +168,7 @@ def unit(
 def needs(
     Pack pack not None, str process_id not None, tuple element_ids not None, str defer not None
 ):
-    """The ids of a unit's processes: its own, then the others in the caller's order."""
+    """The ids of the processes of a unit: the requested one, then the others in your order."""
     cdef uint32_t root
     cdef bint again
     cdef IndexSet members = select(

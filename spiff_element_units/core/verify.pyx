@@ -1,4 +1,4 @@
-"""The whole of a pack, every part of it checked. Reading checks no more than what it reads."""
+"""Checks every part of a pack. Reading a pack checks only what it reads."""
 
 from libc.stdint cimport uint32_t, uint64_t
 
@@ -12,12 +12,12 @@ from .fault import Fault
 
 
 def check(Pack pack not None):
-    """Check every part; a Fault names the first that is damaged."""
+    """Check every part. Raises a Fault for the first one that is damaged."""
     checked(pack)
 
 
 def body_bytes(Pack pack not None):
-    """The body, every part of it known to be good."""
+    """The body, after every part of it was checked."""
     cdef Pack good = pack if pack.whole else checked(pack)
     return memoryview(good.head)[good.body:]
 
@@ -28,7 +28,7 @@ def xxh64_of(const unsigned char[::1] data not None, uint64_t seed):
 
 
 cdef Pack checked(Pack pack):
-    """The whole of the pack in memory, every part of it checked."""
+    """The whole pack in memory, after every part of it was checked."""
     cdef Pack whole = pack
     cdef Entry entry
     cdef list lists = []
@@ -61,7 +61,7 @@ cdef Pack checked(Pack pack):
 
 
 cdef uint64_t verify(Pack pack, uint64_t offset, uint64_t length) except 0:
-    """Check the part of a whole pack at an offset; where the next one starts."""
+    """Check the part at an offset of a whole pack. Returns where the next part starts."""
     cdef const unsigned char* start = pack.part(offset, length)
     if checksum(pack.k0, offset, start, length) != load64(start + length):
         raise Fault("checksum", pack=pack.where, byte=pack.body + offset)
@@ -69,7 +69,7 @@ cdef uint64_t verify(Pack pack, uint64_t offset, uint64_t length) except 0:
 
 
 cdef uint64_t verify_bucket(Pack pack, uint64_t offset, list lists) except 0:
-    """The same of a bucket; `lists` gets the places of the lists that its slots name."""
+    """Check a bucket in the same way, and add the places of its lists to `lists`."""
     cdef uint64_t end = verify(pack, offset, BUCKET)
     cdef const unsigned char* at = pack.part(offset, BUCKET)
     cdef uint32_t count

@@ -23,9 +23,14 @@ except ImportError as error:
     ) from error
 
 from .comparison import ElementComparison, ProcessComparison, StateComparison
+from .deployments import Deployments
+from .events import Event
 from .loader import SpecLoader
+from .loaders import SpecLoaders
 from .mapping import MissingProcess, SpecMapping
+from .model_files import ModelFiles
 from .pieces import StatePieces
+from .round_trip import RoundTripError, check_round_trip
 from .splitting import DamagedPiece
 from .state import ChangedWorkflow, StateError
 from .summary import StateSummary, compare_all
@@ -34,15 +39,21 @@ from .versions import WorkflowVersion
 __all__ = [
     "ChangedWorkflow",
     "DamagedPiece",
+    "Deployments",
     "ElementComparison",
+    "Event",
     "MissingProcess",
+    "ModelFiles",
     "ProcessComparison",
+    "RoundTripError",
     "SpecLoader",
+    "SpecLoaders",
     "SpecMapping",
     "StateComparison",
     "StateError",
     "StatePieces",
     "StateSummary",
     "WorkflowVersion",
+    "check_round_trip",
     "compare_all",
 ]

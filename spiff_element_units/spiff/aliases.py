@@ -8,22 +8,10 @@ every resume is a call. The aliases are made once, and each thread has its own c
 
 from __future__ import annotations
 
-import sys
 import threading
 from functools import lru_cache, partial
 from types import MethodType
 from typing import Any, Callable, Optional
-
-# CPython 3.11 reads attributes slowly once `__dict__` was asked for, unless a key of it was not
-# exactly a str. That is 1 % of a save.
-_SPLITS_DICTS = sys.version_info[:2] == (3, 11)
-
-
-class _Key(str):
-    __slots__ = ()
-
-
-_NO_STR = _Key("")
 
 
 class _Now(threading.local):
@@ -136,11 +124,7 @@ class Call:
 
 def _alias(make_class: Callable[[type], type], original: Any, aliases: Aliases) -> Any:
     alias: Any = object.__new__(make_class(type(original)))
-    shared = original.__dict__
-    if _SPLITS_DICTS:
-        shared[_NO_STR] = None
-        shared.pop(_NO_STR, None)
-    object.__setattr__(alias, "__dict__", shared)
+    object.__setattr__(alias, "__dict__", original.__dict__)
     alias._units_aliases = aliases
     return alias
 

@@ -9,6 +9,7 @@ aligned by their ids alone.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import cached_property
 from typing import Any
 
 from .specs import Spec
@@ -51,6 +52,12 @@ class Alignment:
             fields = self._differing(name, partner) if partner is not None else ()
             if fields:
                 self.changed[name] = fields
+
+    @cached_property
+    def differs(self) -> bool:
+        """Whether the process itself has changed, not only what is embedded in it."""
+        before, after = (self._registry.convert(one) for one in (self.old, self.new))
+        return bool(before != after)
 
     @property
     def removed(self) -> list[str]:

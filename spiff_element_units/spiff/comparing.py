@@ -1,8 +1,8 @@
 """Compares states with a version of their workflow: which continue, which can be migrated, and why.
 
-An instance continues by itself if every process that it is in is the same in the version. It can be
-migrated if no element has changed that it has finished or is at. Only the living parts of a state
-count: settled subprocesses stay what they were.
+An instance continues without a migration if every process that it is in is the same in the version.
+It can be migrated if it has not finished any changed element and is not at one. Only the living
+processes of a state count, because settled subprocesses do not change.
 """
 
 from __future__ import annotations
@@ -11,6 +11,8 @@ from collections.abc import Mapping
 from copy import deepcopy
 from typing import Any, Optional, Union
 
+from SpiffWorkflow.exceptions import SpiffWorkflowException
+
 from ..errors import ElementUnitsError, UnitNotFound
 from ..units import ElementUnits
 from .alignment import Alignment
@@ -18,7 +20,7 @@ from .comparison import ElementComparison, ProcessComparison, StateComparison
 from .judging import Judged, judge
 from .opening import Opening
 from .specs import SpecStore, label
-from .state import settled_in
+from .state import NOT_RESTORED, StateError, settled_in, text_of
 from .versions import WorkflowVersion, place, version
 
 State = Union[str, bytes]
@@ -27,42 +29,52 @@ State = Union[str, bytes]
 class Comparing:
     """Compares states with the workflow of a loader.
 
-    `old` is the version that they were saved with, as ElementUnits or a loader; if it is None, the
-    version is looked for in the cache of the loader's workflow, under the key that a state names.
-    `renamed` has new ids of elements, by their old ones. Not safe for several threads at once.
+    `old` is the version that they were saved with, as ElementUnits or a loader. If it is None, the
+    version is looked up in the cache of the loader's workflow, under the key in the state.
+    `renamed` contains the new ids of elements, by their old ids. Only one thread may use it at a
+    time.
     """
 
     def __init__(self, loader: Any, old: Any = None, renamed: Optional[Mapping[str, str]] = None):
         self._loader = loader
         self._own: SpecStore = loader._sources.own
         self._old = None if old is None else self._store_of(old)
-        sources = old._sources if isinstance(old, type(loader)) else None
-        self._places = [one for one in (sources, loader._sources) if one is not None]
+        loaders = [old, loader] if isinstance(old, type(loader)) else [loader]
+        self._places = [one._sources for one in loaders]
         self._renamed = dict(renamed or {})
         if self._renamed:
             self._require_new_ids()
-        self._alignments: dict[tuple[str, str, str], Alignment] = {}
+        self._alignments: dict[tuple[str, str, str, bool], Alignment] = {}
 
     def compare(self, state: State) -> StateComparison:
         """Compare one state: one text, or a live piece."""
-        run = self._loader._serializing.run_of(state)
-        opening = Opening(self._loader, False)
-        header = opening.begin(run)
-        if self._loader._serializing.is_of_earlier_engine(run):
-            self._loader._serializer.migrate(run)
-        return _Comparison(self, run, header, opening).result()
+        try:
+            run = self._loader._serializing.run_of(text_of(state))
+            opening = Opening(self._loader, False)
+            header = opening.begin(run)
+            if self._loader._serializing.is_of_earlier_engine(run):
+                self._loader._serializer.migrate(run)
+            return _Comparison(self, run, header, opening).result()
+        except (ElementUnitsError, SpiffWorkflowException):
+            raise
+        except NOT_RESTORED as error:
+            raise StateError(
+                f"the state cannot be compared ({type(error).__name__}: {error}); check that it "
+                "was not changed"
+            ) from error
 
     def alignment(
         self, name: str, then: dict[str, Any], header: dict[str, Any], now: SpecStore
     ) -> Optional[Alignment]:
-        """The elements of a process then and now; None if the version then is not there."""
+        """The elements of a process then and now; None if the old version cannot be found."""
         store = self.store_then(then, then is header)
         if store is None or not store.has(name):
             return None
-        key = name, store.process_digest(name), now.process_digest(name)
+        if now is not self._own:  # the root may have another spec for calls
+            store = store.for_calls(name)
+        key = name, store.process_digest(name), now.process_digest(name), now is self._own
         if key not in self._alignments:
-            old, new = store.for_calls(name).restore(name), now.restore(name)
-            self._alignments[key] = self.align(old, new)
+            self._alignments[key] = self.align(store.restore(name), now.restore(name))
         return self._alignments[key]
 
     def align(self, old: Any, new: Any) -> Alignment:

@@ -1,4 +1,4 @@
-"""What a comparison of a state with a version of its workflow tells."""
+"""The results of comparing a state with a version of its workflow."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from .versions import WorkflowVersion
 
 @dataclass(frozen=True)
 class ElementComparison:
-    """An element of a process that is not the same in the other version.
+    """An element of a process that differs between the two versions.
 
-    `fields` are those of the serialized task spec that differ. `new_id` is its id in the new
-    version, if that is another one. The counts say how many of the instance's tasks are of this
-    element: `finished`, `current` (started, ready or waiting) and `predicted`.
+    `fields` contains the fields of the serialized task spec that differ. `new_id` is the id of the
+    element in the new version, if it is a different id. The counts say how many of the instance's
+    tasks are of this element: `finished`, `current` (started, ready or waiting) and `predicted`.
     """
 
     element_id: str
@@ -28,11 +28,13 @@ class ElementComparison:
 
 @dataclass(frozen=True)
 class ProcessComparison:
-    """A process of an instance, compared.
+    """The comparison of one process of an instance.
 
-    `running` is False if only settled subprocesses of the instance are of this process. These stay
-    what they were, so they have no say. `elements` are those of a running process that are not the
-    same; they are empty if the version that the state was saved with is not there.
+    `result` says whether the process is the same in this version. It is "gone" if this version has
+    no such process. `running` is False if all subprocesses of this process are settled. Settled
+    subprocesses do not change, so they do not affect the result. `elements` contains the elements
+    of a running process that differ. It is empty if the version that the state was saved with
+    cannot be found.
     """
 
     process_id: str
@@ -43,11 +45,14 @@ class ProcessComparison:
 
 @dataclass(frozen=True)
 class StateComparison:
-    """A state, compared with a version of its workflow.
+    """The comparison of a state with a version of its workflow.
 
-    `can_resume` tells whether the instance continues on this version as it is, and `can_migrate`
-    whether it can be migrated to it. `reasons` says why it does not continue, and why it cannot be
-    migrated, in sentences.
+    `process_id` is the process that was started. `saved_with` and `compared_with` are the two
+    versions, and `processes` are those that the instance has been in.
+
+    `can_resume` says whether the instance continues on this version without a migration, and
+    `can_migrate` whether it can be migrated. `reasons` contains sentences that say why it does not
+    continue and why it cannot be migrated.
     """
 
     process_id: str

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import threading
 from typing import Callable
-from weakref import WeakSet
+from weakref import WeakSet, WeakValueDictionary
 
 
 class Lock:
@@ -23,6 +23,28 @@ class Lock:
 
 
 _LOCKS: WeakSet[Lock] = WeakSet()
+
+
+class Locks:
+    """A lock for each name, as long as somebody has it. Safe to use from several threads at once.
+
+    Hold on to the lock while you use it: `lock = locks.of(name)`, and then `with lock.now:`. Those
+    that come while others wait get the lock that the others wait for.
+    """
+
+    __slots__ = ("_guard", "_held")
+
+    def __init__(self) -> None:
+        self._held: WeakValueDictionary[str, Lock] = WeakValueDictionary()
+        self._guard = Lock()
+
+    def __len__(self) -> int:
+        return len(self._held)
+
+    def of(self, name: str) -> Lock:
+        """The lock of a name."""
+        with self._guard.now:
+            return self._held.setdefault(name, Lock())
 
 
 def in_child(action: Callable[[], None]) -> None:

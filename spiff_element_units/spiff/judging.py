@@ -18,29 +18,16 @@ from SpiffWorkflow.bpmn.specs.mixins.multiinstance_task import LoopTask
 from SpiffWorkflow.bpmn.specs.mixins.subworkflow_task import SubWorkflowTask
 from SpiffWorkflow.util.task import TaskState
 
+from ..diff import kind_of
 from .alignment import Alignment
+from .state import FINISHED
 
-FINISHED = int(TaskState.FINISHED_MASK)
 COMPLETED = int(TaskState.COMPLETED)
 STARTED = int(TaskState.STARTED)
 RESET = int(TaskState.READY | TaskState.WAITING)
 PREDICTED = int(TaskState.PREDICTED_MASK | TaskState.FUTURE)
 
-_FIELDS = {
-    "inputs": "what leads to it",
-    "outputs": "what follows it",
-    "typename": "its kind",
-    "bpmn_name": "its name",
-    "name": "its id",
-    "bpmn_id": "its id",
-    "lane": "its lane",
-    "script": "its script",
-    "extensions": "its form or another extension",
-    "cond_task_specs": "its conditions",
-    "documentation": "its documentation",
-    "event_definition": "its event",
-    "spec": "the process that it refers to",
-}
+_FLOWS = {"inputs": "what leads to it", "outputs": "what follows it"}
 
 
 class Judged(NamedTuple):
@@ -75,19 +62,19 @@ def judge(
 def _what_is_wrong(task: Any, alignment: Alignment, tasks: dict[str, Any]) -> Any:
     name, state = task["task_spec"], task["state"]
     fields = alignment.changed.get(name, ())
-    if any(tasks[one]["triggered"] for one in task["children"] if one in tasks):
+    if state & RESET and any(tasks[one]["triggered"] for one in task["children"] if one in tasks):
         state |= STARTED  # before SpiffWorkflow 3.1, a loop that is under way is WAITING
     if alignment.partners.get(name) is None:
         if state & PREDICTED:
             if predicted_anew(task, tasks):
                 return None
-            return "was removed, and the prediction that it comes cannot be made anew"
+            return "was removed, and what the instance predicts there cannot be predicted again"
         return f"was removed, and the instance {_relation(state)} it"
     if not fields or not state & (COMPLETED | STARTED):
         return None
     if state & STARTED and fields == ("outputs",) and _can_be_followed_by_others(alignment, name):
         return None
-    changes = " and ".join(_FIELDS.get(field, f"its {field}") for field in fields)
+    changes = " and ".join(_FLOWS.get(field, f"its {kind_of(field)}") for field in fields)
     return f"has changed ({changes}), and the instance {_relation(state)} it"
 
 
@@ -101,13 +88,9 @@ def _can_be_followed_by_others(alignment: Alignment, name: str) -> bool:
 
 def predicted_anew(task: Any, tasks: dict[str, Any]) -> bool:
     """Whether a migration makes the prediction of a saved task anew."""
-    while task["parent"] is not None:
+    while task["state"] & PREDICTED and task["parent"] is not None:
         task = tasks[task["parent"]]
-        if task["state"] & (RESET | STARTED):
-            below = [tasks[one] for one in task["children"] if one in tasks]
-            if task["state"] & RESET and not any(one["triggered"] for one in below):
-                return True
-            return all(one["triggered"] or one["state"] & PREDICTED for one in below)
-        if not task["state"] & PREDICTED:
-            return False
-    return False
+    below = [tasks[one] for one in task["children"] if one in tasks]
+    if task["state"] & RESET and not any(one["triggered"] for one in below):
+        return True
+    return all(one["triggered"] or one["state"] & PREDICTED for one in below)

@@ -2,46 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any, Callable, Optional, TypeVar, Union, overload
 
 from SpiffWorkflow.bpmn.workflow import BpmnWorkflow
 from SpiffWorkflow.exceptions import SpiffWorkflowException
-from SpiffWorkflow.util.task import TaskState
 
 from ..errors import ElementUnitsError
 from ..units import ElementUnits
-from .changes import changes_in
 from .comparing import Comparing
 from .comparison import StateComparison
+from .events import Events, OnEvent
+from .headers import header_of
 from .mapping import SpecMapping, untouched
 from .migrating import Migration
 from .opening import Binding, Opening, explained, same_version
-from .pieces import LIVE, Read, StatePieces
+from .piece_texts import LIVE, Read, checked
+from .pieces import StatePieces
 from .saving import whole_text, workflow_pieces
 from .serializing import Serializing
-from .specs import (
-    Resolve,
-    Serializer,
-    Spec,
-    SpecSources,
-    SpecStore,
-    changes_while_running,
-    label,
-    plain,
-)
+from .sources import SpecSources
+from .specs import Resolve, Serializer, Spec, plain
 from .splitting import DamagedPiece, damaged_pieces, join_pieces, split_text
 from .state import (
-    FORMAT,
     NOT_RESTORED,
     ChangedWorkflow,
     not_restored,
     parse,
     require_run,
+    text_of,
     unzipped,
 )
-from .subprocesses import Subprocesses
-from .versions import Telling, Versions, version
 
 _Workflow = TypeVar("_Workflow", bound=BpmnWorkflow)
 State = Union[str, bytes]
@@ -71,19 +62,27 @@ class SpecLoader:
     ad-hoc subprocesses and specs whose start task has trigger specs for each workflow, and, with
     SpiffWorkflow 3.0 and 3.1, copies the spec that is started.
 
+    `on_event` is called with an Event for each spec that is restored, each state that SpiffWorkflow
+    migrates, and each pack that is found damaged.
+
     Several threads can use a loader at the same time, and you can use it after a fork. A workflow
     may be used by only one thread at a time. Operating system processes share only the cache.
     """
 
     def __init__(
-        self, units: ElementUnits, serializer: Serializer, *, resolve: Optional[Resolve] = None
+        self,
+        units: ElementUnits,
+        serializer: Serializer,
+        *,
+        resolve: Optional[Resolve] = None,
+        on_event: Optional[OnEvent] = None,
     ) -> None:
         if not isinstance(units, ElementUnits):
             raise TypeError(f"units must be an ElementUnits, not {type(units).__name__}")
         self._units = units
         self._serializer = serializer
         self._serializing = Serializing(serializer, resolve is not None)
-        self._sources = SpecSources(units, serializer, resolve)
+        self._sources = SpecSources(units, serializer, resolve, Events(on_event))
         self._templates: dict[str, dict[str, Any]] = {}
 
     def __repr__(self) -> str:
@@ -184,7 +183,7 @@ class SpecLoader:
         ElementUnitsError if the loader of another workflow started it. Errors of the serializer are
         raised unchanged.
         """
-        header, telling = self._header(workflow)
+        header, telling = header_of(self, workflow)
         state: str = whole_text(self._serializing, workflow, header, telling)
         return state
 
@@ -217,7 +216,7 @@ class SpecLoader:
         InvalidWorkflowSpec if the serializer cannot restore a spec. Exceptions of SpiffWorkflow are
         raised unchanged.
         """
-        text = _state(state)
+        text = text_of(state)
         opening = Opening(self, same_version(binding))
         return self._resumed(
             opening,
@@ -253,11 +252,11 @@ class SpecLoader:
         """Tell whether an instance continues on this version of its workflow, and why not.
 
         `state` is one text, or the live piece of an instance in pieces. The arguments are those of
-        `migrate`. Nothing is restored but the specs of processes that have changed.
+        `migrate`. This restores only the specs of processes that have changed.
 
         Raises StateError if the text is not a state or is damaged.
         """
-        return Comparing(self, old, renamed).compare(_state(state))
+        return Comparing(self, old, renamed).compare(text_of(state))
 
     def migrate(
         self,
@@ -269,16 +268,17 @@ class SpecLoader:
     ) -> BpmnWorkflow:
         """Move an instance to this version of its workflow, and return its workflow.
 
-        `old` is the version that it was saved with. By default, it is the one that is cached under
-        the key that the state names, in the cache of this workflow. A state of `serialize_json`
-        has its specs itself. `renamed` has the new ids of elements that were renamed, by their old
-        ones.
+        `old` is the version that the state was saved with. By default, it is the one that is cached
+        under the key that the state names, in the cache of this workflow. A state of
+        `serialize_json` contains its specs, so it needs no `old`. `renamed` is a mapping from the
+        old ids of elements that were renamed to their new ids.
 
         The elements of both versions are aligned by SpiffWorkflow's `bpmn.util.diff`. An instance
-        can be migrated if no element has changed that it has finished or is at. Elements that it
-        waits at take their changes. What comes is predicted anew. In a process that has changed,
-        what is ready or waiting starts anew, as SpiffWorkflow's `migrate_workflow` does it: a timer
-        waits for its whole time again.
+        can be migrated if the elements that it has completed or started are the same. Ready and
+        waiting elements may change, and so may what comes later: it is predicted again. In a
+        process that has changed, ready and waiting tasks start again, as they do with
+        SpiffWorkflow's `migrate_workflow`: a timer waits for its whole time again. The page
+        "Changing a model under running instances" has the exact rules.
 
         The state is not changed, so you can keep it to go back. The next state says from which
         version to which the instance was moved, and when.
@@ -286,7 +286,7 @@ class SpecLoader:
         Raises ChangedWorkflow, with the comparison, if the instance cannot be migrated, and the
         errors of `resume`.
         """
-        return Migration(self, _state(state), old, renamed, script_engine).run()
+        return Migration(self, text_of(state), Comparing(self, old, renamed), script_engine).run()
 
     def migrate_pieces(
         self,
@@ -300,7 +300,7 @@ class SpecLoader:
 
         Raises StateError if a piece cannot be read or is damaged, and the errors of `migrate`.
         """
-        return Migration(self, _callable(read), old, renamed, script_engine).run()
+        return Migration(self, _callable(read), Comparing(self, old, renamed), script_engine).run()
 
     # Pieces apart
 
@@ -320,7 +320,7 @@ class SpecLoader:
         Raises StateError if the serializer, its converter for workflows or its subworkflow class
         overrides a method that pieces need, and the errors of `save`.
         """
-        header, telling = self._header(workflow)
+        header, telling = header_of(self, workflow)
         return workflow_pieces(self._serializing, workflow, header, telling, since)
 
     def resume_pieces(
@@ -342,7 +342,7 @@ class SpecLoader:
             lambda: self._serializing.read_pieces(
                 read, opening.begin, opening.specs, opening.spec_then
             ),
-            lambda: read(LIVE),
+            lambda: checked(read, LIVE),
             script_engine,
         )
 
@@ -351,7 +351,7 @@ class SpecLoader:
 
         Raises StateError if the text is not a state.
         """
-        text = unzipped(_state(state))
+        text = unzipped(text_of(state))
         require_run(parse(text, None))
         return split_text(text if isinstance(text, str) else text.decode())
 
@@ -365,91 +365,6 @@ class SpecLoader:
     def verify_pieces(self, read: Read) -> list[DamagedPiece]:
         """Read all pieces, and return those that cannot be read or are damaged."""
         return damaged_pieces(read)
-
-    # Saving
-
-    def _header(self, workflow: Any) -> tuple[dict[str, Any], Telling]:
-        """The header of a state, without what it says of versions; and that."""
-        mapping = workflow.subprocess_specs
-        process_id = plain(workflow.spec.name)
-        own = self._sources.own
-        if isinstance(mapping, SpecMapping):
-            if mapping.sources.own.digest != own.digest:
-                raise ElementUnitsError(
-                    f"the workflow was started by the loader of {label(mapping.sources.own)}, and "
-                    f"this is the loader of {label(own)}; save it with the loader that started it"
-                )
-            process_id = mapping.process_id or process_id
-        self._require_process(process_id)
-        header = {"state_format": FORMAT, "process_id": process_id, **version(own)}
-        if isinstance(mapping, SpecMapping):
-            externals = mapping.from_elsewhere()
-            if externals:
-                header["externals"] = externals
-        elif self._sources.resolves:
-            header["externals_unknown"] = True
-        changes = self._changes(workflow, process_id)
-        if changes:
-            header["spec_changes"] = changes
-        return header, self._telling(workflow, process_id)
-
-    def _telling(self, workflow: Any, process_id: str) -> Telling:
-        mapping = workflow.subprocess_specs
-        decided = isinstance(mapping, SpecMapping)
-        if not decided:
-            mapping = self.subprocess_specs(process_id)
-        versions: Versions = mapping.versions
-        digests = {process_id: self._sources.own.process_digest(process_id)}
-        for key, subprocess in _living(workflow.subprocesses):
-            if key in versions.brought_back:
-                _require_settled(subprocess, key)
-                continue
-            name = plain(subprocess.spec.name)
-            if name not in digests:
-                store = mapping.owner(name)
-                if store is None and not decided:
-                    store = mapping.origins.decide(name)
-                if store is not None:
-                    digests[name] = store.process_digest(name)
-        return versions.telling(self._sources.own, digests, mapping.owner)
-
-    def _changes(self, workflow: Any, process_id: str) -> dict[str, Any]:
-        """The changes that the engine has made to the specs of a workflow."""
-        convert = self._serializer.registry.convert
-        own = self._sources.own
-        changes: dict[str, Any] = {}
-        if not own.keeps(process_id, workflow.spec):
-            change = changes_in(workflow.spec, own.links(process_id), convert)
-            if change:
-                changes["spec"] = change
-        mapping = workflow.subprocess_specs
-        inner: dict[str, Any] = {}
-        if isinstance(mapping, SpecMapping):
-            inner.update(mapping.changes_to_make)
-            changeable = mapping.changeable()
-        else:
-            changeable = self._changeable(mapping, process_id)
-        for name, store, spec in changeable:
-            change = changes_in(spec, store.links(name), convert)
-            if change:
-                inner[name] = change
-        if inner:
-            changes["subprocess_specs"] = inner
-        return changes
-
-    def _changeable(
-        self, specs: dict[str, Spec], process_id: str
-    ) -> Iterator[tuple[str, SpecStore, Spec]]:
-        """Like `SpecMapping.changeable`, for the specs in a dict."""
-        changing = {plain(name): one for name, one in specs.items() if changes_while_running(one)}
-        mapping = self.subprocess_specs(process_id)
-        if any(mapping.owner(name) is None for name in changing):
-            for name in specs:  # this also finds the embedded subprocesses of called processes
-                mapping.get(name)
-        for name, spec in changing.items():
-            store = mapping.owner(name)
-            if store is not None:
-                yield name, store, spec
 
     # Helpers
 
@@ -470,22 +385,3 @@ def _callable(read: Read) -> Read:
     if not callable(read):
         raise TypeError(f"read must be callable, not {type(read).__name__}")
     return read
-
-
-def _living(subprocesses: Any) -> Iterable[tuple[Any, Any]]:
-    return subprocesses.living() if isinstance(subprocesses, Subprocesses) else subprocesses.items()
-
-
-def _require_settled(subprocess: Any, key: Any) -> None:
-    if any(not task.state & TaskState.FINISHED_MASK for task in subprocess.tasks.values()):
-        raise ElementUnitsError(
-            f"subprocess {key} of process {subprocess.spec.name!r} settled on an earlier version "
-            "of the workflow, and was brought back to life; resume the last saved state with "
-            "that version, reset it there, and migrate it then"
-        )
-
-
-def _state(state: object) -> Union[str, bytes]:
-    if not isinstance(state, (str, bytes)):
-        raise TypeError(f"state must be str or bytes, not {type(state).__name__}")
-    return state

@@ -10,15 +10,8 @@ from typing import TYPE_CHECKING, Any, Optional
 from ..errors import UnitNotFound
 from .changes import Change, apply
 from .origins import Origins
-from .specs import (
-    ExternalName,
-    Spec,
-    SpecSources,
-    SpecStore,
-    changes_while_running,
-    label,
-    plain,
-)
+from .sources import SpecSources
+from .specs import ExternalName, Spec, SpecStore, changes_while_running, label, plain
 from .versions import Versions
 
 if TYPE_CHECKING:  # SpiffWorkflow has no types
@@ -120,7 +113,7 @@ class SpecMapping(MutableMapping[str, Spec]):
         self._origins = Origins(sources, self._is_own)
         self._overridden: set[str] = set()  # what the application has assigned or deleted
         self.changes_to_make: dict[str, Change] = {}  # to specs that are not restored yet
-        self.versions = Versions()
+        self.versions: Versions = Versions()
 
     @property
     def sources(self) -> SpecSources:

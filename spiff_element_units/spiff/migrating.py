@@ -1,15 +1,16 @@
 """Moves an instance to another version of its workflow.
 
-The instance is restored with the specs that it was saved with, and each process of it that has
-changed gets its new spec as `migrate_workflow` of SpiffWorkflow's `bpmn.util.diff` does it: a task
-gets the task spec that its old one is aligned with, and what is READY or WAITING is reset, so that
-what comes is predicted anew. It differs in two ways:
+The instance is restored with the specs that it was saved with. Then each changed process gets its
+new spec, as `migrate_workflow` of SpiffWorkflow's `bpmn.util.diff` does it: each task gets the task
+spec that its old one is aligned with. READY and WAITING tasks are reset, and the tasks after them
+are predicted again. There are two differences:
 
-- The predictions of a STARTED subprocess, loop or multi-instance are made anew too.
-- A READY or WAITING instance of a loop or multi-instance keeps its data. SpiffWorkflow would reset
-  it to the data of the loop, without the item that it is for.
+- The tasks after a STARTED subprocess, loop or multi-instance are predicted again too, and those
+  after any other task if one of them has no element any more.
+- A READY or WAITING round of a loop or multi-instance keeps its data. SpiffWorkflow would reset it
+  to the data of the loop, without the item of this round.
 
-Then the instance is saved and resumed, so that nothing of the old version is left in it.
+Finally the instance is saved and resumed, so that nothing of the old version is left in it.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import datetime, timezone
 from functools import partial
-from typing import Any, Optional, Union
+from typing import Any, Union
 
 from SpiffWorkflow.util.task import TaskState
 
@@ -26,14 +27,13 @@ from .changes import apply
 from .comparing import Comparing
 from .mapping import SpecMapping
 from .opening import Opening
-from .pieces import LIVE, Read
+from .piece_texts import LIVE, Read, checked
 from .sameness import versions_of
 from .specs import plain
 from .standin import is_unopened
-from .state import ChangedWorkflow, unzipped, with_callers
+from .state import FINISHED, ChangedWorkflow, unzipped, with_callers
 from .versions import Versions, version
 
-FINISHED = TaskState.FINISHED_MASK
 RESET = TaskState.READY | TaskState.WAITING
 PREDICTED = TaskState.PREDICTED_MASK | TaskState.FUTURE
 
@@ -45,18 +45,15 @@ class Migration:
         self,
         loader: Any,
         source: Union[str, bytes, Read],
-        old: Any,
-        renamed: Optional[Mapping[str, str]],
-        script_engine: Any,
+        comparing: Comparing,
+        script_engine: Any = None,
     ) -> None:
         self._loader = loader
         self._source = source
-        self._read = source if callable(source) else None
         self._engine = script_engine
-        self._comparing = Comparing(loader, old, renamed)
-        state = source if not callable(source) else source(LIVE)
-        self._state = state
-        self.comparison = self._comparing.compare(state)
+        self._comparing = comparing
+        self._state = checked(source, LIVE) if callable(source) else source
+        self.comparison = comparing.compare(self._state)
 
     def run(self) -> Any:
         """The migrated workflow. Raises ChangedWorkflow if the instance cannot be migrated."""
@@ -72,7 +69,7 @@ class Migration:
         header = opening.begin(run)
         workflow = self._as_saved(header or {}) if header is not None else self._native()
         mapping = self._mapping(opening, run, workflow)
-        self._move(workflow, mapping, header or {}, run)
+        self._move(workflow, mapping, header or {})
         return self._again(workflow)
 
     def _resume(self, source: Any) -> Any:
@@ -131,7 +128,7 @@ class Migration:
         ]
         return mapping
 
-    def _move(self, workflow: Any, mapping: SpecMapping, header: Any, run: Any) -> None:
+    def _move(self, workflow: Any, mapping: SpecMapping, header: dict[str, Any]) -> None:
         own = self._loader._sources.own
         changes = header.get("spec_changes", {})
         mapping.origins.record(header.get("externals", {}))
@@ -146,12 +143,15 @@ class Migration:
             (called, mapping[called], subprocess) for called, subprocess in _living(workflow)
         ]
         workflow.subprocess_specs = mapping
+        alignments: dict[tuple[int, int], Alignment] = {}  # many subprocesses may be of one process
         for called, new, process in processes:
-            old = process.spec
-            if called in changed:
-                move(process, self._comparing.align(old, new))
-            else:
+            if called not in changed:
                 give_spec(process, new, {})
+                continue
+            key = id(process.spec), id(new)
+            if key not in alignments:
+                alignments[key] = self._comparing.align(process.spec, new)
+            move(process, alignments[key])
 
     def _again(self, workflow: Any) -> Any:
         if not callable(self._source):
@@ -163,6 +163,8 @@ class Migration:
 def move(process: Any, alignment: Alignment) -> None:
     """Move a process, or a subprocess, to the new version of its spec."""
     give_spec(process, alignment.new, alignment.partners)
+    if not alignment.differs:  # something that is embedded in it has changed, and moves by itself
+        return
     for task in list(process.tasks.values()):
         if task.id not in process.tasks:  # removed with the prediction that it belonged to
             continue
@@ -172,25 +174,40 @@ def move(process: Any, alignment: Alignment) -> None:
                 task.reset_branch(None)
             else:
                 _predict_anew(task)
+    for task in list(process.tasks.values()):
+        if task.id in process.tasks and not _has_element(task):
+            _predict_anew(_last_not_predicted(task))
     process.last_task = None  # as SpiffWorkflow's `migrate_workflow` leaves it
 
 
 def give_spec(process: Any, spec: Any, partners: Mapping[str, Any]) -> None:
-    """Put the task specs of a spec in the place of their partners."""
+    """Replace the old task specs of the tasks by their partners in the new spec."""
     process.spec = spec
     for task in process.tasks.values():
         name = partners.get(task.task_spec.name, task.task_spec.name)
         task.task_spec = spec.task_specs.get(name, task.task_spec)
 
 
+def _has_element(task: Any) -> bool:
+    return task.workflow.spec.task_specs.get(task.task_spec.name) is task.task_spec
+
+
+def _last_not_predicted(task: Any) -> Any:
+    while task.state & PREDICTED:
+        task = task.parent
+    return task
+
+
 def _predict_anew(task: Any) -> None:
-    """Predict what comes after a task that goes on as it is."""
+    """Predict the tasks after a task that continues unchanged."""
     children = [child for child in task.children if not child.triggered]
     if any(not child.state & PREDICTED for child in children):
         return
     for child in children:
         task.workflow._remove_task(child.id)
+    state, task._state = task._state, TaskState.STARTED  # SpiffWorkflow predicts only from there
     task.task_spec._predict_hook(task)
+    task._state = state
     for child in task.children:
         if child.state & PREDICTED:
             child.task_spec._predict(child, mask=PREDICTED)

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from contextlib import suppress
-from functools import partial
-from typing import Any, Literal, Optional
+from functools import cache, partial
+from time import perf_counter
+from typing import Any, Callable, Literal, Optional
+
+from SpiffWorkflow.bpmn.serializer.migration.version_migration import MIGRATIONS
 
 from ..errors import ElementUnitsError, UnitNotFound
 from .changes import apply, changes_in_json
+from .events import Event
 from .lazy import LazyDict
 from .mapping import SpecMapping
 from .sameness import Pieces, Sameness, versions_of
@@ -55,6 +59,7 @@ class Opening:
         self.same: Sameness
         self._mapping: SpecMapping
         self._standing: dict[str, Spec] = {}
+        self._migrating: Optional[tuple[Any, float]] = None  # from which version, and since when
         self.process_id = self._own.root
 
     def begin(self, run: dict[str, Any]) -> Optional[dict[str, Any]]:
@@ -63,6 +68,7 @@ class Opening:
         Raises StateError.
         """
         require_run(run)
+        self._note_version(run)
         header = take_header(run)
         self.same = Sameness(self._own, self._loader._sources, header, self._same_version)
         self.process_id = run["spec"]["name"] if header is None else header["process_id"]
@@ -81,6 +87,7 @@ class Opening:
 
         Raises ChangedWorkflow, UnitNotFound.
         """
+        self._tell_migrated()
         self._require_root()
         self._mapping = mapping = self._loader.subprocess_specs(self.process_id)
         mapping.versions = versions_of(self.same, run, pieces)
@@ -100,10 +107,23 @@ class Opening:
             apply(changes.get("spec", {}), spec, self._own.registry.restore)
         if header is None:
             self._change(self.process_id, spec, self._own, run["spec"], run)
-        needed_specs(run, spec, self.process_id, partial(self._spec_of, run))
+        settled = cache(partial(settled_in, run))
+        needed_specs(run, spec, self.process_id, partial(self._spec_of, run, settled))
         if header is None:
             self._change_as_saved(mapping, run)
         return spec, mapping, self._standing
+
+    def _note_version(self, run: dict[str, Any]) -> None:
+        version = run.get(self._loader._serializer.VERSION_KEY)
+        if isinstance(version, str) and version in MIGRATIONS:
+            self._migrating = version, perf_counter()
+
+    def _tell_migrated(self) -> None:
+        if self._migrating is not None and self._own.events.wanted("migrated"):
+            version, since = self._migrating
+            detail = f"a state of serializer version {version!r}"
+            key, took = self._own.units.cache_key, perf_counter() - since
+            self._own.events.tell(Event("migrated", key, self.process_id, took, detail=detail))
 
     def spec_then(self, task: Any, number: Optional[int]) -> Optional[Spec]:
         """The spec of a settled subprocess, if it is another one than runs now.
@@ -131,7 +151,9 @@ class Opening:
 
     # The same process, or another one
 
-    def _spec_of(self, run: dict[str, Any], task_id: str, name: str) -> Spec:
+    def _spec_of(
+        self, run: dict[str, Any], settled: Callable[[], dict[str, str]], task_id: str, name: str
+    ) -> Spec:
         """The spec of a subprocess in a run. Raises ChangedWorkflow if it is another one now."""
         mapping = self._mapping
         try:
@@ -144,7 +166,7 @@ class Opening:
         name = plain(name)
         if found is not None and store is not None and self.same.is_same(lambda: run, name, store):
             return found
-        if task_id not in settled_in(run):
+        if task_id not in settled():
             raise self._changed(name, store)
         then = mapping.versions.spec_then(task_id, name, store, self._loader._sources)
         if then is None:

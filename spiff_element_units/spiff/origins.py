@@ -20,7 +20,8 @@ from __future__ import annotations
 from typing import Any, Callable, NamedTuple, Optional
 
 from ..errors import ElementUnitsError
-from .specs import ExternalName, SpecSources, SpecStore, label, plain
+from .sources import SpecSources
+from .specs import ExternalName, SpecStore, label, plain
 from .versions import version
 
 

@@ -1,8 +1,8 @@
-"""Tells whether a process is the same now as when a state was saved.
+"""Decides whether a process is still the same as when a state was saved.
 
-By the digest that the state has for it, or by the digest in the version that the state was saved
-with. A state of `serialize_json` has its specs itself: these are compared, with what the engine has
-changed in them.
+It compares the digest of the process now with the digest in the state, or with the digest in the
+version that the state was saved with. A state of `serialize_json` contains its specs. Those are
+compared with the specs now, including what the engine has changed in them.
 """
 
 from __future__ import annotations
@@ -13,7 +13,8 @@ from typing import Any, Callable, Optional, Union
 
 from .changes import apply, changes_in_json
 from .pieces import CutPieces, StoredPieces
-from .specs import SpecSources, SpecStore
+from .sources import SpecSources
+from .specs import SpecStore
 from .state import settled_in
 from .versions import Versions, place
 
@@ -24,7 +25,7 @@ StoreThen = Callable[[dict[str, Any], bool], Optional[SpecStore]]
 class Sameness:
     """Compares processes with those of a state that has a header, or None.
 
-    If `same_version` is true, only the very version is the same.
+    If `same_version` is true, a process is the same only in the same version of its workflow.
     """
 
     def __init__(
@@ -40,7 +41,7 @@ class Sameness:
         self._same_version = same_version
 
     def is_same(self, saved: Callable[[], Any], name: str, now: SpecStore) -> bool:
-        """Whether a process is what it was; `saved` gives the state, which may have its spec."""
+        """Whether a process is unchanged. `saved` returns the state, which may contain its spec."""
         if self.header is not None:
             return not self.differs(name, now)
         run = saved()
@@ -48,7 +49,7 @@ class Sameness:
         return spec is None or self.is_as_saved(name, now, spec, run)
 
     def differs(self, name: str, now: SpecStore, store_then: Optional[StoreThen] = None) -> bool:
-        """Whether a process is not what it was when the state was saved, or may not be.
+        """Whether a process has changed, or may have changed, since the state was saved.
 
         `store_then` finds the version of a workflow that a state names.
         """
@@ -77,7 +78,7 @@ class Sameness:
     def is_as_saved(
         self, name: str, store: SpecStore, saved: dict[str, Any], run: dict[str, Any]
     ) -> bool:
-        """Whether a process is what a state of `serialize_json` has, with the engine's changes."""
+        """Whether a process equals its spec in a state of `serialize_json`, with engine changes."""
         if saved == store.decoded(name):
             return True
         spec = store.restore(name)
@@ -92,7 +93,7 @@ class Sameness:
 
 
 def versions_of(same: Sameness, run: dict[str, Any], pieces: Pieces) -> Versions:
-    """What is known of the versions that a run was on."""
+    """What is known about the versions that a run was on."""
     header = same.header
     if pieces is not None:
         saved = cache(pieces.head)

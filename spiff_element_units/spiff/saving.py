@@ -8,18 +8,8 @@ from typing import Any, Optional
 from uuid import UUID
 
 from ..core.cut import Cut, cut_state, splice
-from .pieces import (
-    LIVE,
-    CutPieces,
-    Facts,
-    Member,
-    StatePieces,
-    StoredPiece,
-    StoredPieces,
-    Written,
-    checksum_of,
-    piece_text,
-)
+from .piece_texts import LIVE, Facts, Member, Written, checksum_of, piece_text
+from .pieces import CutPieces, StatePieces, StoredPiece, StoredPieces
 from .serializing import Serializing
 from .splitting import ROOT, WRITES_COMPLETED, Split, split_cut
 from .standin import FINISHED, is_unopened

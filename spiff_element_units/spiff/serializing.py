@@ -32,7 +32,8 @@ from ..errors import ElementUnitsError
 from .aliases import Aliases, Call
 from .forks import Lock, in_child
 from .lazy import LazyDict
-from .pieces import LIVE, CutPieces, Read, StoredPieces, checked, content, is_piece, read_list
+from .piece_texts import LIVE, Read, checked, content, is_piece, read_list
+from .pieces import CutPieces, StoredPieces
 from .restoring import PieceRestorer, can_leave_out, standing
 from .splitting import WRITES_COMPLETED, join_pieces
 from .state import HEADER, StateError, decoded, is_zipped, parse, require_run, unzipped
@@ -87,8 +88,14 @@ class Serializing:
             getattr(encoder, name) is not getattr(json.JSONEncoder, name)
             for name in ("encode", "iterencode")
         )
+        self._leaves_out: Optional[bool] = None
 
-        self.leaves_out = not self._checks and can_leave_out(serializer.registry)
+    @property
+    def leaves_out(self) -> bool:
+        """Whether settled subprocesses are left out of what the serializer reads and writes."""
+        if self._leaves_out is None:
+            self._leaves_out = not self._checks and can_leave_out(self._serializer.registry)
+        return self._leaves_out
 
     def write(self, workflow: Any, header: dict[str, Any], shown: Optional[Shown] = None) -> Any:
         """Return what `serialize_json` writes for a workflow, with a header in place of the specs.

@@ -20,17 +20,21 @@ already.
 from __future__ import annotations
 
 import json
+from time import perf_counter
 from types import MethodType
 from typing import Any, Callable, Optional, Protocol
+from weakref import WeakValueDictionary
 
 from SpiffWorkflow.bpmn.specs import bpmn_process_spec
 from SpiffWorkflow.bpmn.specs.mixins.subworkflow_task import CallActivity, SubWorkflowTask
 from SpiffWorkflow.bpmn.workflow import BpmnWorkflow
 from SpiffWorkflow.exceptions import SpiffWorkflowException
 
-from ..errors import InvalidWorkflowSpec, UnitNotFound
+from ..errors import CorruptPack, InvalidWorkflowSpec
 from ..units import ElementUnits
-from .forks import Lock
+from .events import QUIET, Event, Events
+from .forks import Locks
+from .kept import KeptSpecs
 
 Spec = Any  # a BpmnProcessSpec
 Resolve = Callable[[str], Optional[ElementUnits]]
@@ -90,11 +94,25 @@ def plain(name: str) -> str:
 class SpecStore:
     """Restores the process specs of one `ElementUnits` and keeps those that can be shared.
 
-    Safe to use from several threads at once.
+    With a `bound`, it drops specs again that others make room for. It then still knows those that a
+    workflow runs on, and gives them to others.
+
+    Safe to use from several threads at once. A thread that needs a spec waits only for a thread
+    that restores the same one.
     """
 
-    def __init__(self, units: ElementUnits, serializer: Serializer, own: bool = True) -> None:
+    def __init__(
+        self,
+        units: ElementUnits,
+        serializer: Serializer,
+        own: bool = True,
+        *,
+        events: Events = QUIET,
+        bound: Optional[KeptSpecs] = None,
+    ) -> None:
         self.units = units
+        self.events = events
+        self.bound = bound
         self._own = own  # whether it is the loader's workflow; False if `resolve` returned it
         self.digest: str = units.digest
         self.root: str = units.root
@@ -102,8 +120,9 @@ class SpecStore:
         self._inner: Optional[SpecStore] = None
         self.registry: Any = serializer.registry
         self._decoder = serializer.json_decoder_cls
-        self._lock = Lock()
+        self._restoring = Locks()
         self._kept: dict[str, Spec] = {}
+        self._in_use: WeakValueDictionary[str, Spec] = WeakValueDictionary()  # if there is a bound
         self._changing: set[str] = set()  # ids of the processes whose specs the engine changes
         self._links: dict[str, Links] = {}
         self._digests: dict[str, str] = {}
@@ -131,19 +150,55 @@ class SpecStore:
         """
         spec = self._kept.get(process_id)
         if spec is not None:
+            if self.bound is not None:
+                self.bound.used(self, process_id)
             return spec
         if process_id in self._changing:
-            return self.restore(process_id)
-        with self._lock.now:
+            return self._tell_after(self._restored, process_id)
+        return self._tell_after(self._kept_or_restored, process_id)
+
+    def _kept_or_restored(self, process_id: str, told: list[Event]) -> Spec:
+        lock = self._restoring.of(process_id)
+        with lock.now:
             spec = self._kept.get(process_id)
             if spec is not None:
                 return spec
-            spec = self.restore(process_id)
+            spec = self._in_use.get(process_id)
+            if spec is None:
+                spec = self._restored(process_id, told)
             if changes_while_running(spec):
                 self._changing.add(process_id)
             else:
-                self._kept[process_id] = spec
+                self._keep(self._kept, process_id, spec, told)
             return spec
+
+    def _keep(self, held: dict[str, Any], process_id: str, value: Any, told: list[Event]) -> None:
+        """Keep a spec, or how its task specs are connected, in one of the store's dicts."""
+        if self.bound is None:
+            held[process_id] = value
+            return
+        if held is self._kept:
+            self._in_use[process_id] = value
+        for store, name in self.bound.keep(self, held, process_id, value):
+            told.append(Event("evicted", store.units.cache_key, name))
+
+    def drop(self, process_id: str) -> None:
+        """Keep a spec no longer; called by `bound`."""
+        self._kept.pop(process_id, None)
+        self._links.pop(process_id, None)
+
+    def _tell_after(self, restore: Callable[[str, list[Event]], Any], process_id: str) -> Any:
+        """Restore something, and tell what happened when no lock is held any more."""
+        told: list[Event] = []
+        try:
+            return restore(process_id, told)
+        except CorruptPack as error:
+            key = self.units.cache_key
+            told.append(Event("damaged", key, process_id, detail=str(error)))
+            raise
+        finally:
+            for event in told:
+                self.events.tell(event)
 
     def root_spec(self, process_id: str) -> Spec:
         """The spec of a process that is started. Raises the errors of `spec`."""
@@ -152,10 +207,10 @@ class SpecStore:
             return spec
         # A loop is connected to the object of the task that it repeats, so it cannot be copied.
         looping = any(one.completed_event.n_subscribers() for one in spec.task_specs.values())
-        return self.restore(process_id) if looping else extensible(spec)
+        return self._tell_after(self._restored, process_id) if looping else extensible(spec)
 
     def restore(self, process_id: str) -> Spec:
-        """Restore a new spec object."""
+        """Restore a new spec object. This tells nobody."""
         decoded = self.decoded(process_id)
         try:
             spec = self.registry.restore(decoded)
@@ -165,6 +220,14 @@ class SpecStore:
         except Exception as error:
             raise self._not_restored(process_id, error) from error
         self._name_externals(process_id, spec, task_specs)
+        return spec
+
+    def _restored(self, process_id: str, told: list[Event]) -> Spec:
+        started = perf_counter()
+        spec = self.restore(process_id)
+        if self.events.wanted("restored"):
+            seconds, size = perf_counter() - started, len(self.units.spec_json(process_id))
+            told.append(Event("restored", self.units.cache_key, process_id, seconds, size))
         return spec
 
     def for_calls(self, process_id: str) -> SpecStore:
@@ -177,20 +240,33 @@ class SpecStore:
             return self
         if self._inner is None:
             differs = self.units._inner_root() is not None
-            self._inner = InnerRoot(self.units, self._serializer) if differs else self
+            inner: SpecStore = self
+            if differs:
+                inner = InnerRoot(
+                    self.units, self._serializer, events=self.events, bound=self.bound
+                )
+            self._inner = inner
         return self._inner
 
     def links(self, process_id: str) -> Links:
         """How the task specs of a process are connected before an instance runs."""
         links = self._links.get(process_id)
         if links is None:
-            spec = self._kept.get(process_id) or self.restore(process_id)
-            links = self._links[process_id] = links_of(spec)
+            links = self._tell_after(self._made_links, process_id)
         return links
 
+    def _made_links(self, process_id: str, told: list[Event]) -> Links:
+        links = links_of(self._shared(process_id) or self._restored(process_id, told))
+        self._keep(self._links, process_id, links, told)
+        return links
+
+    def _shared(self, process_id: str) -> Optional[Spec]:
+        """The spec that is kept, or that a workflow still runs on."""
+        return self._kept.get(process_id) or self._in_use.get(process_id)
+
     def keeps(self, process_id: str, spec: Spec) -> bool:
-        """Whether this spec object is the kept one, which all instances share."""
-        return self._kept.get(process_id) is spec
+        """Whether this spec object is the one that is or was kept, which all instances share."""
+        return self._shared(process_id) is spec
 
     def decoded(self, process_id: str) -> Any:
         """One process spec as a new dict, as the serializer's decoder reads it."""
@@ -251,97 +327,6 @@ class InnerRoot(SpecStore):
         if self._decoder is None or self._decoder is json.JSONDecoder:
             return self.units._parsed(text, process_id)
         return json.loads(text, cls=self._decoder)
-
-
-class SpecSources:
-    """The workflows of a loader: its own, and the others that `resolve` returned.
-
-    Safe to use from several threads at once.
-    """
-
-    def __init__(
-        self, units: ElementUnits, serializer: Serializer, resolve: Optional[Resolve]
-    ) -> None:
-        self.own: SpecStore = SpecStore(units, serializer)
-        self.serializer = serializer
-        self._resolve = resolve
-        self._lock = Lock()
-        self._stores = {self.own.digest: self.own}
-        self._resolved: dict[str, SpecStore] = {}
-        self._earlier: dict[str, SpecStore] = {}
-
-    @property
-    def resolves(self) -> bool:
-        """Whether there is a `resolve`."""
-        return self._resolve is not None
-
-    def resolved(self, process_id: str) -> Optional[SpecStore]:
-        """The workflow that `resolve` returns for a process. It is kept, but None is not.
-
-        Raises TypeError if `resolve` returns anything else, and UnitNotFound if it returns a
-        workflow that does not contain the process.
-        """
-        store = self._resolved.get(process_id)
-        if store is not None:
-            return store
-        store = self.ask(process_id)
-        return store and self._resolved.setdefault(process_id, store)
-
-    def version(self, digest: str, process_ids: list[str]) -> Optional[tuple[SpecStore, str]]:
-        """The workflow with this digest, and the process id that `resolve` returned it for.
-
-        It is a known workflow, or one that `resolve` now returns for one of the process ids.
-        """
-        store = self._stores.get(digest)
-        if store is not None:
-            known = (name for name in process_ids if self._resolved.get(name) is store)
-            return store, next(known, process_ids[0])
-        for name in process_ids:
-            kept = name in self._resolved
-            store = self.resolved(name)
-            if kept and store is not None and store.digest != digest:
-                store = self.ask(name)  # it may be a newer one than was kept
-            if store is not None and store.digest == digest:
-                return store, name
-        return None
-
-    def earlier(
-        self, cache_key: Optional[str], digest: Optional[str], own: bool
-    ) -> Optional[SpecStore]:
-        """Another version of a workflow, from the cache of the loader's; None if it is not there.
-
-        `own` if it is a version of the loader's own workflow.
-        """
-        if digest is None:
-            return None
-        store = self._stores.get(digest) or self._earlier.get(digest)
-        if store is None and cache_key is not None:
-            units = self.own.units._beside(cache_key)
-            if units is not None and units.digest == digest:
-                store = self._earlier[digest] = SpecStore(units, self.serializer, own)
-        return store
-
-    def ask(self, process_id: str) -> Optional[SpecStore]:
-        """What `resolve` has for a process now."""
-        units = None if self._resolve is None else self._resolve(process_id)
-        if units is None:
-            return None
-        if not isinstance(units, ElementUnits):
-            raise TypeError(
-                f"resolve({process_id!r}) returned {type(units).__name__}; return an ElementUnits, "
-                "or None if no workflow contains the process"
-            )
-        with self._lock.now:
-            store = self._stores.get(units.digest)
-            if store is None:
-                store = SpecStore(units, self.serializer, own=False)
-                self._stores[units.digest] = store
-        if not store.has(process_id):
-            raise UnitNotFound(
-                f"resolve({process_id!r}) returned {label(store)}, which has no such process; "
-                "return the ElementUnits of a workflow that contains it, or None"
-            )
-        return store
 
 
 def get_missing_subworkflow_error(self: Any, my_task: Any) -> Any:

@@ -9,14 +9,12 @@ from typing import Any, Callable, NamedTuple
 from SpiffWorkflow.workflow import Workflow
 
 from ..core.cut import Cut, cut_state, splice
-from .pieces import (
+from .piece_texts import (
     LISTED_TWICE,
     LIVE,
     Facts,
     Member,
     Read,
-    StatePieces,
-    StoredPieces,
     Written,
     checked,
     checksum_of,
@@ -27,6 +25,7 @@ from .pieces import (
     read_list,
     together,
 )
+from .pieces import StatePieces, StoredPieces
 from .state import HEADER, StateError, parse, require_run
 from .versions import with_settled
 

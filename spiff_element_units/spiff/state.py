@@ -20,7 +20,9 @@ from __future__ import annotations
 
 import gzip
 import json
+import re
 import zlib
+from collections.abc import Mapping
 from typing import Any, Callable, Optional, Union
 
 import orjson
@@ -32,6 +34,7 @@ from ..errors import ElementUnitsError
 
 HEADER = "spiff_element_units"
 FORMAT = 1
+_DECODER = json.JSONDecoder()
 
 
 class StateError(ElementUnitsError):
@@ -41,7 +44,8 @@ class StateError(ElementUnitsError):
 class ChangedWorkflow(StateError):
     """The instance is in a process that is not the same in this version of the workflow.
 
-    `comparison` is the StateComparison: what has changed, and whether the instance can be migrated.
+    `comparison` is a StateComparison. It says what has changed, and whether the instance can be
+    migrated.
     """
 
     comparison: Any = None
@@ -67,6 +71,13 @@ def decoded(text: Union[str, bytes], decoder: Any) -> Any:
         except ValueError:  # for example NaN, or one half of a surrogate pair
             pass
     return json.loads(text, cls=decoder)
+
+
+def text_of(state: object) -> Union[str, bytes]:
+    """The state, if it is of a type that a state has. Raises TypeError."""
+    if not isinstance(state, (str, bytes)):
+        raise TypeError(f"state must be str or bytes, not {type(state).__name__}")
+    return state
 
 
 def unzipped(state: Union[str, bytes]) -> Union[str, bytes]:
@@ -141,6 +152,48 @@ def take_header(run: dict[str, Any]) -> Optional[dict[str, Any]]:
             if not isinstance(entry.get(key, {}), dict):
                 raise StateError(f"the state's {HEADER} has {key} that are not an object")
     return header
+
+
+def named_workflow(state: Union[str, bytes, Mapping[str, Any]]) -> tuple[str, str]:
+    """The cache key and the digest that a state tells, or the live piece of one.
+
+    This reads the header alone where it comes first, as `save` writes it.
+
+    Raises StateError if the state tells none.
+    """
+    header = state.get(HEADER) if isinstance(state, Mapping) else _header_in(state)
+    if not isinstance(header, dict) or not isinstance(header.get("digest"), str):
+        raise StateError(
+            f'the state has no "{HEADER}" at its top level, so it does not say which workflow it '
+            "is of; use loaders[cache_key], with the key that you store beside the state"
+        )
+    if not isinstance(header.get("cache_key"), str):
+        raise StateError(
+            "the state was saved with a workflow that was not opened from a cache; resume it with "
+            "a SpecLoader of that workflow"
+        )
+    return header["cache_key"], header["digest"]
+
+
+_BEFORE_HEADER = re.compile(rf'\s*{{\s*"{HEADER}"\s*:\s*')
+_LIVE_PIECE = '{"checksum":"'
+
+
+def _header_in(state: Union[str, bytes]) -> Any:
+    if not isinstance(state, (str, bytes)):
+        raise TypeError(f"state must be a str, bytes or a mapping, not {type(state).__name__}")
+    text = unzipped(state)
+    try:
+        text = text if isinstance(text, str) else text.decode()
+        found = _BEFORE_HEADER.match(text)
+        if found is not None:
+            return _DECODER.raw_decode(text, found.end())[0]
+        run = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise _not_json(error) from error
+    if isinstance(run, dict) and text.startswith(_LIVE_PIECE):
+        run = run.get("state")
+    return run.get(HEADER) if isinstance(run, dict) else None
 
 
 def needed_specs(

@@ -16,11 +16,12 @@ State = Union[str, bytes]
 
 @dataclass
 class StateSummary:
-    """How many instances continue on a version of their workflow, can be migrated, or neither.
+    """Which instances continue on a version of their workflow, and which can be migrated.
 
-    `resumable` continue as they are. `migratable` do not, and can be migrated. `blocked` can
-    neither. `unreadable` are no states, or damaged. Each has the ids of the instances, in order.
-    `reasons` counts the instances of each reason, and `ids_of` tells which these are.
+    Each of the four lists contains the ids of instances, in order. The instances in `resumable`
+    continue without a migration. Those in `migratable` can be migrated, and those in `blocked`
+    cannot. The states of those in `unreadable` are damaged, or are not states. `reasons` counts the
+    instances for each reason, and `ids_of` returns the ids of these instances.
     """
 
     resumable: list[Any] = field(default_factory=list)
@@ -61,8 +62,9 @@ class StateSummary:
             self._by_reason.setdefault(reason, []).append(instance_id)
 
     def __str__(self) -> str:
+        instances = "instance" if self.total == 1 else "instances"
         lines = [
-            f"{self.total} instances: {len(self.resumable)} continue as they are, "
+            f"{self.total} {instances}: {len(self.resumable)} continue as they are, "
             f"{len(self.migratable)} can be migrated, {len(self.blocked)} cannot, "
             f"{len(self.unreadable)} are unreadable"
         ]
@@ -79,10 +81,13 @@ def compare_all(
 ) -> StateSummary:
     """Compare many states with the workflow of a loader.
 
-    `states` are the states themselves, numbered from 0, or pairs of an id and a state, or a mapping
-    of such. Of an instance in pieces, pass the live piece. They are read one after the other, so
-    that a generator over a database needs memory for one. `old` and `renamed` are those of
-    `SpecLoader.migrate`. A state that cannot be read is counted, and does not end the comparison.
+    `states` contains states, which get numbers from 0 as ids, or pairs of an id and a state. It may
+    also be a mapping from ids to states. For an instance in pieces, pass the live piece. States are
+    read one after another, so a generator over a database needs memory for only one. `old` and
+    `renamed` are those of `SpecLoader.migrate`. A state that cannot be read is counted as
+    unreadable, and the comparison continues.
+
+    Raises ElementUnitsError if `renamed` names an element that the new version does not have.
     """
     comparing = Comparing(loader, old, renamed)
     summary = StateSummary()

@@ -1,16 +1,17 @@
 """Which versions of its workflow an instance has run on.
 
-A state names the digest of each process that the instance has been in, so that another version of
-the workflow can tell whether these processes are the same there. Settled subprocesses stay what
-they were when they settled. Therefore the state also names the versions before, and which
-subprocesses settled on which. For this, the header of a state (see `state`) has
+A state contains the digest of each process that the instance has been in. With it, another version
+of the workflow can find out whether these processes are the same there. Settled subprocesses do not
+change when the instance continues on another version. Therefore the state also names the earlier
+versions, and says which subprocesses settled on which version. The header of a state (see `state`)
+contains for this:
 
     processes   {process id: its digest, as `ElementUnits.process_digest` gives it}
-    earlier     the versions before, oldest first; only if one of the processes has changed since.
+    earlier     the earlier versions, oldest first; only if one of the processes has changed since.
                 Each has cache_key, digest, processes and externals, like the header, and settled:
-                [task id, ..] of the subprocesses that settled on it. In pieces, the list that has
-                a piece says instead on which version it settled: its number in this list
-    moved       [{"from": version, "to": version, "when": ISO 8601}, ..]; only if it was migrated
+                [task id, ..] of the subprocesses that settled on it. If the instance is in pieces,
+                the list with a piece has the number of its version in `earlier` instead
+    moved       [{"from": version, "to": version, "when": ISO 8601}, ..]; only after a migration
 """
 
 from __future__ import annotations
@@ -18,7 +19,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any, Callable, NamedTuple, Optional
 
-from .specs import Spec, SpecSources, SpecStore
+from .sources import SpecSources
+from .specs import Spec, SpecStore
 from .state import StateError
 
 Ids = Callable[[], Iterable[str]]
@@ -48,18 +50,18 @@ class WorkflowVersion(NamedTuple):
 
 
 def version(store: SpecStore) -> dict[str, Any]:
-    """What a state says of a workflow."""
+    """What a state says about a workflow."""
     return {"cache_key": store.units.cache_key, "digest": store.digest}
 
 
 def place(header: dict[str, Any], process_id: str) -> dict[str, Any]:
-    """What a header says of the workflow that a process came from."""
+    """What a header says about the workflow that a process came from."""
     found: dict[str, Any] = header.get("externals", {}).get(process_id, header)
     return found
 
 
 class Versions:
-    """The versions that one instance has run on. For one thread at a time.
+    """The versions that one instance has run on. Only one thread may use it at a time.
 
     `header` is that of the state that the instance was resumed from, None if it was started. A
     state of `serialize_json` has an empty one. `settled` gives the ids of the subprocesses that had
@@ -191,7 +193,7 @@ class Versions:
 
 
 class Telling:
-    """What a state says of the versions of its instance."""
+    """What a state says about the versions of its instance."""
 
     def __init__(
         self,
@@ -212,7 +214,14 @@ class Telling:
 
     def add(self, numbers: Callable[[int], dict[str, int]]) -> None:
         """Add the subprocesses of earlier versions that are in pieces apart."""
-        self._numbers = {**numbers(len(self._earlier)), **self._numbers}
+        self._numbers = {**self._numbers, **numbers(len(self._earlier))}
+
+    def add_unknown(self, subprocess_ids: Iterable[str]) -> None:
+        """Add subprocesses that settled on a version which nobody knows."""
+        numbers = dict.fromkeys(subprocess_ids, len(self._earlier))
+        if numbers:
+            self._earlier = [*self._earlier, {"cache_key": None, "digest": None}]
+            self._numbers = {**self._numbers, **numbers}
 
     def number(self, subprocess_id: str) -> int:
         """The number of the version that a settled subprocess ran on."""

@@ -7,12 +7,15 @@ import json
 import shutil
 import time
 from pathlib import Path
+from typing import Any
 
 import models
 import pytest
 from command import EXAMPLES, TOP, command, failing, plain, terminal
+from SpiffWorkflow.bpmn.serializer import BpmnWorkflowSerializer
 
 from spiff_element_units import ElementUnits, cache_keys
+from spiff_element_units.cli import main
 
 BPMN = TOP / "tests" / "bpmn"
 
@@ -65,11 +68,20 @@ def test_the_json_of_cache_has_this_shape(tmp_path: Path, specs: Path) -> None:
     done = command("cache", tmp_path / "cache", specs, "--json")
     assert done.code == 1
     report = json.loads(done.out)
-    assert report.keys() == {"cache_dir", "cached", "unchanged", "workflows", "failed", "others"}
+    assert report.keys() == {
+        "cache_dir",
+        "each",
+        "cached",
+        "unchanged",
+        "workflows",
+        "failed",
+        "others",
+        "not_executable",
+    }
     assert (report["cached"], report["unchanged"]) == (3, 0)
     assert report["others"] == [str(specs / "form.json")]
     (failed,) = report["failed"]
-    assert failed.keys() == {"file", "process", "reason"}
+    assert failed.keys() == {"file", "process", "reason", "workflows"}
     assert failed["file"] == str(specs / "broken.json")
     one = next(one for one in report["workflows"] if one["key"] == "nested_calls")
     units = ElementUnits.open(tmp_path / "cache", "nested_calls")
@@ -108,10 +120,17 @@ def test_keys_come_from_a_template(tmp_path: Path, specs: Path) -> None:
     command("cache", tmp_path / "cache", specs, "--key-template", template)
     digest = hashlib.sha256((specs / "sub" / "stamp.json").read_bytes()).hexdigest()
     assert f"sub/stamp:stamp:{digest}" in keys(tmp_path / "cache")
-    says = failing("cache", tmp_path / "cache", specs / "timers.json", "--key-template", "{no}")
-    assert "--key-template '{no}' is wrong" in says
-    says = failing("cache", tmp_path / "cache", specs / "timers.json", "--key-template", "{name.x}")
-    assert "is wrong" in says
+    command("cache", tmp_path / "folders", specs, "--key-template", "{folder}>{name}")
+    assert sorted(keys(tmp_path / "folders")) == [">nested_calls", ">timers", "sub>stamp"]
+
+
+@pytest.mark.parametrize("template", ["{no}", "{name.x}", "{", "{0}", "{name[x]}"])
+def test_a_wrong_key_template_is_a_usage_error_and_told_once(
+    tmp_path: Path, specs: Path, template: str
+) -> None:
+    says = failing("cache", tmp_path / "cache", specs, "--key-template", template, code=2)
+    assert f"--key-template {template!r} is wrong" in says
+    assert not (tmp_path / "cache").exists()
 
 
 def test_a_key_is_for_one_workflow(tmp_path: Path, specs: Path) -> None:
@@ -165,6 +184,37 @@ def test_all_bpmn_files_are_one_model(tmp_path: Path) -> None:
     assert done.code == 0, done.err
 
 
+def test_with_check_a_model_that_loses_nothing_is_cached(tmp_path: Path) -> None:
+    done = command("cache", tmp_path / "cache", EXAMPLES, "--check")
+    assert done.code == 0, done.err
+    assert keys(tmp_path / "cache") == ["Claim", "complaint", "order"]
+
+
+def test_with_check_a_model_that_loses_something_is_reported_and_the_others_cached(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    convert = BpmnWorkflowSerializer.to_dict
+
+    def forgetful(self: Any, obj: Any, **kwargs: Any) -> Any:
+        dct = convert(self, obj, **kwargs)
+        if dct.get("name") == "order":
+            dct["task_specs"]["order_check"]["bpmn_name"] = None
+        return dct
+
+    monkeypatch.setattr(BpmnWorkflowSerializer, "to_dict", forgetful)
+    assert main(["cache", str(tmp_path), str(EXAMPLES), "--check"]) == 1
+    told = capsys.readouterr().err
+    assert "loses 'bpmn_name' of ManualTask 'order_check' of process 'order'" in told
+    assert keys(tmp_path) == ["Claim", "complaint"]
+    assert main(["cache", str(tmp_path), str(EXAMPLES)]) == 0
+    assert keys(tmp_path) == ["Claim", "complaint", "order"]
+
+
+def test_check_is_for_bpmn_files(tmp_path: Path, specs: Path) -> None:
+    done = command("cache", tmp_path / "cache", specs, "--check")
+    assert (done.code, "--check is for BPMN files" in done.err) == (2, True)
+
+
 def test_each_process_that_no_other_calls_is_a_root(tmp_path: Path) -> None:
     command("cache", tmp_path / "cache", EXAMPLES)
     assert keys(tmp_path / "cache") == ["Claim", "complaint", "order"]
@@ -178,14 +228,18 @@ def test_each_process_that_no_other_calls_is_a_root(tmp_path: Path) -> None:
 
 def test_a_workflow_that_lacks_what_a_bad_file_may_have_is_not_cached(tmp_path: Path) -> None:
     shutil.copy(BPMN / "external_call.bpmn", tmp_path)
-    (tmp_path / "other.bpmn").write_text("<definitions", encoding="utf-8")
     shutil.copy(EXAMPLES / "orders.bpmn", tmp_path)
-    done = command("cache", tmp_path / "cache", tmp_path)
+    for encoding in ("utf-8", "utf-16"):
+        (tmp_path / "other.bpmn").write_text('<process id="survey">', encoding=encoding)
+        cache = tmp_path / f"cache {encoding}"
+        (line,) = command("cache", cache, tmp_path).err.splitlines()
+        assert "other.bpmn: it is not XML" in line
+        assert line.endswith("; not cached for it: claim")
+        assert keys(cache) == ["complaint", "order"]
+    (tmp_path / "other.bpmn").write_text('<process id="something">', encoding="utf-8")
+    done = command("cache", tmp_path / "all", tmp_path)
     assert done.code == 1
-    assert "other.bpmn" in done.err.splitlines()[0]
-    assert "is not XML" in done.err.splitlines()[0]
-    assert "could not be read" in done.err.splitlines()[1]
-    assert keys(tmp_path / "cache") == ["complaint", "order"]
+    assert keys(tmp_path / "all") == ["claim", "complaint", "order"]
 
 
 def test_an_error_in_a_process_names_the_file_and_the_element(tmp_path: Path) -> None:

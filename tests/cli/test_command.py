@@ -19,8 +19,8 @@ from spiff_element_units import __version__
 from spiff_element_units.cli import main
 
 COMMANDS = [
-    *("cache", "ls", "show", "unit", "diff", "graph", "run", "verify", "prune", "rm"),
-    "completion",
+    *("cache", "ls", "show", "unit", "diff", "graph", "run", "check", "migrate"),
+    *("verify", "prune", "rm", "completion"),
 ]
 
 
@@ -39,6 +39,7 @@ def test_help_names_every_command_and_the_exit_codes() -> None:
     listed = re.findall(r"^  (\w+)  ", done.out.split("Commands:")[1], re.MULTILINE)
     assert listed == COMMANDS
     assert "0 done, 1 something failed, 2 the command line is wrong" in done.out
+    assert "check: 0 all continue, 3 some must be migrated and can be, 1 otherwise" in done.out
 
 
 @pytest.mark.parametrize("name", COMMANDS)

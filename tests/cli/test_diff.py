@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 from pathlib import Path
 
 import pytest
-from command import EXAMPLES, command, failing, fill, plain, terminal
+from command import EXAMPLES, TOP, command, failing, fill, plain, terminal
 
 from spiff_element_units import ElementUnits
 from spiff_element_units.diff import told
@@ -163,6 +164,25 @@ def test_the_names_of_two_files_do_not_count(folder: Path, tmp_path: Path) -> No
     renamed = tmp_path / "claim-2.bpmn"
     renamed.write_bytes(CLAIM.read_bytes())
     assert command("diff", CLAIM, renamed).code == 0
+
+
+def test_a_file_finds_its_decisions_beside_it(tmp_path: Path) -> None:
+    pytest.importorskip("lxml")
+    for name in ("business_rule.bpmn", "fare.dmn"):
+        (tmp_path / name).write_bytes((TOP / "tests" / "bpmn" / name).read_bytes())
+    old = tmp_path / "business_rule.bpmn"
+    assert command("diff", old, old).code == 0
+    (tmp_path / "new").mkdir()
+    fare = (tmp_path / "fare.dmn").read_text(encoding="utf-8")
+    (tmp_path / "new" / "fare_2.dmn").write_text(fare, encoding="utf-8")
+    new = Path(shutil.copy(old, tmp_path / "new"))
+    assert command("diff", old, new).code == 0
+    (tmp_path / "new" / "fare_2.dmn").write_text(fare.replace("12", "14"), encoding="utf-8")
+    done = command("diff", old, new)
+    assert done.code == 1, done.err
+    page = tmp_path / "page.html"
+    done = command("graph", new, "--against", old, "--format", "html", "-o", page)
+    assert done.code == 0, done.err
 
 
 def test_diff_takes_spec_json_and_standard_input(folder: Path, tmp_path: Path) -> None:

@@ -81,6 +81,7 @@ def test_the_json_of_graph_has_this_shape(cache: Path) -> None:
         "processes": [
             {
                 "id": one,
+                "from": None,
                 "bytes": len(units.spec_json(one)),
                 "in_unit": one in units.needs("Claim", "pay_claim"),
             }

@@ -15,23 +15,25 @@ pytest.importorskip("lxml")
 
 from spiff_element_units import ElementUnits
 from spiff_element_units.cli._app import Failure
-from spiff_element_units.cli._models import Model
+from spiff_element_units.cli._documents import Document
+from spiff_element_units.cli._models import Broken, Model
 
 BPMN = Path(__file__).parents[1] / "bpmn"
 
 
 def model_of(name: str) -> Model:
     model = Model("spiff")
-    model.add(str(BPMN / name), name)
+    model.add(Document(str(BPMN / name), name))
     return model
 
 
 def test_a_file_that_is_gone_is_remembered_with_the_reason(tmp_path: Path) -> None:
     model = Model("spiff")
     gone = str(tmp_path / "gone.bpmn")
-    with pytest.raises(FileNotFoundError):
-        model.add(gone, "gone.bpmn")
-    assert model.failed == {gone: "No such file or directory"}
+    with pytest.raises(Broken) as broken:
+        model.add(Document(gone, "gone.bpmn"))
+    assert (broken.value.path, broken.value.reason) == (gone, "No such file or directory")
+    assert model.bad == (gone,)
 
 
 def test_a_collaboration_is_a_root() -> None:
@@ -52,7 +54,7 @@ def test_a_process_that_cannot_be_converted_is_named(monkeypatch: pytest.MonkeyP
     model = model_of("two_calls.bpmn")
     monkeypatch.setattr(model._serializer.registry, "convert", failing)
     (root, *_) = model.roots()
-    with pytest.raises(Failure, match=f"process '{root}' cannot be serialized with --parser spiff"):
+    with pytest.raises(Failure, match=f"process '{root}': it cannot be serialized"):
         model.spec_json(root)
 
 
@@ -60,7 +62,7 @@ def test_a_process_that_is_no_json_is_named(monkeypatch: pytest.MonkeyPatch) -> 
     model = model_of("two_calls.bpmn")
     monkeypatch.setattr(model._serializer.registry, "convert", lambda spec: {"data": {1, 2}})
     (root, *_) = model.roots()
-    with pytest.raises(Failure, match=f"process '{root}' cannot be serialized .* set"):
+    with pytest.raises(Failure, match=f"process '{root}': it cannot be serialized .* set"):
         model.spec_json(root)
 
 

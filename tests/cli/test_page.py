@@ -11,6 +11,7 @@ import models
 import pytest
 from chromium import Page, needs_chromium
 from command import EXAMPLES, command, failing, wide
+from written import call, process, write
 
 from spiff_element_units import ElementUnits
 
@@ -115,13 +116,220 @@ def test_a_click_on_a_process_shows_its_unit(claim: Page) -> None:
 
 def test_a_click_on_an_element_shows_the_unit_that_resumes_there(claim: Page) -> None:
     claim.click(*place_of(claim, "Pay"))
-    claim.click_on("#details .element", "order_transfer")
+    claim.click_on("#details .element .id", "order_transfer")
     assert claim.text("#unit h3") == "The unit that resumes at order_transfer"
     assert held(claim) == ["Pay"]
     box = "document.getElementById('from-root').getBoundingClientRect()"
     claim.click(*claim.value(f"[{box}.x + 5, {box}.y + 5]"))
     assert claim.text("#unit h3") == "The unit of Claim that resumes at order_transfer"
     assert held(claim) == ["Claim", "Settle", "Pay"]
+
+
+def test_the_way_from_the_root_leads_to_this_element_and_not_to_another_of_its_id(
+    tmp_path: Path, page: Page
+) -> None:
+    """`check` is an element of the root and of two more processes, in one of which it is chosen."""
+    elements = ["<manualTask />"]
+
+    def named(id: str, *more: str) -> str:
+        return process(id, *elements, *more).replace(f"{id}_0", "check")
+
+    write(tmp_path / "left.bpmn", named("left", call("leaf")))
+    write(tmp_path / "right.bpmn", named("right"), process("leaf"))
+    path = write(tmp_path / "m.bpmn", named("root", call("left"), call("right")))
+    done = command("graph", path, "--format", "html", "-o", tmp_path / "page.html")
+    assert done.code == 0, done.err
+    page.open(tmp_path / "page.html")
+    page.click(*place_of(page, "left"))
+    page.click_on("#details .element .id", "check")
+    assert held(page) == ["left"]
+    page.value("document.getElementById('from-root').click()")
+    assert page.text("#unit h3") == "The unit of root that resumes at check"
+    assert held(page) == ["root", "left"]
+    # It is what the library holds for the way to that process.
+    units = ElementUnits.from_json(command("unit", path, "--defer", "nothing").out)
+    assert list(units.needs("root", "left")) == ["root", "left"]
+    page.click(*place_of(page, "leaf"))
+    page.value("document.getElementById('from-root').click()")
+    assert held(page) == ["root", "left", "leaf"]
+    assert page.complaints == []
+
+
+def test_a_unit_that_is_asked_for_is_shown_whole_if_several_processes_have_the_element(
+    tmp_path: Path, page: Page
+) -> None:
+    def named(id: str) -> str:
+        return process(id, "<manualTask />").replace(f"{id}_0", "check")
+
+    root = process("root", call("left"), call("right"))
+    path = write(tmp_path / "m.bpmn", root, named("left"))
+    write(tmp_path / "right.bpmn", named("right"))
+    page_path = tmp_path / "page.html"
+    command("graph", path, "--format", "html", "-o", page_path, "--unit", "root", "check")
+    page.open(page_path)
+    assert held(page) == ["root", "left", "right"]
+
+
+def test_names_are_beside_ids_and_can_be_searched(tmp_path: Path, page: Page) -> None:
+    text = process("Process_1a2b", "<manualTask />").replace(
+        'id="Process_1a2b_0"',
+        'id="Activity_0jhbjkd" name="Check the <b>policy</b>"'.replace("<", "&lt;"),
+    )
+    text = text.replace("Process_1a2b_0", "Activity_0jhbjkd")
+    text = text.replace('<process id="Process_1a2b"', '<process id="Process_1a2b" name="Claims"')
+    text = text.replace('id="Process_1a2b_end"', 'id="Process_1a2b_end" name="Process 1A2B: end"')
+    path = write(tmp_path / "m.bpmn", text, process("other"))
+    done = command(
+        "graph", path, "--process", "Process_1a2b", "--format", "html", "-o", tmp_path / "p.html"
+    )
+    assert done.code == 0, done.err
+    page.open(tmp_path / "p.html")
+    assert page.text("#details h2") == "Process_1a2b"
+    assert page.text("#details .name") == "Claims"
+    assert page.text(".tabulator-row .name") == "Claims"
+    buttons = page.value(
+        "[...document.querySelectorAll('#details .element')]"
+        ".map(one => [...one.children].map(part => part.textContent))"
+    )
+    assert ["Activity_0jhbjkd", "Check the <b>policy</b>"] in buttons
+    assert ["Process_1a2b_end"] in buttons
+    label = page.value("window.elementUnits.graph.nodes()[0].data('label')")
+    assert label.split("\n")[:2] == ["Process_1a2b", "Claims"]
+    box = "document.getElementById('search').getBoundingClientRect()"
+    page.click(*page.value(f"[{box}.x + 20, {box}.y + 10]"))
+    page.type("the <b>pol")
+    assert page.text("#found") == "1 found"
+    assert page.complaints == []
+
+
+def test_what_spiffworkflow_added_is_folded_away(claim: Page) -> None:
+    shown = "document.querySelector('#added').open"
+    listed = claim.value(
+        "[...document.querySelectorAll('#details > .elements .id')].map(one => one.textContent)"
+    )
+    added = claim.value("[...document.querySelectorAll('#added .id')].map(one => one.textContent)")
+    assert claim.value(shown) is False
+    assert added == ["Start", "Claim.EndJoin", "End"]
+    assert "receive_claim" in listed
+    assert not set(added) & set(listed)
+    assert claim.text("#added summary") == "3 added by SpiffWorkflow"
+    claim.click_on("#added summary", "3 added by SpiffWorkflow")
+    assert claim.value(shown) is True
+    claim.click_on("#added .id", "End")
+    assert claim.text("#unit h3") == "The unit that resumes at End"
+    assert claim.value(shown) is True
+
+
+def test_specs_of_old_serializers_fold_what_was_added_too(tmp_path: Path, page: Page) -> None:
+    names = ("Start", "End", "p.EndJoin", "work.BoundaryEventParent", "work", "Endless")
+    tasks = {name: {"name": name, "typename": "Simple"} for name in names}
+    spec = {"name": "p", "typename": "BpmnProcessSpec", "task_specs": tasks}
+    page.open(
+        written(
+            tmp_path, ElementUnits.from_json(json.dumps({"spec": spec, "subprocess_specs": {}}))
+        )
+    )
+    added = page.value("[...document.querySelectorAll('#added .id')].map(one => one.textContent)")
+    assert added == ["Start", "End", "p.EndJoin", "work.BoundaryEventParent"]
+
+
+def in_view(page: Page, process_id: str) -> bool:
+    """Whether all of a process's node is inside of the graph."""
+    found: bool = page.value(
+        f"""(() => {{
+          const {{graph, processes}} = window.elementUnits;
+          const number = processes.find(one => one.id === {json.dumps(process_id)}).number;
+          const {{x1, y1, x2, y2}} = graph.getElementById("n" + number).renderedBoundingBox();
+          return x1 >= 0 && y1 >= 0 && x2 <= graph.width() && y2 <= graph.height();
+        }})()"""
+    )
+    return found
+
+
+def test_a_row_and_a_link_bring_their_process_into_view(claim: Page) -> None:
+    claim.value("(({graph}) => { graph.zoom(2); graph.pan({x: 9e3, y: 0}); })(elementUnits)")
+    assert not in_view(claim, "Appeal")
+    claim.click_on(".tabulator-row .tabulator-cell", "Appeal")
+    assert in_view(claim, "Appeal")
+    assert not in_view(claim, "Claim")
+    claim.click_on("#details .link", "Reject")
+    assert claim.text("#details h2") == "Reject"
+    assert in_view(claim, "Reject")
+    pan = "JSON.stringify(window.elementUnits.graph.pan())"
+    before = claim.value(pan)
+    claim.click(*place_of(claim, "Reject"))
+    assert claim.value(pan) == before
+
+
+def test_the_address_keeps_what_is_chosen(claim: Page, claim_page: Path) -> None:
+    claim.click(*place_of(claim, "Pay"))
+    claim.click_on("#details .element .id", "order_transfer")
+    claim.value("document.getElementById('from-root').click()")
+    kept = claim.value("location.hash")
+    assert kept == "#process=Pay&element=order_transfer&from=Claim"
+    claim.value("location.hash = '#process=Reject'")
+    claim.settle()
+    assert claim.text("#details h2") == "Reject"
+    claim.open(claim_page, kept)
+    assert claim.text("#unit h3") == "The unit of Claim that resumes at order_transfer"
+    for nonsense in ("#process=no", "#process=Pay&element=no", "#%", "#"):
+        claim.value(f"location.hash = {json.dumps(nonsense)}")
+        claim.settle()
+        assert claim.text("#details h2") == "Pay"
+
+
+def test_the_legend_covers_nothing(claim: Page) -> None:
+    box = "(id => document.getElementById(id).getBoundingClientRect())"
+    assert claim.value(f"{box}('graph').bottom <= {box}('legend').top")
+    assert claim.value(f"{box}('legend').bottom <= {box}('drawing').bottom")
+
+
+def legend(page: Page) -> list[str]:
+    """The entries of the legend that are shown."""
+    shown = "[...document.querySelectorAll('#legend li')].filter(one => one.offsetParent)"
+    return list(page.value(f"{shown}.map(one => one.textContent)"))
+
+
+def test_only_a_comparison_has_a_legend_of_changes(tmp_path: Path, claim: Page) -> None:
+    always = ["calls", "embeds", "triggers", "in the unit", "external"]
+    assert legend(claim) == [*always, "folded: double-click to expand"]
+    units = ElementUnits.from_json(claim_json())
+    claim.open(compared(tmp_path, units, units))
+    assert legend(claim)[6:] == ["added", "changed", "removed"]
+
+
+def test_a_narrow_page_has_its_whole_title(
+    tmp_path: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    units = ElementUnits.from_json(claim_json())
+    units.save(tmp_path / "cache", "insurance/liability/registration-of-a-claim/main")
+    path = tmp_path / "page.html"
+    key = "insurance/liability/registration-of-a-claim/main"
+    command("graph", tmp_path / "cache", key, "--format", "html", "-o", path)
+    with Page(tmp_path_factory.mktemp("narrow"), (420, 900)) as narrow:
+        narrow.open(path)
+        width = narrow.value("innerWidth")
+        for part in ("h1", "#about"):
+            box = f"document.querySelector({json.dumps(part)}).getBoundingClientRect()"
+            assert narrow.value(f"{box}.right") <= width
+            assert narrow.value(
+                f"(one => one.scrollWidth <= one.clientWidth)(document.querySelector('{part}'))"
+            )
+        assert narrow.complaints == []
+
+
+def test_the_page_says_what_its_numbers_are(claim: Page) -> None:
+    titles = claim.value(
+        "[...document.querySelectorAll('.tabulator-col-title')].map(one => one.textContent)"
+    )
+    assert {"processes in unit", "referenced by"} <= set(titles)
+    cut = claim.value(
+        "[...document.querySelectorAll('.tabulator-col-title')]"
+        ".filter(one => one.scrollWidth > one.clientWidth).map(one => one.textContent)"
+    )
+    assert cut == []
+    assert "folded: double-click to expand" in claim.text("#legend")
+    assert "REFERENCED BY" in claim.text("#details")
 
 
 def test_the_table_is_searched_by_process_and_element_and_sorted(claim: Page) -> None:
@@ -182,6 +390,34 @@ def test_the_unit_asked_for_is_shown_first(tmp_path: Path, page: Page) -> None:
     assert held(page) == ["Claim", "Settle", "Pay"]
 
 
+def test_the_way_is_named_by_the_process_that_was_asked_for(tmp_path: Path, page: Page) -> None:
+    path = written(
+        tmp_path, ElementUnits.from_json(claim_json()), "--unit", "Settle", "order_transfer"
+    )
+    page.open(path)
+    assert page.text("#unit h3") == "The unit of Settle that resumes at order_transfer"
+    assert held(page) == ["Settle", "Pay"]
+    for top, way in (("Settle", ["Settle", "Pay"]), ("Claim", ["Claim", "Settle", "Pay"])):
+        assert page.text("#unit label").strip() == f"on the way from {top}"
+        assert held(page) == way
+        page.value("document.getElementById('from-root').click()")
+        assert held(page) == ["Pay"]
+        page.value("document.getElementById('from-root').click()")
+    assert page.complaints == []
+
+
+def test_elements_that_are_not_listed_are_counted(tmp_path: Path, page: Page) -> None:
+    tasks = {f"task_{number}": {"typename": "ManualTask"} for number in range(2_102)}
+    spec = {"name": "p", "typename": "BpmnProcessSpec", "task_specs": tasks}
+    text = json.dumps({"spec": spec, "subprocess_specs": {}})
+    page.open(written(tmp_path, ElementUnits.from_json(text)))
+    headings = page.value("[...document.querySelectorAll('h3')].map(one => one.textContent)")
+    assert headings[-1] == "Elements (2,102)"
+    assert page.value("document.querySelectorAll('#details .element').length") < 2_050
+    assert "… 102 more" in page.text("#details .elements")
+    assert page.complaints == []
+
+
 def test_a_page_shows_hostile_ids_as_they_are(tmp_path: Path, page: Page) -> None:
     task = {"typename": "CallActivity"}
     specs = {
@@ -231,17 +467,17 @@ def test_ten_thousand_processes_unfold_at_a_double_click(tmp_path: Path, page: P
 def test_a_double_click_unfolds_a_process_whose_unit_unfolds_at_the_first(
     tmp_path: Path, page: Page
 ) -> None:
-    def process(name: str, *to: tuple[str, str]) -> dict:
+    def spec(name: str, *to: tuple[str, str]) -> dict:
         tasks = {f"to_{one}": {"typename": kind, "spec": one} for kind, one in to}
         return {"name": name, "typename": "BpmnProcessSpec", "task_specs": tasks}
 
-    call, embed = "CallActivity", "SubWorkflowTask"
+    calls, embed = "CallActivity", "SubWorkflowTask"
     specs = {}
     for number in range(40):
-        inner = [(embed, f"E{number}"), (call, f"C{number}")]
-        specs[f"P{number}"] = process(f"P{number}", *inner)
-        specs.update({name: process(name) for _, name in inner})
-    root = process("root", *((call, f"P{number}") for number in range(40)))
+        inner = [(embed, f"E{number}"), (calls, f"C{number}")]
+        specs[f"P{number}"] = spec(f"P{number}", *inner)
+        specs.update({name: spec(name) for _, name in inner})
+    root = spec("root", *((calls, f"P{number}") for number in range(40)))
     units = ElementUnits.from_json(json.dumps({"spec": root, "subprocess_specs": specs}))
     page.open(written(tmp_path, units))
     drawn = "[...window.elementUnits.drawn()].map(n => window.elementUnits.processes[n].id)"

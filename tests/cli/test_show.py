@@ -48,18 +48,20 @@ def test_what_show_says_adds_up(cache: Path) -> None:
     assert (shown["root"], shown["digest"]) == ("Claim", units.digest)
     assert [one["id"] for one in shown["processes"]] == list(units.process_ids)
     assert shown["bytes"] == sum(one["bytes"] for one in shown["processes"])
+    sizes = {one["id"]: one["bytes"] for one in shown["processes"]}
     for one in shown["processes"]:
         spec = json.loads(units.spec_json(one["id"]))
         unit = units.workflow(one["id"])
         held = units.needs(one["id"])
         assert one == {
             "id": one["id"],
+            "from": None,
             "tasks": len(spec["task_specs"]),
             "bytes": len(units.spec_json(one["id"])),
             "share": round(one["bytes"] / shown["bytes"], 6),
             "start_unit": {
                 "bytes": len(unit.encode()),
-                "share": round(len(unit.encode()) / shown["bytes"], 6),
+                "share": round(sum(sizes[id] for id in held) / shown["bytes"], 6),
                 "processes": len(held),
                 "largest": max(held, key=lambda id: len(units.spec_json(id))),
             },
@@ -105,16 +107,73 @@ def test_a_terminal_gets_guides_and_rounded_sizes(cache: Path) -> None:
     assert "\x1b[1m" in printed
 
 
-@pytest.mark.parametrize("columns", [30, 50, 80, 110, 200])
+@pytest.mark.parametrize("columns", [30, 50, 80, 110, 132, 200])
 def test_a_narrow_terminal_gets_fewer_columns_and_a_whole_tree(cache: Path, columns: int) -> None:
     lines = plain(terminal("show", cache, "Claim", columns=columns).out).splitlines()
     assert all(len(line) <= columns for line in lines)
     assert [line.split()[0] for line in lines[2:5]] == ["Claim", "├─", "│"]
     assert lines[0].split()[0] == "process"
-    assert ("largest in it" in lines[0]) == (columns >= 110)
+    assert ("largest in it" in lines[0]) == (columns >= 132)
     assert ("how" in lines[0]) == (columns >= 80)
+    for caller in ("register_claim", "check_policy", "wait_for_appeal", "settle_large_claim"):
+        told = [line for line in lines if f" by {caller}" in line]
+        assert len(told) == (columns >= 80)
     sizes = [line for line in lines[2:] if re.search(r"\d\.\d kB", line)]
     assert len(sizes) >= 14
+
+
+@pytest.mark.parametrize("columns", [60, 80])
+def test_a_narrow_terminal_breaks_nothing_inside_a_word(tmp_path: Path, columns: int) -> None:
+    units = ElementUnits.from_json(command("unit", EXAMPLES / "claim.bpmn").out)
+    for folder in ("liability", "household"):
+        units.save(tmp_path, f"insurance/{folder}/registration-of-a-claim/main")
+    whole = ElementUnits.from_json(
+        command("unit", EXAMPLES / "claim.bpmn", "--defer", "nothing").out
+    )
+    whole.save(tmp_path, "Claim")
+    for arguments in (
+        ("ls", tmp_path),
+        ("unit", tmp_path, "Claim", "Claim", "order_transfer", "second_opinion", "--explain"),
+        ("verify", tmp_path),
+        ("show", tmp_path, "Claim"),
+    ):
+        wide, narrow = (plain(terminal(*arguments, columns=width).out) for width in (250, columns))
+        assert all(len(line) <= columns for line in narrow.splitlines())
+        assert {one for one in narrow.split() if one[0].isalnum()} <= set(wide.split())
+
+
+def test_no_share_is_above_all_of_the_workflow(tmp_path: Path) -> None:
+    path = tmp_path / "small.json"
+    path.write_text(
+        '{"spec": {"name": "p", "typename": "P", "task_specs": {}}, "subprocess_specs": {}}',
+        encoding="utf-8",
+    )
+    shares = re.findall(r"(\d+) %", command("show", path).out)
+    assert shares == ["100", "100"]
+    (one,) = command("show", path, "--json").json["processes"]
+    assert one["share"] == one["start_unit"]["share"] == 1
+    assert one["start_unit"]["bytes"] > one["bytes"]
+
+
+def test_show_names_a_file_that_is_no_workflow_and_a_key_that_is_too_much(tmp_path: Path) -> None:
+    path = tmp_path / "hosts"
+    path.write_text("127.0.0.1 localhost", encoding="utf-8")
+    says = failing("show", path)
+    assert says.startswith(f"spiff-element-units: {str(path)!r}: the workflow is not JSON: ")
+    says = failing("show", path, "Claim", code=2)
+    assert f"{str(path)!r} is a file, and only a cache has keys; leave out 'Claim'" in says
+
+
+def test_a_process_that_is_not_there_is_told_with_those_that_are(cache: Path) -> None:
+    for arguments in (
+        ("show", cache, "Claim", "--process", "nope"),
+        ("unit", cache, "Claim", "nope"),
+        ("unit", EXAMPLES / "claim.bpmn", "nope"),
+        ("graph", cache, "Claim", "--unit", "nope", "nope"),
+    ):
+        says = failing(*arguments)
+        assert "no process 'nope' in the workflow of 'Claim'; it has: 'Claim', 'Reg" in says
+    assert says.endswith(" and 2 more")
 
 
 def test_show_takes_a_file_of_either_kind_and_standard_input(tmp_path: Path) -> None:
@@ -192,6 +251,26 @@ def test_unit_writes_the_units_text_to_stdout_or_a_file(cache: Path, tmp_path: P
     assert (tmp_path / "unit.json").read_text(encoding="utf-8") == unit
     whole = command("unit", cache, "Claim", "Claim", "--defer", "nothing").json
     assert len(whole["subprocess_specs"]) == 13
+
+
+def test_unit_takes_a_file_and_starts_the_root_if_no_process_is_named(cache: Path) -> None:
+    of_cache = command("unit", cache, "Claim").out
+    assert of_cache == command("unit", cache, "Claim", "Claim").out
+    of_file = command("unit", EXAMPLES / "claim.bpmn").json
+    assert of_file["spec"]["name"] == "Claim"
+    assert list(of_file["subprocess_specs"]) == list(json.loads(of_cache)["subprocess_specs"])
+    inner = command("unit", EXAMPLES / "claim.bpmn", "site_visit").json
+    assert inner["spec"]["name"] == "site_visit"
+    assert (
+        command(
+            "unit",
+            "-",
+            "site_visit",
+            input=json.dumps(command("unit", EXAMPLES / "claim.bpmn", "--defer", "nothing").json),
+        ).code
+        == 0
+    )
+    assert "name a key of that cache" in failing("unit", cache, code=2)
 
 
 def test_explain_says_by_which_path_each_process_came_in(cache: Path) -> None:

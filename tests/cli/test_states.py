@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -95,8 +96,9 @@ def test_migrate_writes_what_it_has_moved_and_leaves_the_states_as_they_are(
     assert done.code == 1
     assert "1 instance migrated, 1 continue as they are, 1 cannot be migrated" in done.err
     assert "element 'review' of process 'claim' has changed" in done.err
-    assert [path.name for path in (tmp_path / "moved").iterdir()] == ["review.json"]
-    moved = (tmp_path / "moved" / "review.json").read_text()
+    moved_to = tmp_path / "moved" / "below" / "review.json"
+    assert [path for path in (tmp_path / "moved").rglob("*") if path.is_file()] == [moved_to]
+    moved = moved_to.read_text()
     assert at(loaders[1].resume(moved)) == ["review"]
     assert {path: path.read_bytes() for path in before} == before
 
@@ -134,3 +136,31 @@ def test_what_is_no_state_is_named(cache: Path, states: Path, tmp_path: Path) ->
     assert "not JSON" in found["reasons"][0]["reason"]
     (tmp_path / "empty").mkdir()
     assert "there is no state" in failing("check", cache, "v1", tmp_path / "empty")
+
+
+def test_files_of_one_name_in_several_folders_stay_apart(
+    cache: Path, states: Path, tmp_path: Path
+) -> None:
+    (states / "also").mkdir()
+    shutil.copy(states / "below" / "review.json", states / "also" / "review.json")
+    lines = (states / "below" / "review.json").read_text()
+    (states / "also" / "all.jsonl").write_text(f"{lines}\n{lines}\n")
+    command("migrate", cache, "v2", states, "--to", tmp_path / "moved")
+    written = {
+        path.relative_to(tmp_path / "moved") for path in (tmp_path / "moved").rglob("*.json")
+    }
+    folder = Path("also")
+    assert written == {
+        *(folder / "review.json", folder / "all-1.json", folder / "all-2.json"),
+        Path("below") / "review.json",
+    }
+
+
+@pytest.mark.parametrize("content", [b"\xff\xfe", b'{"root": "\xed\xa0\x80"}', b"[]", b""])
+def test_a_file_that_is_no_text_is_one_state_that_cannot_be_read(
+    cache: Path, states: Path, content: bytes
+) -> None:
+    (states / "below" / "review.json").write_bytes(content)
+    found = json.loads(command("check", cache, "v2", states, "--json").out)
+    assert found["unreadable"] == [str(states / "below" / "review.json")]
+    assert found["continue"] == [str(states / "start.json")]

@@ -142,3 +142,6 @@ def test_rm_removes_what_is_there_and_fails_for_what_is_not(cache: Path) -> None
 def test_upkeep_of_what_is_no_folder_is_a_failure(tmp_path: Path) -> None:
     for name in ("ls", "verify", "prune"):
         assert "there is no folder" in failing(name, tmp_path / "nowhere")
+        assert f"{str(EXAMPLES)!r} is not a cache" in failing(name, EXAMPLES)
+    assert "is not a cache" in failing("rm", tmp_path, "key")
+    assert "is not a cache" in failing("show", tmp_path, "key")

@@ -1,8 +1,7 @@
 """The digest of a process: what it covers, and that nothing else counts.
 
-A digest is compared with `belonging` and `digest_in`, which know the rules of the naive model and
-how a digest is put together. `workflow("A", A=[...], B=[...])` is a workflow of the
-processes A and B with A at its root.
+A digest is compared with `digest_in`, which puts one together of what belongs to a process by the
+naive model.
 """
 
 from __future__ import annotations
@@ -18,6 +17,7 @@ from typing import Any
 import naive
 import pytest
 import strategies
+from drawn import call, embed, spec, start, task, workflow
 from hypothesis import event, given
 
 from spiff_element_units import CorruptPack, ElementUnits, UnitNotFound
@@ -25,55 +25,16 @@ from spiff_element_units import CorruptPack, ElementUnits, UnitNotFound
 PLAIN = strategies.Spelling(random.Random(0), spaces=0, escapes=0, twice=0)
 
 
-def task(name: str = "Task", typename: str = "UserTask", **fields: Any) -> dict:
-    return {"name": name, "typename": typename, **fields}
-
-
-def call(target: str) -> dict:
-    return task(f"call {target}", "CallActivity", spec=target)
-
-
-def embed(target: str) -> dict:
-    return task(f"embed {target}", "SubWorkflowTask", spec=target)
-
-
-def start(*triggers: str) -> dict:
-    return task("Start", "BpmnStartTask", trigger_specs=list(triggers))
-
-
-def spec(name: str, tasks: list[dict]) -> dict:
-    return {"name": name, "typename": "P", "task_specs": {task["name"]: task for task in tasks}}
-
-
-def workflow(root: str, **processes: Any) -> ElementUnits:
-    specs = {
-        name: None if tasks is None else spec(name, tasks) for name, tasks in processes.items()
-    }
-    top = specs.pop(root)
-    return ElementUnits.from_json(json.dumps({"spec": top, "subprocess_specs": specs}))
-
-
 def spec_text(spec: dict) -> bytes:
     return PLAIN.value(spec).encode("utf-8", "surrogatepass")
 
 
-def belonging(whole: dict, process_id: str) -> set[str]:
-    """The keys in `subprocess_specs` of what belongs to a process."""
-    chosen = naive.select(whole, process_id, (), "calls")
-    found = set(chosen.others)
-    if chosen.start is naive.ROOT and whole["subprocess_specs"].get(process_id) is not None:
-        found |= naive.closure(whole, {process_id}, naive.FOLLOWED["calls"])[0]
-    return found
-
-
 def digest_in(whole: dict, process_id: str) -> str:
     own = spec_text(naive.spec_of(whole, naive.find(whole, process_id)))
-    others = [(key.encode(), spec_text(whole["subprocess_specs"][key]))
-              for key in belonging(whole, process_id)]  # fmt: skip
+    others = naive.belonging(whole, process_id)
     hashed = sha256(own)
-    for key, text in sorted(others):
-        if (key, text) != (process_id.encode(), own):
-            hashed.update(len(key).to_bytes(4, "little") + key + sha256(text).digest())
+    for key, one in sorted((key.encode(), spec_text(one)) for key, one in others.items()):
+        hashed.update(len(key).to_bytes(4, "little") + key + sha256(one).digest())
     return hashed.hexdigest()
 
 
@@ -94,7 +55,8 @@ def test_a_digest_is_the_one_of_the_naive_model_in_memory_and_from_a_cache(
     cached = ElementUnits.open(folder, "key")
     backwards = {name: cached.process_digest(name) for name in reversed(cached.process_ids)}
     assert backwards == expected
-    event(f"most that belong to a process: {max(len(belonging(whole, one)) for one in expected)}")
+    most = max(len(naive.belonging(whole, name)) for name in expected)
+    event(f"most that belong to a process: {most}")
 
 
 @given(strategies.workflows(), strategies.st.data())
@@ -110,9 +72,10 @@ def test_a_change_of_one_spec_changes_the_digests_of_the_processes_that_it_belon
     concerned = {
         name
         for name in before
-        if naive.find(whole, name) is key or naive.find(whole, name) == key
-        or key in belonging(whole, name)
-    }  # fmt: skip
+        if naive.find(whole, name) == key
+        or key in naive.belonging(whole, name)
+        or key in naive.belonging(changed, name)
+    }
     assert {name for name in before if before[name] != after[name]} == concerned
 
 

@@ -7,6 +7,7 @@ events of that event.
 from __future__ import annotations
 
 import json
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -230,6 +231,9 @@ def test_a_pack_that_does_not_say_what_events_start_is_read() -> None:
     assert units.needs("school") == ("school",)
     assert units.workflow("school", "to_lesson").startswith('{"spec":{"name":"school"')
     assert units.process_ids == units_of(school()).process_ids
+    # A digest covers what is in the start unit, which is less with such a pack.
+    assert units.process_digest("school") == sha256(units.spec_json("school")).hexdigest()
+    assert units.process_digest("school") != units_of(school()).process_digest("school")
 
 
 def test_a_pack_that_does_not_say_what_events_start_is_replaced_when_it_is_cached_again(

@@ -11,7 +11,6 @@ import threading
 import tracemalloc
 from collections.abc import Iterator
 from typing import Any, Optional
-from uuid import UUID
 
 import driving
 import lockstep
@@ -20,9 +19,11 @@ import naive_state
 import pytest
 import spiff_bpmn
 import state_strategies
+import states
 from hypothesis import given
 from hypothesis import strategies as st
 from naive import Members
+from states import id_of, number_of, subprocess, task
 
 from spiff_element_units import ElementUnits
 from spiff_element_units.core.cut import Cut, checksum, cut_state, splice
@@ -39,36 +40,9 @@ PROCESSES = {
 WRITES_COMPLETED = models.SPIFF_VERSION >= (3, 1)
 
 
-def id_of(number: int) -> str:
-    return str(UUID(int=number))
-
-
-def task(number: int, state: int = 64, **more: Any) -> dict[str, Any]:
-    return {
-        "id": id_of(number), "parent": None, "children": [], "last_state_change": 1.5,
-        "state": state, "task_spec": f"element {number}", "data": {}, **more,
-    }  # fmt: skip
-
-
-def tasks(*members: dict[str, Any]) -> dict[str, Any]:
-    return {member["id"]: member for member in members}
-
-
-def subprocess(number: int, *members: dict[str, Any], **more: Any) -> dict[str, Any]:
-    """The subprocess at task `number`."""
-    return {
-        "completed": True, "tasks": tasks(*members), "parent_task_id": id_of(number),
-        "spec": "called", "typename": "BpmnSubWorkflow", **more,
-    }  # fmt: skip
-
-
 def state(root: list[int], subprocesses: dict[int, dict[str, Any]], **more: Any) -> dict[str, Any]:
     """The root has these tasks, which are ready, and subprocesses are at some of all tasks."""
-    return {
-        "tasks": tasks(*(task(number, 16) for number in root)),
-        "subprocesses": {id_of(number): value for number, value in subprocesses.items()},
-        **more,
-    }
+    return states.state([task(number, 16) for number in root], subprocesses, **more)
 
 
 def made(text: str | bytes, **options: Any) -> Cut:
@@ -80,7 +54,7 @@ def made(text: str | bytes, **options: Any) -> Cut:
 def settled(value: dict[str, Any], **options: Any) -> list[int]:
     """The settled subprocesses of a state, by the numbers of their ids."""
     cut = made(json.dumps(value), **options)
-    return [UUID(cut.id(number)).int for number in range(len(cut)) if cut.is_settled(number)]
+    return [number_of(cut.id(number)) for number in range(len(cut)) if cut.is_settled(number)]
 
 
 def check(text: str | bytes, writes_completed: bool = True) -> bool:

@@ -57,8 +57,15 @@ def environment() -> dict[str, str]:
 
 def libfuzzer(name: str, *arguments: str) -> tuple[int, str]:
     command = [sys.executable, __file__, "--one", name, *arguments]
-    run = subprocess.run(command, env=environment(), stderr=subprocess.PIPE, check=False)
-    return run.returncode, run.stderr.decode(errors="replace")
+    # atheris writes the exception of a target to stdout, and libFuzzer writes to stderr.
+    run = subprocess.run(
+        command,
+        env=environment(),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        check=False,
+    )
+    return run.returncode, run.stdout.decode(errors="replace")
 
 
 def found_by(name: str) -> Path:

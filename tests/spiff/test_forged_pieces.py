@@ -13,7 +13,7 @@ import spiff_bpmn
 
 from spiff_element_units import ElementUnits
 from spiff_element_units.spiff import SpecLoader, StateError
-from spiff_element_units.spiff.pieces import LIVE, Facts, content, piece_text
+from spiff_element_units.spiff.piece_texts import LIVE, Facts, content, piece_text
 
 PROCESSES = {
     "root": [("call", "a"), ("human",)],

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import gc
 import os
-import signal
 import threading
-import warnings
 import weakref
 from datetime import datetime
 from itertools import count
@@ -15,6 +13,7 @@ import driving
 import models
 import pytest
 import spiff_bpmn
+from forking import Halfway, in_child
 from lockstep import loader_of
 
 from spiff_element_units import ElementUnits
@@ -23,49 +22,6 @@ from spiff_element_units.spiff import SpecLoader
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="nothing forks here")
 
 MODEL = models.MODELS["nested_calls"]
-LIMIT = 60  # seconds after which a child that hangs is killed; none takes as long
-
-
-def in_child(action):
-    """What an action in a forked child comes to: "done", or how it failed."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)  # Python warns of forking threads
-        pid = os.fork()
-    if pid == 0:
-        signal.signal(signal.SIGALRM, signal.SIG_DFL)
-        signal.alarm(LIMIT)
-        try:
-            action()
-        except BaseException:
-            os._exit(1)
-        os._exit(0)
-    _, status = os.waitpid(pid, 0)
-    if os.WIFSIGNALED(status):
-        return f"killed by signal {os.WTERMSIG(status)}"
-    return "done" if os.WEXITSTATUS(status) == 0 else "raised"
-
-
-class Halfway:
-    """Does something in a thread, and stops in the midst of it until the `with` block ends."""
-
-    def __init__(self, action):
-        self._arrived, self._released = threading.Event(), threading.Event()
-        self._thread = threading.Thread(target=action)
-
-    def stop(self, *args):
-        """What the action calls in the midst."""
-        if threading.current_thread() is self._thread:
-            self._arrived.set()
-            assert self._released.wait(LIMIT)
-        return {}
-
-    def __enter__(self):
-        self._thread.start()
-        assert self._arrived.wait(LIMIT)
-
-    def __exit__(self, *error):
-        self._released.set()
-        self._thread.join()
 
 
 def started(loader):
@@ -161,7 +117,7 @@ def test_children_that_are_forked_in_a_loop_under_load_all_come_to_their_end():
 def test_a_loader_is_not_kept_alive_for_the_sake_of_forks():
     loader = loader_of(MODEL)
     loader.resume(loader.save(started(loader)))
-    gone = [weakref.ref(loader), weakref.ref(loader._sources.own._lock)]
+    gone = [weakref.ref(loader), weakref.ref(loader._sources._lock)]
     del loader
     gc.collect()
     assert [ref() for ref in gone] == [None, None]

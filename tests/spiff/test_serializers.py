@@ -520,6 +520,24 @@ def test_a_save_leaves_a_registry_as_it_was():
     assert vars(own) == before
 
 
+def test_nothing_is_ever_put_among_the_attributes_of_a_serializer_or_registry():
+    """Another thread might be looking through them."""
+    put = []
+
+    class Noted(dict):
+        def __setitem__(self, key, value):
+            put.append(key)
+            super().__setitem__(key, value)
+
+    serializer = models.serializer()
+    for one in (serializer, serializer.registry):
+        one.__dict__ = Noted(vars(one))
+    loader = loader_with(serializer)
+    workflow = loader.start(script_engine=models.script_engine())
+    loader.resume(loader.save(workflow))
+    assert put == []
+
+
 # What is left behind
 
 

@@ -18,6 +18,7 @@ import spiff_bpmn
 from lockstep import loader_of
 from SpiffWorkflow.bpmn import BpmnEvent, BpmnWorkflow
 from SpiffWorkflow.spiff.specs.event_definitions import SignalEventDefinition
+from threads import at_once
 
 from spiff_element_units import ElementUnits
 from spiff_element_units.spiff import SpecLoader
@@ -186,18 +187,6 @@ def test_one_loader_serves_several_threads(name, tmp_path):
                 assert one.snapshots == expected.snapshots
     finally:
         sys.setswitchinterval(interval)
-
-
-def at_once(number, action):
-    """What an action returns in some threads that do it at once."""
-    barrier = threading.Barrier(number)
-
-    def run(_):
-        barrier.wait()
-        return action()
-
-    with ThreadPoolExecutor(number) as pool:
-        return list(pool.map(run, range(number)))
 
 
 def test_threads_that_ask_at_once_get_one_spec_restored_once():

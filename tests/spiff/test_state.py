@@ -383,7 +383,7 @@ def test_an_element_that_is_no_call_any_more_is_named():
         del task_spec["spec"]
 
     other = SpecLoader(another_version(NESTED, no_call), models.serializer())
-    reason = rf"element '{call.name}' of process 'order' has changed \(its kind\)"
+    reason = rf"element '{call.name}' of process 'order' has changed \(its type\)"
     with pytest.raises(ChangedWorkflow, match=reason):
         other.migrate(loader.save(workflow), loader)
 

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+import pickle
+from contextlib import suppress
 
 import driving
 import models
 import pytest
 from lockstep import HEADER
+from SpiffWorkflow.exceptions import WorkflowException
 from SpiffWorkflow.util.task import TaskState
-from version_models import at, do, loader_of, started, waiting
+from version_models import WAYS, Kept, at, do, loader_of, started, waiting
 
 from spiff_element_units import ElementUnitsError
 from spiff_element_units.spiff import (
@@ -180,6 +183,43 @@ def test_the_elements_behind_a_running_call_may_change():
     assert finish(migrated) == ["decide", "first", "second", "third"]
 
 
+def test_a_process_goes_on_waiting_if_only_what_is_embedded_in_it_has_changed():
+    def parallel(*inner):
+        return {"root": [("parallel", "both", [("human", "wait")], [("embed", "part", [*inner])])]}
+
+    old, new = loader_of(parallel(*HUMAN)), loader_of(parallel(HUMAN[0], HUMAN[2]))
+    workflow = started(old)
+    for task in waiting(workflow):
+        task.data["draft"] = task.task_spec.name
+    migrated = new.migrate(old.save(workflow), old, script_engine=models.script_engine())
+    drafts = {task.task_spec.name: task.data.get("draft") for task in waiting(migrated)}
+    assert drafts == {"wait": "wait", "first": None}
+    assert sorted(finish(migrated)) == ["first", "third", "wait"]
+
+
+def test_an_instance_that_has_failed_moves_to_a_version_that_mends_it():
+    """What comes after the error is predicted anew if an element of it is gone."""
+    before = {"root": [("script", "divide", "x = 1 / 0"), *HUMAN]}
+    old, new = loader_of(before), loader_of({"root": [("script", "divide", "x = 1"), HUMAN[2]]})
+    workflow = old.start(script_engine=models.script_engine())
+    with pytest.raises(WorkflowException):
+        workflow.do_engine_steps()
+    assert any(t.task_spec.name == "first" for t in workflow.tasks.values())
+    migrated = new.migrate(old.save(workflow), old, script_engine=models.script_engine())
+    (failed,) = (t for t in migrated.tasks.values() if t.task_spec.name == "divide")
+    assert failed.state == TaskState.ERROR
+    migrated.reset_from_task_id(failed.id)
+    migrated.do_engine_steps()
+    assert finish(migrated) == ["third"]
+
+
+def test_several_processes_of_an_instance_move_at_once():
+    old, new = loader_of(CALLING), loader_of(changed(claim=NEW_CLAIM, root=NEW_ROOT[:2] + HUMAN))
+    state = old.save(started(old, "before"))
+    migrated = new.migrate(state, old, script_engine=models.script_engine())
+    assert finish(migrated) == ["review", "check", "decide", "first", "second", "third"]
+
+
 @pytest.mark.parametrize("element", [("humans", "many", 3), ("calls", "many", "claim", 2)])
 def test_what_follows_a_running_multi_instance_may_change(element):
     before = {**CALLING, "root": [element, ("human", "after")]}
@@ -190,6 +230,18 @@ def test_what_follows_a_running_multi_instance_may_change(element):
     expected = [*finish(old.resume(old.save(workflow), models.script_engine()))]
     migrated = new.migrate(old.save(workflow), old, script_engine=models.script_engine())
     assert finish(migrated) == [*expected[:-1], "inserted", "after"]
+
+
+@pytest.mark.parametrize("element", [("humans", "many", 1), ("calls", "many", "claim", 1)])
+def test_a_step_behind_a_finished_multi_instance_is_not_skipped(element):
+    before = {**CALLING, "root": [element, ("human", "after")]}
+    after = {**before, "root": [element, ("human", "inserted"), ("human", "after")]}
+    old, new = loader_of(before), loader_of(after)
+    workflow = started(old)
+    while at(workflow) != ["after"]:
+        do(workflow, at(workflow)[0])
+    with pytest.raises(ChangedWorkflow, match="'many' of process 'root' has changed"):
+        new.migrate(old.save(workflow), old)
 
 
 def test_a_multi_instance_keeps_its_place_if_its_element_has_changed():
@@ -329,46 +381,6 @@ def looped(claim) -> dict:
 OLD_CLAIM = [("human", "review"), ("embed", "part", [("human", "inner")])]
 
 
-class Kept:
-    """An instance that is saved and resumed in one way, by one version after another."""
-
-    def __init__(self, way):
-        self._way = way
-        self._store = {}
-
-    def to(self, loader, workflow, other=None):
-        """The workflow, saved by a loader and resumed by it or another one."""
-        return self._way(self, loader, workflow, other or loader)
-
-    def as_text(self, loader, workflow, to):
-        return to.resume(loader.save(workflow), models.script_engine())
-
-    def as_pieces(self, loader, workflow, to):
-        pieces = loader.save_pieces(workflow)
-        for one in pieces.removed:
-            del self._store[one]
-        self._store.update(pieces.changed)
-        return to.resume_pieces(self._store.__getitem__, models.script_engine())
-
-    def split_and_joined(self, loader, workflow, to):
-        split = to.split(loader.save(workflow))
-        return to.resume(to.join(split.changed.__getitem__), models.script_engine())
-
-    def pieces_and_text(self, loader, workflow, to):
-        workflow = self.as_pieces(loader, workflow, loader)
-        return self.as_text(loader, workflow, to)
-
-    def joined_pieces(self, loader, workflow, to):
-        self.as_pieces(loader, workflow, loader)
-        return to.resume(to.join(self._store.__getitem__), models.script_engine())
-
-
-WAYS = [
-    *(Kept.as_text, Kept.as_pieces, Kept.split_and_joined),
-    *(Kept.pieces_and_text, Kept.joined_pieces),
-]
-
-
 def settled_elements(workflow) -> list:
     """The elements of each call of `claim`, in order."""
     calls = [one for one in workflow.subprocesses.values() if one.spec.name == "claim"]
@@ -412,6 +424,59 @@ def test_a_settled_subprocess_whose_version_is_gone_says_so_and_nothing_else_fai
     assert finish(workflow) == ["end"]
 
 
+def test_the_copy_of_a_pickle_does_not_take_one_version_for_another(tmp_path):
+    """Its specs are in a dict, so nobody knows any more which version has settled on what."""
+    old = loader_of(looped(OLD_CLAIM), tmp_path, "v1")
+    new = loader_of(looped(NEW_CLAIM), tmp_path, "v2")
+    workflow = started(old, "review")
+    do(workflow, "inner")
+    workflow = new.migrate(old.save(workflow), script_engine=models.script_engine())
+    for name in ("review", "check", "decide"):
+        do(workflow, name)
+    engine, workflow.script_engine = workflow.script_engine, None
+    copied = pickle.loads(pickle.dumps(workflow))
+    copied.script_engine = engine
+    for _ in range(2):
+        copied = new.resume(new.save(copied), engine)
+        first, second = [one for one in copied.subprocesses.values() if one.depth == 1]
+        with pytest.raises(StateError, match="of the specs in the state"):
+            first.get_tasks()
+        assert "check" in [task.task_spec.name for task in second.get_tasks()]
+    assert finish(copied) == ["end"]
+
+
+def test_an_instance_moves_from_version_to_version_and_back(tmp_path):
+    loaders = [
+        loader_of(looped(claim), tmp_path, str(number))
+        for number, claim in enumerate((NEW_CLAIM, NEW_CLAIM[:2], [*NEW_CLAIM, ("human", "tell")]))
+    ]
+    workflow = started(loaders[0], "review", "check", "decide", "review")
+    for before, after in ((0, 1), (1, 2), (2, 1), (1, 0), (0, 2)):
+        state = loaders[before].save(workflow)
+        workflow = loaders[after].migrate(state, script_engine=models.script_engine())
+        assert at(workflow) == ["check"]
+        first, second = settled_elements(workflow)
+        assert "decide" in first
+        assert "tell" not in first
+        assert ("decide" in second, "tell" in second) == (after != 1, after == 2)
+    assert finish(workflow) == ["check", "decide", "tell", "end"]
+
+
+@pytest.mark.parametrize("tasks", [{}, {"a": 1}, {"a": {}}, {"a": {"task_spec": []}}])
+def test_a_damaged_state_that_is_compared_is_an_error_of_the_library(tasks):
+    old, new = loader_of(CALLING), loader_of(changed(claim=NEW_CLAIM, root=NEW_ROOT))
+    state = json.loads(old.save(started(old, "before")))
+    call = next(iter(state["subprocesses"]))
+    for damaged in (
+        {**state, "tasks": tasks},
+        {**state, "subprocesses": {call: {"spec": "claim", "tasks": tasks}}},
+        {**state, "subprocesses": {call: tasks}},
+    ):
+        with suppress(StateError):
+            new.compare(json.dumps(damaged), old=old)
+        assert compare_all([json.dumps(damaged)], new, old=old).total == 1
+
+
 def test_a_settled_subprocess_of_an_earlier_version_is_not_brought_back_to_life(tmp_path):
     old = loader_of(looped(OLD_CLAIM), tmp_path, "v1")
     new = loader_of(looped(NEW_CLAIM), tmp_path, "v2")
@@ -422,6 +487,26 @@ def test_a_settled_subprocess_of_an_earlier_version_is_not_brought_back_to_life(
     driving.reset(workflow, "review")
     with pytest.raises(ElementUnitsError, match="was brought back to life"):
         new.save(workflow)
+
+
+# What the application reads from its database
+
+
+@pytest.mark.parametrize("read", [{}.__getitem__, lambda piece_id: None], ids=["raises", "None"])
+def test_a_live_piece_that_cannot_be_read_is_named_by_a_migration(read):
+    with pytest.raises(StateError, match=r"piece 'live' of the state (cannot be read|is missing)"):
+        loader_of(CALLING).migrate_pieces(read)
+
+
+@pytest.mark.parametrize("kind", [str, str.encode, lambda text: memoryview(text.encode())])
+def test_a_refused_instance_in_pieces_is_compared_whatever_type_its_text_has(kind):
+    old, new = loader_of(CALLING), loader_of(changed(claim=NEW_CLAIM))
+    stored = old.save_pieces(started(old, "before")).changed
+    with pytest.raises(ChangedWorkflow) as refused:
+        new.resume_pieces(lambda piece_id: kind(stored[piece_id]))
+    assert not refused.value.comparison.can_resume
+    moved = new.migrate_pieces(lambda piece_id: kind(stored[piece_id]), old)
+    assert moved.spec.name == "root"
 
 
 # Many at once
@@ -448,3 +533,10 @@ def test_many_states_are_compared_and_summed_up():
     numbered = compare_all(iter(states.values()), new, old=old)
     assert (numbered.resumable, numbered.blocked) == ([0], [2])
     assert compare_all(list(states.items()), new, old=old).migratable == ["in review"]
+
+
+def test_a_state_that_is_no_text_is_counted_and_the_reason_says_so():
+    summary = compare_all({"a NULL": None}, loader_of(CALLING))
+    assert summary.unreadable == ["a NULL"]
+    assert "state must be str or bytes, not NoneType" in next(iter(summary.reasons))
+    assert str(summary).startswith("1 instance: 0 continue")

@@ -12,8 +12,8 @@
 
   // What there is
 
-  const processes = data.processes.map(([id, bytes, tasks, elements, references, leading], number) => ({
-    number, id, bytes, tasks, elements, references, leading, referrers: [], gone: [], change: "", changes: null,
+  const processes = data.processes.map(([id, bytes, tasks, elements, references, leading, name, names, added], number) => ({
+    number, id, bytes, tasks, elements, references, leading, name, names, added: new Set(added), referrers: [], gone: [], change: "", changes: null,
   }));
   const current = processes.length;
 
@@ -24,7 +24,7 @@
     for (const [id, bytes, tasks] of against.removed)
       processes.push({
         number: processes.length, id, bytes, tasks, elements: [], references: [], leading: {}, referrers: [], gone: [],
-        change: "removed", changes: null,
+        name: "", names: {}, added: new Set(), change: "removed", changes: null,
       });
     for (const number of against.added) processes[number].change = "added";
     for (const [number, elements, fields, within] of against.changed)
@@ -55,11 +55,10 @@
     return found;
   }
 
-  function onTheWay(from, element) {
+  // The processes on any path from one to those that `wanted` says.
+  function onTheWay(from, wanted) {
     const reached = reach([from], () => true);
-    const way = new Set();
-    for (const number of reached)
-      if (processes[number].id === element || processes[number].elements.includes(element)) way.add(number);
+    const way = new Set([...reached].filter(number => wanted(processes[number])));
     const waiting = [...way];
     while (waiting.length)
       for (const [, number] of processes[waiting.pop()].referrers)
@@ -77,11 +76,21 @@
       const position = one.elements.indexOf(element);
       if (position >= 0) start = [number, ...(one.leading[position] || [])];
       else {
-        const way = onTheWay(number, element);
+        const way = onTheWay(number, one => one.id === element || one.elements.includes(element));
         if (!way.size) return null;
-        start = [...new Set([number, ...way])];
+        start = [number, ...way];
       }
     }
+    return holding(number, start);
+  }
+
+  // The unit of a process that resumes in one below it, whatever else has elements of the same id.
+  function unitTo(from, number) {
+    const way = onTheWay(from, one => one.number === number);
+    return way.size ? holding(from, [from, ...way]) : null;
+  }
+
+  function holding(number, start) {
     const held = reach(start, kind => kind !== CALL);
     held.delete(number);
     return [number, ...[...held].sort((a, b) => a - b)];
@@ -122,28 +131,55 @@
     return made;
   }
 
-  // What is chosen: a process, an element of it, and whether its unit starts at the root
+  // What is chosen: a process, an element of it, and the process whose unit is shown
 
   const chosen = { process: data.root, element: null, from: data.root, held: new Set() };
 
-  function choose(number, element = null, fromRoot = false) {
+  function choose(number, element = null, from = number, asked = null) {
     if (number >= current) return chooseRemoved(number);
-    const from = fromRoot ? data.root : number;
-    const unit = unitOf(from, element === null ? processes[number].id : element);
+    const own = () => unitOf(number, element === null ? processes[number].id : element);
+    const unit = asked || (from === number ? own() : unitTo(from, number));
     if (unit === null) return;
     Object.assign(chosen, { process: number, element, from, held: new Set(unit) });
     reveal([number, ...unit.slice(0, ONCE)]);
     paint();
     describe(unit);
     mark();
+    keep();
+  }
+
+  // Brings a process into view that was chosen elsewhere than in the graph.
+  function goTo(number) {
+    choose(number);
+    const node = graph.getElementById("n" + number), box = node.renderedBoundingBox();
+    if (box.x1 < 0 || box.y1 < 0 || box.x2 > graph.width() || box.y2 > graph.height()) graph.stop().center(node);
+  }
+
+  // The fragment of the page's address keeps what is chosen.
+  function keep() {
+    const said = new URLSearchParams({ process: processes[chosen.process].id });
+    if (chosen.element !== null) said.set("element", chosen.element);
+    if (chosen.from !== chosen.process) said.set("from", processes[chosen.from].id);
+    history.replaceState(null, "", "#" + said);
+  }
+
+  function chooseKept() {
+    const said = new URLSearchParams(location.hash.slice(1));
+    const numberOf = name => processes.findIndex(one => one.id === said.get(name));
+    const number = numberOf("process"), element = said.get("element");
+    if (number < 0 || element !== null && !processes[number].elements.includes(element)) return false;
+    const from = numberOf("from");
+    choose(number, element, from < 0 ? number : from);
+    return chosen.process === number;
   }
 
   function chooseRemoved(number) {
-    Object.assign(chosen, { process: number, element: null, from: data.root, held: new Set() });
+    Object.assign(chosen, { process: number, element: null, from: number, held: new Set() });
     reveal([number]);
     paint();
     describeRemoved(processes[number]);
     mark();
+    keep();
   }
 
   // The graph: what is unfolded is drawn
@@ -234,12 +270,13 @@
       const process = processes[number];
       const letters = process ? 11 + 11 * Math.sqrt(process.bytes / largest) : 11;
       const more = foldedBelow(number).length;
-      const label = short(nameOf(number)) + "\n" + (process ? size(process.bytes) : "external")
+      const name = process && process.name ? short(process.name) + "\n" : "";
+      const label = short(nameOf(number)) + "\n" + name + (process ? size(process.bytes) : "external")
         + (more ? `, ${more} more` : "");
       const classes = [number === data.root && "root", !process && "external", more && "more", process && process.change];
       ruler.font = `${letters}px ${FONT}`;
       const width = Math.max(...label.split("\n").map(line => ruler.measureText(line).width)) + letters + 6;
-      return { data: { id: "n" + number, number, label, letters, width, height: 3.2 * letters }, classes: classes.filter(Boolean).join(" ") };
+      return { data: { id: "n" + number, number, label, letters, width, height: (name ? 4.4 : 3.2) * letters }, classes: classes.filter(Boolean).join(" ") };
     });
     const edges = new Map();
     for (const number of drawn)
@@ -316,21 +353,24 @@
     return made;
   }
 
-  const text = cell => document.createTextNode(blank(cell.getValue()));
+  const named = cell => {
+    const { id, name } = cell.getData();
+    return make("span", {}, blank(id), name ? make("span", { className: "name", textContent: name }) : null);
+  };
   const table = new Tabulator("#table", {
     data: processes, index: "number", layout: "fitColumns", height: "100%", placeholder: "No process matches",
-    initialSort: [{ column: "bytes", dir: "desc" }], columnDefaults: { headerSortStartingDir: "desc" },
+    initialSort: [{ column: "bytes", dir: "desc" }], columnDefaults: { headerSortStartingDir: "desc", headerWordWrap: true },
     columns: [
-      { title: "process", field: "id", sorter: "string", formatter: text, widthGrow: 4, minWidth: 140, headerSortStartingDir: "asc" },
+      { title: "process", field: "id", sorter: "string", formatter: named, widthGrow: 4, minWidth: 140, headerSortStartingDir: "asc" },
       { title: "tasks", field: "tasks", sorter: "number", hozAlign: "right", width: 80 },
       { title: "size", field: "bytes", sorter: "number", formatter: bar, widthGrow: 2, minWidth: 110 },
       { title: "start unit", field: "unit", sorter: "number", formatter: bar, widthGrow: 2, minWidth: 110 },
-      { title: "holds", field: "holds", sorter: "number", hozAlign: "right", width: 85 },
+      { title: "processes in unit", field: "holds", sorter: "number", hozAlign: "right", width: 120 },
       { title: "refers to", field: "references", hozAlign: "right", width: 105, mutator: list => list,
         formatter: cell => cell.getValue().length, sorter: (a, b) => a.length - b.length },
       ...against ? [{ title: "change", field: "change", sorter: "string", width: 95,
         formatter: cell => make("span", { className: "change", textContent: cell.getValue() }) }] : [],
-      { title: "from", field: "referrers", hozAlign: "right", width: 80,
+      { title: "referenced by", field: "referrers", hozAlign: "right", width: 120,
         formatter: cell => cell.getValue().length, sorter: (a, b) => a.length - b.length },
     ],
     rowFormatter: row => {
@@ -340,7 +380,7 @@
       classes.toggle("held", chosen.held.has(number));
     },
   });
-  table.on("rowClick", (event, row) => choose(row.getData().number));
+  table.on("rowClick", (event, row) => goTo(row.getData().number));
 
   let built = false;
   table.on("tableBuilt", () => { built = true; mark(); });
@@ -352,7 +392,7 @@
   search.addEventListener("input", () => {
     const wanted = search.value.trim().toLowerCase();
     const has = id => id.toLowerCase().includes(wanted);
-    if (wanted) table.setFilter(one => has(one.id) || one.elements.some(has));
+    if (wanted) table.setFilter(one => [one.id, one.name, ...one.elements, ...Object.values(one.names)].some(has));
     else table.clearFilter();
     document.getElementById("found").textContent = wanted ? `${table.getDataCount("active").toLocaleString("en")} found` : "";
   });
@@ -361,6 +401,7 @@
 
   const details = document.getElementById("details");
   const MOST = 200; // entries of a list
+  const MOST_ELEMENTS = 2000;
 
   function listOf(entries) {
     const shown = entries.slice(0, MOST).map(entry => make("li", {}, ...entry));
@@ -370,39 +411,59 @@
 
   const link = number => make("button", {
     type: "button", className: "link", textContent: blank(nameOf(number)),
-    on: () => number >= 0 ? choose(number) : describeExternal(number),
+    on: () => number >= 0 ? goTo(number) : describeExternal(number),
   });
   const aside = words => make("span", { textContent: words });
+
+  const show = (...parts) => details.replaceChildren(...parts.filter(part => part !== null));
 
   function describe(unit) {
     const process = processes[chosen.process];
     const held = bytesOf(unit);
     const at = chosen.element === null ? "starts it" : `resumes at ${blank(chosen.element)}`;
-    const of = chosen.from === chosen.process ? "" : ` of ${blank(processes[chosen.from].id)}`;
-    const fromRoot = make("input", { type: "checkbox", id: "from-root", checked: chosen.from !== chosen.process,
-      on: event => choose(chosen.process, chosen.element, event.target.checked) });
-    const leads = chosen.process !== data.root
-      && unitOf(data.root, chosen.element === null ? process.id : chosen.element) !== null;
-    details.replaceChildren(
+    const own = chosen.from === chosen.process;
+    const of = own ? "" : ` of ${blank(processes[chosen.from].id)}`;
+    const top = own ? data.root : chosen.from;
+    const fromTop = make("input", { type: "checkbox", id: "from-root", checked: !own,
+      on: event => choose(chosen.process, chosen.element, event.target.checked ? top : chosen.process) });
+    const leads = chosen.process !== top && unitTo(top, chosen.process) !== null;
+    const positions = process.elements.map((_, position) => position);
+    const added = positions.filter(position => process.added.has(position));
+    const drawnThere = positions.filter(position => !process.added.has(position));
+    show(
       make("h2", { textContent: blank(process.id) }),
+      process.name ? make("p", { className: "name", textContent: process.name }) : null,
       make("p", { textContent: `${size(process.bytes)}, ${share(process.bytes, whole)} of the whole, ${things(process.tasks, "task", "tasks")}` }),
       make("div", { className: "unit", id: "unit" },
         make("h3", { textContent: `The unit${of} that ${at}` }),
         make("p", { id: "unit-size", textContent: `${processesOf(unit.length)}, ${size(held)}, ${share(held, whole)} of the whole` }),
         listOf(unit.map(number => [link(number), aside(`${size(processes[number].bytes)}, ${share(processes[number].bytes, held)}`)])),
-        leads ? make("label", {}, fromRoot, ` on the way from ${blank(processes[data.root].id)}`) : null),
+        leads ? make("label", {}, fromTop, ` on the way from ${blank(processes[top].id)}`) : null),
       ...changesOf(process),
       make("h3", { textContent: "Refers to" }),
       process.references.length ? listOf(process.references.map(([kind, to, element]) =>
         [link(to), aside(`${VERBS[kind]}, by ${short(element)}${to < 0 ? ", external" : ""}`)])) : make("p", { textContent: "nothing" }),
-      make("h3", { textContent: "Referred to by" }),
+      make("h3", { textContent: "Referenced by" }),
       process.referrers.length ? listOf(process.referrers.map(([kind, from, element]) =>
         [link(from), aside(`${VERBS[kind]} it, by ${short(element)}`)])) : make("p", { textContent: "nothing" }),
-      make("h3", { textContent: `Elements (${process.elements.length.toLocaleString("en")})` }),
-      make("div", { className: "elements" }, ...process.elements.slice(0, 2000).map(element => make("button", {
-        type: "button", className: "element" + (element === chosen.element ? " chosen" : ""),
-        textContent: blank(element), title: "Show the unit that resumes here", on: () => choose(chosen.process, element) }))),
+      make("h3", { textContent: `Elements (${drawnThere.length.toLocaleString("en")})` }),
+      elementsOf(process, drawnThere),
+      added.length ? make("details", { id: "added", open: added.some(one => process.elements[one] === chosen.element) },
+        make("summary", { textContent: `${added.length.toLocaleString("en")} added by SpiffWorkflow` }),
+        elementsOf(process, added)) : null,
     );
+  }
+
+  function elementsOf(process, positions) {
+    const more = positions.length - MOST_ELEMENTS;
+    return make("div", { className: "elements" }, ...positions.slice(0, MOST_ELEMENTS).map(position => {
+      const element = process.elements[position], name = process.names[position];
+      return make("button", {
+        type: "button", className: "element" + (element === chosen.element ? " chosen" : ""),
+        title: "Show the unit that resumes here", on: () => choose(process.number, element) },
+      make("span", { className: "id", textContent: blank(element) }),
+      name ? make("span", { className: "name", textContent: name }) : null);
+    }), more > 0 ? `… ${more.toLocaleString("en")} more` : null);
   }
 
   const badge = change => make("span", { className: `mark ${change}`, textContent: change });
@@ -436,7 +497,7 @@
     details.replaceChildren(
       make("h2", { textContent: blank(nameOf(number)) }),
       make("p", { textContent: "External: the workflow refers to this process but does not contain it. The application provides it." }),
-      make("h3", { textContent: "Referred to by" }),
+      make("h3", { textContent: "Referenced by" }),
       listOf(processes.flatMap(one => one.references.filter(([, to]) => to === number)
         .map(([kind, , element]) => [link(one.number), aside(`${VERBS[kind]} it, by ${short(element)}`)]))),
     );
@@ -459,12 +520,14 @@
     graph.stop();
     fit();
   }
-  if (data.unit) {
+  if (chooseKept()) fit();
+  else if (data.unit) {
     const [number, element] = data.unit;
     const own = processes[number].elements.includes(element);
     const owner = own || element === processes[number].id ? number
       : processes.findIndex(one => unitOf(number, element).includes(one.number) && (one.id === element || one.elements.includes(element)));
-    choose(owner, processes[owner].id === element ? null : element, owner !== number && number === data.root);
+    choose(owner, processes[owner].id === element ? null : element, number, unitOf(number, element));
   } else choose(data.root);
-  window.elementUnits = { unitOf, processes, graph, table, drawn: () => drawn, chosen };
+  addEventListener("hashchange", chooseKept);
+  window.elementUnits = { unitOf, unitTo, processes, graph, table, drawn: () => drawn, chosen };
 })();
