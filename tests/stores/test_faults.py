@@ -9,7 +9,6 @@ from __future__ import annotations
 import logging
 import multiprocessing
 import os
-import signal
 import subprocess
 import sys
 import threading
@@ -213,7 +212,7 @@ def test_a_server_that_is_killed_and_restarted_under_load_loses_no_unit(server: 
     try:
         for _ in range(2):
             wait_for_progress(done, workers)
-            server.stop(signal.SIGKILL)
+            server.stop()
             server.start(lambda: answers(port_of(server)))
         wait_for_progress(done, workers)
     finally:
