@@ -1,6 +1,6 @@
 """A local directory in front of a store: what was read is kept, and read from the disk again.
 
-A pack of up to 1 MiB is kept whole, in a cache directory like any other. A larger one is kept as
+A pack of up to 4 MiB is kept whole, in a cache directory like any other. A larger one is kept as
 blocks in one sparse file, each block behind its XXH64:
 
     <directory>/<hash of the store>/v2/..                               small packs
@@ -51,8 +51,7 @@ from .stored import KEYS, PACKS, key_name, open_cached, open_whole_pack, pack_na
 
 _SUM = 8  # bytes of a checksum
 _ROW = _SUM + BLOCK
-_WHOLE = 1024 * 1024  # packs up to this size are read and kept whole
-_LONGEST_KEY = 128 * 1024  # bytes that a key's content has at most
+_WHOLE = 4 * 1024 * 1024  # packs up to this size are read and kept whole
 _TOUCHED = 60.0  # seconds until a file that is used becomes new again
 _LOWER = 0.9  # of the limit, that are left if there is too much
 
@@ -123,6 +122,9 @@ class CachedStore:
             return kept[1]
         opened.reader.read_whole()
         self._keep_pack(cache_key, opened.pack)
+        kept = self._kept_pack(cache_key)
+        if kept is not None and kept[1].digest == opened.pack.digest:
+            return kept[1]  # which holds no whole pack in memory
         return opened.pack
 
     def open_whole_pack(self, cache_key: str) -> Pack:
@@ -206,7 +208,7 @@ class CachedStore:
     def _read_key(self, name: str, ranges: Sequence[tuple[int, int]]) -> Optional[list[bytes]]:
         content = self._kept_key(name)
         if content is None:
-            content = read_one(self._remote, name, 0, _LONGEST_KEY)
+            content = read_one(self._remote, name, 0, stored.LONGEST)
             if content is None:
                 self._forget(name)
                 return None

@@ -31,7 +31,13 @@ from spiff_element_units.stores import CachedStore
 
 TEXT, OTHER = workflow(200), workflow(200, "other")
 UNITS = ElementUnits.from_json(TEXT)
-LARGE, SMALL = workflow(300), workflow(60)  # packs of more, and of less than 1 MiB
+LARGE, SMALL = workflow(300), workflow(60)
+
+
+@pytest.fixture(autouse=True)
+def _smaller_packs(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Packs of more than 1 MiB are kept as blocks, so that these tests need no larger ones."""
+    monkeypatch.setattr(cached_store, "_WHOLE", 1024 * 1024)
 
 
 @pytest.fixture

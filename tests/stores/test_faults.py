@@ -83,6 +83,20 @@ def test_a_cold_get_takes_at_most_three_round_trips_and_a_warm_one_none(
 
 
 @pytest.mark.parametrize("kind", SERVERS)
+def test_a_start_unit_takes_no_more_round_trips_than_one_read_of_its_bytes(
+    store: Any, between: Proxy
+) -> None:
+    start = UNITS.workflow(UNITS.root)
+    store.write("testing/unit", start.encode())
+    between.counted()
+    assert store.read("testing/unit", [(0, len(start))]) == [start.encode()]
+    one = between.counted()
+    assert one > 0
+    assert ElementUnits.open(store, "key").workflow(UNITS.root) == start
+    assert 0 < between.counted() <= one
+
+
+@pytest.mark.parametrize("kind", SERVERS)
 def test_a_connection_that_is_cut_at_any_byte_gives_an_error_or_the_right_unit(
     store: Any, between: Proxy
 ) -> None:
