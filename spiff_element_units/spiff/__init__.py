@@ -25,9 +25,10 @@ except ImportError as error:
 from .comparison import ElementComparison, ProcessComparison, StateComparison
 from .deployments import Deployments
 from .events import Event
+from .external import MissingProcess
 from .loader import SpecLoader
 from .loaders import SpecLoaders
-from .mapping import MissingProcess, SpecMapping
+from .mapping import SpecMapping
 from .model_files import ModelFiles
 from .pieces import StatePieces
 from .round_trip import RoundTripError, check_round_trip
