@@ -11,7 +11,7 @@ from importlib import import_module
 from threading import Barrier
 from typing import Any
 
-from servers import EXAMPLES
+from web_servers import EXAMPLES
 
 
 def main(name: str, number: int) -> None:

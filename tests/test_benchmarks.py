@@ -8,8 +8,10 @@ import sys
 from pathlib import Path
 
 import pytest
+from memory_store import MemoryStore
 from SpiffWorkflow.util.task import TaskState
 
+from spiff_element_units import ElementUnits
 from spiff_element_units.cache import sources
 
 BENCHMARKS = Path(__file__).parent.parent / "benchmarks"
@@ -22,6 +24,7 @@ import instances  # noqa: E402
 import instructions  # noqa: E402
 import many_models  # noqa: E402
 import many_rows  # noqa: E402
+import store_gets  # noqa: E402
 import workflows  # noqa: E402
 from cases import CASES, Given  # noqa: E402
 from histories import History  # noqa: E402
@@ -219,6 +222,21 @@ def test_what_is_asked_of_many_models_stays_the_same_object(case, subject, tmp_p
     given.scratch.mkdir()
     run, _ = CASES[case, subject](given)
     assert run() is run()
+
+
+def test_what_is_measured_of_a_store_is_the_same_unit_each_time(monkeypatch):
+    store, units = MemoryStore(), ElementUnits.from_json(workflows.spec_json(Tree(10)))
+    seen = []
+
+    def once(rounds, *actions):
+        seen.append([action() for action in actions])
+        return [1.0 for _ in actions]
+
+    monkeypatch.setattr(store_gets, "in_turns", once)
+    assert store_gets.measure(store, units, 1) == [1.0, 1.0, 1.0]
+    assert store_gets.measure_kept(store, units, 1) == [1.0, 1.0]
+    unit = units.workflow(units.root)
+    assert seen == [[[unit.encode()], unit, unit], [unit, unit]]
 
 
 def test_a_limit_that_is_missed_is_told():

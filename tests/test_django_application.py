@@ -8,7 +8,7 @@ from typing import Any
 
 import postgres
 import pytest
-from servers import DJANGO, ask, serving, submit_at_once, two_serving, winner
+from web_servers import DJANGO, ask, serving, submit_at_once, two_serving, winner
 
 pytest.importorskip("django", reason="needs Django 5.1, which needs Python 3.10")
 

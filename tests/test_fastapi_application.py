@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from servers import FASTAPI, HERE, ask, serving, submit_at_once, two_serving, winner
+from web_servers import FASTAPI, HERE, ask, serving, submit_at_once, two_serving, winner
 
 pytest.importorskip("fastapi", reason="needs FastAPI, which this Python has no wheels for")
 pytest.importorskip("uvicorn", reason="needs uvicorn, which this Python has no wheels for")

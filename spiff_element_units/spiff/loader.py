@@ -36,6 +36,9 @@ from .state import (
     unzipped,
 )
 from .state_info import StateInfo, info_of
+from .waiting import Waiting, waiting_of
+from .waiting_states import waiting_in_state
+from .waiting_tasks import in_workflow
 
 _Workflow = TypeVar("_Workflow", bound=BpmnWorkflow)
 Old = Union[ElementUnits, "SpecLoader", None]
@@ -287,6 +290,32 @@ class SpecLoader:
         """
         _require_state(state)
         return info_of(self._serializing, self._serializer, state)
+
+    def waiting(
+        self, workflow_or_state: Union[BpmnWorkflow, State], *, process_id: Optional[str] = None
+    ) -> Waiting:
+        """Tell what an instance waits for: human tasks, timers, messages and signals.
+
+        Pass a workflow, or a state as for `resume`, or the live piece of an instance in pieces. The
+        answer is the same. From a state, this restores no spec, reads only the specs of processes
+        that have unfinished tasks, and reads no settled subprocess. They are the specs of the
+        version that the instance is on. A workflow keeps its settled subprocesses unopened.
+
+        Tasks that the engine runs by itself are not in the answer, so let it run first.
+
+        `process_id` is the process of a state that does not say it, as for `resume`.
+
+        Custom converters must write the attributes that SpiffWorkflow's `TaskSpecConverter` and
+        `EventDefinitionConverter` write.
+
+        Raises StateError if this is not a state, if it is damaged, or if a process has changed and
+        the version that the state was saved with is not in the cache any more.
+        """
+        if isinstance(workflow_or_state, BpmnWorkflow):
+            registry = self._serializer.registry
+            return waiting_of(in_workflow(workflow_or_state, registry.convert), registry)
+        _require_state(workflow_or_state)
+        return waiting_in_state(self, workflow_or_state, process_id)
 
     # Other versions of the workflow
 

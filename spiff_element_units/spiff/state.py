@@ -243,7 +243,7 @@ def needed_specs(
         for task_id, task in process["tasks"].items():
             task_spec = task_specs.get(task["task_spec"])
             if task_spec is None:
-                raise _no_element(task["task_spec"], name)
+                raise no_element(task["task_spec"], name)
             subprocess = subprocesses.pop(task_id, None)
             if subprocess is None:
                 continue
@@ -290,7 +290,8 @@ def _is_finished(subprocess: dict[str, Any]) -> bool:
     )
 
 
-def _no_element(element_id: str, process_id: str) -> StateError:
+def no_element(element_id: str, process_id: str) -> StateError:
+    """The error for a task of an element that its process does not have."""
     return StateError(
         f"the state has a task of element {element_id!r} of process {process_id!r}, but the "
         f"process has no such element; {_EARLIER}"
