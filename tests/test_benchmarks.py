@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import sys
 from pathlib import Path
@@ -16,6 +17,7 @@ from spiff_element_units.cache import sources
 BENCHMARKS = Path(__file__).parent.parent / "benchmarks"
 sys.path.insert(0, str(BENCHMARKS))
 
+import async_starts  # noqa: E402
 import histories  # noqa: E402
 import history_rows  # noqa: E402
 import instances  # noqa: E402
@@ -258,3 +260,13 @@ def test_an_operation_that_needs_too_many_more_instructions_is_told(capsys):
     assert "+2.10%" in capsys.readouterr().out
     rows = [("start, warm", 1000, 1050), ("resume, cold", 1000, 1051), ("save deep", 1000, 1051)]
     assert instructions.show(rows) == ["resume, cold", "save deep"]
+
+
+# An event loop
+
+
+def test_each_call_is_measured_in_the_loop_and_in_a_thread(tmp_path):
+    found = asyncio.run(async_starts.measure(10, 2, tmp_path))
+    assert len(found) == 10
+    for by_way in found.values():
+        assert {way: len(measured) for way, measured in by_way.items()} == {False: 2, True: 2}

@@ -34,15 +34,27 @@ from .pieces import StatePieces
 from .round_trip import RoundTripError, check_round_trip
 from .splitting import DamagedPiece
 from .state import ChangedWorkflow, StateError
+from .state_info import StateInfo
 from .summary import StateSummary, compare_all
 from .versions import WorkflowVersion
+from .waiting import (
+    CorrelationProperty,
+    HumanTask,
+    Waiting,
+    WaitingMessage,
+    WaitingSignal,
+    WaitingTask,
+    WaitingTimer,
+)
 
 __all__ = [
     "ChangedWorkflow",
+    "CorrelationProperty",
     "DamagedPiece",
     "Deployments",
     "ElementComparison",
     "Event",
+    "HumanTask",
     "MissingProcess",
     "ModelFiles",
     "ProcessComparison",
@@ -52,8 +64,14 @@ __all__ = [
     "SpecMapping",
     "StateComparison",
     "StateError",
+    "StateInfo",
     "StatePieces",
     "StateSummary",
+    "Waiting",
+    "WaitingMessage",
+    "WaitingSignal",
+    "WaitingTask",
+    "WaitingTimer",
     "WorkflowVersion",
     "check_round_trip",
     "compare_all",

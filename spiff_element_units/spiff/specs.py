@@ -103,6 +103,7 @@ class SpecStore:
         self._in_use: WeakValueDictionary[str, Spec] = WeakValueDictionary()  # if there is a bound
         self._changing: set[str] = set()  # ids of the processes whose specs the engine changes
         self._links: dict[str, Links] = {}
+        self._waiting: dict[str, dict[str, Any]] = {}
         self._digests: dict[str, str] = {}
 
     @property
@@ -164,6 +165,7 @@ class SpecStore:
         """Keep a spec no longer; called by `bound`."""
         self._kept.pop(process_id, None)
         self._links.pop(process_id, None)
+        self._waiting.pop(process_id, None)
 
     def _tell_after(self, restore: Callable[[str, list[Event]], Any], process_id: str) -> Any:
         """Restore something, and tell what happened when no lock is held any more."""
@@ -232,6 +234,26 @@ class SpecStore:
         if links is None:
             links = self._tell_after(self._made_links, process_id)
         return links
+
+    def waiting_task_specs(self, process_id: str) -> dict[str, Any]:
+        """The task specs of a process by their names, as they are written. Restores nothing.
+
+        Those that are neither manual nor events are empty: no task waits at them for something from
+        outside.
+        """
+        found = self._waiting.get(process_id)
+        if found is None:
+            found = self._tell_after(self._decoded_waiting, process_id)
+        return found
+
+    def _decoded_waiting(self, process_id: str, told: list[Event]) -> dict[str, Any]:
+        task_specs = self.decoded(process_id)["task_specs"]
+        found = {
+            name: one if one.get("manual") or "event_definition" in one else {}
+            for name, one in task_specs.items()
+        }
+        self._keep(self._waiting, process_id, found, told)
+        return found
 
     def _made_links(self, process_id: str, told: list[Event]) -> Links:
         links = links_of(self._shared(process_id) or self._restored(process_id, told))
