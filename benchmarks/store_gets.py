@@ -102,7 +102,7 @@ def main() -> int:
     units = ElementUnits.from_json(spec_json(Tree(asked.processes)))
     unit = len(units.workflow(units.root))
     print(f"{asked.processes} processes; the start unit has {unit:,} bytes; milliseconds, medians")
-    row = "{:<12}{:>9}{:>9}{:>9}{:>10}{:>12}{:>9}{:>12}"
+    row = "{:<12}{:>9}{:>9}{:>9}{:>10}{:>12}{:>9}{:>14}"
     print(row.format("", "read", "start", "warm", "of read", "directory", "kept", "of directory"))
     missed = False
     for name in MEASURED:
