@@ -21,7 +21,8 @@ help:
 $(VENV)/made: pyproject.toml
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade "pip>=25.1"
-	$(BIN)/python -m pip install --quiet --group test --group lint --group build --group dist orjson
+	$(BIN)/python -m pip install --quiet --group test --group stores --group lint --group build \
+		--group dist orjson
 	$(BIN)/python -m pip install --quiet --no-deps \
 		'spiff-arena-common>=0.1.50; python_version >= "3.10"'
 	touch $@

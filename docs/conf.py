@@ -37,15 +37,19 @@ nitpicky = True
 nitpick_ignore = [
     ("py:class", name)
     for name in (
-        # Of Python and SpiffWorkflow: the build uses no network, so it has no other site's index.
+        # Of Python and other libraries: the build uses no network, so it has no other site's index.
+        "collections.abc.Callable",
         "collections.abc.Iterable",
         "collections.abc.Iterator",
         "collections.abc.Mapping",
         "collections.abc.MutableMapping",
+        "collections.abc.Sequence",
         "datetime.datetime",
         "datetime.timedelta",
         "io.BytesIO",
         "os.PathLike",
+        "pathlib.Path",
+        "sqlalchemy.engine.Engine",
         "SpiffWorkflow.bpmn.exceptions.WorkflowTaskException",
         "SpiffWorkflow.bpmn.workflow.BpmnWorkflow",
         "spiff_element_units.spiff.loader._Workflow",
@@ -53,6 +57,8 @@ nitpick_ignore = [
         "spiff_element_units.spiff.specs.Serializer",
     )
 ]
+# The libraries of the stores: their adapters are described without them.
+autodoc_mock_imports = ["obstore", "psycopg", "redis", "sqlalchemy"]
 autodoc_member_order = "bysource"
 autodoc_typehints_format = "short"
 
