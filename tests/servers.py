@@ -10,7 +10,6 @@ that this system lacks: radosgw and valkey-server.
 from __future__ import annotations
 
 import os
-import pwd
 import shutil
 import signal
 import socket
@@ -122,6 +121,8 @@ def without_root(folder: Path) -> dict[str, Any]:
     """Options for a server that does not run as root: the user, who gets the folder."""
     if os.getuid() != 0:
         return {}
+    import pwd  # noqa: PLC0415 - Windows has none
+
     user = next(
         one for one in ("postgres", "nobody") if one in {name.pw_name for name in pwd.getpwall()}
     )

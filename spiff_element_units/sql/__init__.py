@@ -20,7 +20,7 @@ from .errors import Conflict, UnknownInstance
 from .history import FinishedTask, HistoryPage
 from .instances import Instances, Loaders
 from .tables import Tables, tables
-from .waits import Waiting
+from .waits import WaitingEntry
 
 __all__ = [
     "Conflict",
@@ -30,6 +30,6 @@ __all__ = [
     "Loaders",
     "Tables",
     "UnknownInstance",
-    "Waiting",
+    "WaitingEntry",
     "tables",
 ]

@@ -55,11 +55,14 @@ def insert_or_replace(connection: Connection, table: Table, rows: Sequence[dict[
 
 
 def is_conflict(error: DBAPIError) -> bool:
-    """Whether a database refused a statement because of another transaction."""
+    """Whether a database refused a statement because of another transaction.
+
+    The drivers are sqlite3, psycopg, and PyMySQL or mysqlclient.
+    """
     cause: Any = error.orig
     if isinstance(cause, sqlite3.Error):
         return str(cause) in _SQLITE_CONFLICTS
-    state = getattr(cause, "sqlstate", None) or getattr(cause, "pgcode", None)
-    if state is not None:
-        return state in _POSTGRESQL_CONFLICTS
-    return bool(getattr(cause, "args", ())) and cause.args[0] in _MYSQL_CONFLICTS
+    code = cause.args[0] if getattr(cause, "args", ()) else None
+    if isinstance(code, int):
+        return code in _MYSQL_CONFLICTS
+    return getattr(cause, "sqlstate", None) in _POSTGRESQL_CONFLICTS

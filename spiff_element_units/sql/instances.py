@@ -28,7 +28,7 @@ from .errors import Conflict
 from .history import HistoryPage, history_page
 from .stored import Place, StoredInstance, Written, remove, write_first
 from .tables import LONGEST_ID, Tables, tables
-from .waits import Waiting, require_short, waiting_of, waits_of
+from .waits import WaitingEntry, require_short, entry_of, waits_of
 
 
 class Loaders(Protocol):
@@ -118,23 +118,48 @@ class Instances:
         loader = self._loader_of(cache_key)
         workflow = loader.start(process_id)
         workflow.task_tree.data.update(data or {})
+        return self._add(cache_key, loader, workflow, instance_id, connection, due=times.now())
+
+    def add(
+        self,
+        cache_key: str,
+        state: Union[str, bytes],
+        *,
+        instance_id: Optional[str] = None,
+        connection: Optional[Connection] = None,
+    ) -> str:
+        """Store an instance that your application has stored in another way, and return its id.
+
+        `state` is what `SpecLoader.save` or SpiffWorkflow's `serialize_json` wrote, and `cache_key`
+        the key of a workflow on which it continues. `instance_id` is as for `start`.
+
+        Raises UnitNotFound if there is no such workflow, Conflict if the id exists, and the errors
+        of `SpecLoader.resume`.
+        """
+        loader = self._loader_of(cache_key)
+        return self._add(cache_key, loader, loader.resume(state), instance_id, connection, due=None)
+
+    def _add(  # noqa: PLR0913, PLR0917
+        self,
+        cache_key: str,
+        loader: SpecLoader,
+        workflow: BpmnWorkflow,
+        instance_id: Optional[str],
+        connection: Optional[Connection],
+        due: Optional[datetime],
+    ) -> str:
         if instance_id is None:
             instance_id = str(uuid4())
         require_short(_text("instance_id", instance_id), "the instance id", LONGEST_ID)
-        about = {"cache_key": cache_key, "process_id": process_id or loader.units.root}
+        about = {"cache_key": cache_key, "process_id": workflow.spec.name}
         for name, value in about.items():
             require_short(value, f"the {name} of instance {instance_id!r}")
+        place, written = self._place(connection), _written(loader, workflow)
         try:
-            write_first(
-                self._place(connection),
-                instance_id,
-                about,
-                _written(loader, workflow),
-                self._compress,
-            )
+            write_first(place, instance_id, about, written, self._compress, due)
         except IntegrityError as error:
             raise Conflict(
-                f"there is an instance {instance_id!r} already; go on with that one, or start this "
+                f"there is an instance {instance_id!r} already; go on with that one, or store this "
                 "one with another id"
             ) from error
         return instance_id
@@ -269,7 +294,7 @@ class Instances:
         limit: int = 100,
         after: int = 0,
         connection: Optional[Connection] = None,
-    ) -> list[Waiting]:
+    ) -> list[WaitingEntry]:
         """Return what instances wait for, oldest first. This reads an index and no instance.
 
         Each argument leaves out what does not fit: `element` is the id of an element, `lane` the
@@ -290,7 +315,7 @@ class Instances:
             .limit(_positive("limit", limit))
         )
         with self._place(connection).connect() as used:
-            return [waiting_of(row) for row in used.execute(statement)]
+            return [entry_of(row) for row in used.execute(statement)]
 
     def history(
         self,

@@ -191,13 +191,19 @@ class StoredInstance:
             connection.execute(insert(waiting), wanted)
 
 
-def write_first(
-    place: Place, instance_id: str, about: dict[str, str], written: Written, compress: bool
+def write_first(  # noqa: PLR0913, PLR0917
+    place: Place,
+    instance_id: str,
+    about: dict[str, str],
+    written: Written,
+    compress: bool,
+    due: Optional[datetime],
 ) -> None:
-    """Write an instance that is new. Its first version is 1."""
+    """Write an instance that is new, as version 1. `due` says when it is, if no timer does."""
     now = times.now()
     state = {**_state_of(written, now), "started_at": times.stored(now)}
-    state["due_at"] = times.stored(now)  # so that a started instance is not lost
+    if due is not None:
+        state["due_at"] = times.stored(due)
     with explained(instance_id), place.begin() as connection:
         connection.execute(
             insert(place.tables.instances).values(id=instance_id, version=1, **about, **state)
@@ -239,10 +245,9 @@ def remove(place: Place, instance_id: str) -> None:
     tables = place.tables
     of_it = tables.instances.c.id == instance_id
     with explained(instance_id), place.begin() as connection:
-        # This locks the row, so that no step writes a piece any more.
-        later = update(tables.instances).where(of_it).values(version=tables.instances.c.version + 1)
-        if not connection.execute(later).rowcount:
-            raise unknown(instance_id)
+        lock_database(connection, tables.instances)
+        row = connection.execute(locking(select(tables.instances.c.id).where(of_it), connection))
+        found(row.first(), instance_id)
         for table in (tables.waiting, tables.pieces):
             connection.execute(delete(table).where(table.c.instance_id == instance_id))
         connection.execute(delete(tables.instances).where(of_it))

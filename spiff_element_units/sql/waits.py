@@ -27,7 +27,7 @@ class Wait(NamedTuple):
     details: Optional[dict[str, Any]] = None
 
 
-class Waiting(NamedTuple):
+class WaitingEntry(NamedTuple):
     """One thing that an instance waits for, from the index of `Instances.waiting`.
 
     `kind` is "human", "timer", "message" or "signal". `task_id` is the id of the task, and
@@ -96,10 +96,10 @@ def row_of(wait: Wait, instance_id: str) -> dict[str, Any]:
     }
 
 
-def waiting_of(row: Any) -> Waiting:
+def entry_of(row: Any) -> WaitingEntry:
     """What a row says."""
     details = {} if row.details is None else json.loads(row.details)
-    return Waiting(
+    return WaitingEntry(
         row.id, row.instance_id, row.kind, row.task_id, row.process_id, row.element_id,
         row.lane, row.event, times.aware(row.due_at), details,
     )  # fmt: skip
