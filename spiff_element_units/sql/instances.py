@@ -28,7 +28,7 @@ from .errors import Conflict
 from .history import HistoryPage, history_page
 from .stored import Place, StoredInstance, Written, remove, write_first
 from .tables import LONGEST_ID, Tables, tables
-from .waits import WaitingEntry, require_short, entry_of, waits_of
+from .waits import WaitingEntry, entry_of, require_short, waits_of
 
 
 class Loaders(Protocol):

@@ -39,7 +39,7 @@ def follow(model: Any, engine: Engine, made_tables: Tables) -> None:
     instances = Instances(engine, {"key": loader_of(model)}, made_tables)
     instance_id, own = instances.start("key"), driving.Driver(model)
     for _ in range(driving.STEP_LIMIT):
-        wanted = done(lambda workflow: driver.step(workflow), plain)
+        wanted = done(driver.step, plain)
         try:
             with instances.step(instance_id, script_engine=models.script_engine()) as workflow:
                 told = own.step(workflow)
