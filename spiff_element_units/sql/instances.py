@@ -28,7 +28,7 @@ from .errors import Conflict
 from .history import HistoryPage, history_page
 from .stored import Place, StoredInstance, Written, remove, write_first
 from .tables import LONGEST_ID, Tables, tables
-from .waits import WaitingEntry, entry_of, require_short, waits_of
+from .waits import WaitingEntry, entry_of, require_short
 
 
 class Loaders(Protocol):
@@ -370,7 +370,7 @@ def _written(loader: SpecLoader, workflow: BpmnWorkflow) -> Written:
     ended = getattr(workflow, "completed", None)  # SpiffWorkflow 3.0 computes it
     return Written(
         loader.save_pieces(workflow),
-        waits_of(loader, workflow),
+        loader.waiting(workflow),
         workflow.is_completed() if ended is None else ended,
     )
 
