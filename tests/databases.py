@@ -18,7 +18,6 @@ from spiff_element_units import ElementUnits
 from spiff_element_units.spiff import SpecLoader
 from spiff_element_units.sql import Instances, Tables
 
-KINDS = ["sqlite", "postgresql", "mariadb"]
 DRIVERS = {"postgresql": "postgresql+psycopg", "mariadb": "mariadb+pymysql"}
 
 CALLS = {
