@@ -50,4 +50,6 @@ def server(servers: dict[str, Server], kind: str) -> Server:
     try:
         return servers[kind]
     except Missing as missing:
+        if kind in os.environ.get("STORES_REQUIRED", "").split():
+            pytest.fail(f"{kind}: {missing}, but STORES_REQUIRED names it")
         pytest.skip(f"{kind}: {missing}")

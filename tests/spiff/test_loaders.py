@@ -533,6 +533,26 @@ def test_nobody_waits_for_a_key_that_another_thread_opens(tmp_path):
     assert loaders["slow"].units.root == "outer"
 
 
+def test_nobody_waits_for_a_key_that_another_thread_writes_to_the_cache(tmp_path, monkeypatch):
+    publish = directory.publish_or_warn
+
+    def slowly(cache, key, *args, **kwargs):
+        if key == "slow":
+            halfway.stop()
+        publish(cache, key, *args, **kwargs)
+
+    monkeypatch.setattr(directory, "publish_or_warn", slowly)
+    halfway = Halfway(lambda: loaders["slow"])
+    loaders = registry(tmp_path, lambda key: text_of(CALLS))
+    loaders["kept"]
+    with halfway:
+        for key in ("kept", "other"):
+            loader = loaders[key]
+            state = loader.save(started(loader))
+            finished(loaders.for_state(state).resume(state))
+    assert loaders["slow"].units.root == "outer"
+
+
 def test_nobody_waits_for_a_spec_that_another_thread_restores(tmp_path):
     cached(tmp_path)
     loader = registry(tmp_path)["key"]

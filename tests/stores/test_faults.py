@@ -9,7 +9,6 @@ from __future__ import annotations
 import logging
 import multiprocessing
 import os
-import signal
 import subprocess
 import sys
 import threading
@@ -81,6 +80,20 @@ def test_a_cold_get_takes_at_most_three_round_trips_and_a_warm_one_none(
     assert between.counted() <= 3
     assert units.workflow("p150") == WANT
     assert between.counted() == 0
+
+
+@pytest.mark.parametrize("kind", SERVERS)
+def test_a_start_unit_takes_no_more_round_trips_than_one_read_of_its_bytes(
+    store: Any, between: Proxy
+) -> None:
+    start = UNITS.workflow(UNITS.root)
+    store.write("testing/unit", start.encode())
+    between.counted()
+    assert store.read("testing/unit", [(0, len(start))]) == [start.encode()]
+    one = between.counted()
+    assert one > 0
+    assert ElementUnits.open(store, "key").workflow(UNITS.root) == start
+    assert 0 < between.counted() <= one
 
 
 @pytest.mark.parametrize("kind", SERVERS)
@@ -213,7 +226,7 @@ def test_a_server_that_is_killed_and_restarted_under_load_loses_no_unit(server: 
     try:
         for _ in range(2):
             wait_for_progress(done, workers)
-            server.stop(signal.SIGKILL)
+            server.stop()
             server.start(lambda: answers(port_of(server)))
         wait_for_progress(done, workers)
     finally:
