@@ -14,6 +14,7 @@ import shutil
 import socket
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 from typing import Any, Callable
 
@@ -299,6 +300,32 @@ def forgetful() -> None:
     check_round_trip(spec, writer)
 
 
+def in_a_database(what: str) -> None:
+    """Let a step of an instance in SQLite fail."""
+    from sqlalchemy import create_engine  # noqa: PLC0415 - may be missing
+
+    from spiff_element_units.sql import Instances  # noqa: PLC0415
+
+    with tempfile.TemporaryDirectory() as folder:
+        engine = create_engine(f"sqlite:///{folder}/db", connect_args={"timeout": 0})
+        instances = Instances(engine, {"orders-1": loader()})
+        instances.tables.instances.metadata.create_all(engine)
+        one = instances.start("orders-1", instance_id="one")
+        try:
+            if what == "twice":
+                instances.start("orders-1", instance_id="one")
+            elif what == "unknown":
+                instances.look("nobody")
+            elif what == "no loader":
+                Instances(engine, {}).look(one)
+            else:
+                lock = what == "locked"
+                with instances.step(one, lock=lock), instances.step(one, lock=lock):
+                    pass
+        finally:
+            engine.dispose()
+
+
 Produce = Callable[[Path, pytest.MonkeyPatch], Any]
 PRODUCED: list[tuple[str, Produce]] = [
     (
@@ -470,6 +497,14 @@ PRODUCED: list[tuple[str, Produce]] = [
         "… in … is damaged (it names no pack); cache the workflow again",
         lambda *_: stored(lambda store, name: store.write(key_name("key"), b"no pointer")),
     ),
+    ("another step has changed instance …", lambda *_: in_a_database("conflict")),
+    (
+        "instance …: the database gave way to another transaction (…)",
+        lambda *_: in_a_database("locked"),
+    ),
+    ("there is an instance … already", lambda *_: in_a_database("twice")),
+    ("the database does not contain instance …", lambda *_: in_a_database("unknown")),
+    ("instance …: no loader has the cache key …", lambda *_: in_a_database("no loader")),
     ("spiff-element-units: the command needs …", lambda _, monkeypatch: without_click(monkeypatch)),
     (
         "spiff-element-units: there is no folder …",

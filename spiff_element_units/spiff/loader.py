@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Callable, Optional, TypeVar, Union, overload
 
-from SpiffWorkflow.bpmn.workflow import BpmnWorkflow
+from SpiffWorkflow.bpmn.workflow import BpmnWorkflow as BpmnWorkflow  # noqa: PLC0414 - for `sql`
 from SpiffWorkflow.exceptions import SpiffWorkflowException
 
 from ..errors import ElementUnitsError
