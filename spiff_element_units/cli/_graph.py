@@ -11,6 +11,7 @@ from typing import Any, Optional
 
 import click
 
+from ..cache.store import Place
 from ..units import ElementUnits
 from ._app import PROGRAM, Failure, command
 from ._diff import opened_versions
@@ -58,7 +59,7 @@ PROCESSES = 100  # that are drawn of a large workflow
 )
 def graph(
     out: Output,
-    place: str,
+    place: Place,
     key: Optional[str],
     form: str,
     unit: Optional[tuple[str, str]],
@@ -89,7 +90,7 @@ def graph(
             own = opened.enter_context(opened_place(place, key, parser, process_id))
             units, origins = linked(own, place, key)
         else:
-            versions = (against, place) if key is None else (place, against, key)
+            versions: tuple[Any, ...] = (against, place) if key is None else (place, against, key)
             old, units = map(opened.enter_context, opened_versions(versions, parser, process_id))
         facts = Facts(units, origins)
         if unit:
@@ -101,7 +102,7 @@ def graph(
             from ._page import Compared, page
 
             compared = None if old is None else Compared(old, str(against))
-            text = page(facts, key or os.path.basename(place), unit, compared)
+            text = page(facts, key or os.path.basename(str(place)), unit, compared)
         else:
             drawing = draw(facts, held, 0 if everything else PROCESSES)
             text = mermaid(drawing) if form == "mermaid" else dot(drawing)
