@@ -23,7 +23,7 @@ $(VENV)/made: pyproject.toml
 	$(BIN)/python -m pip install --quiet --upgrade "pip>=25.1"
 	$(BIN)/python -m pip install --quiet --group test --group lint --group build --group dist orjson
 	$(BIN)/python -m pip install --quiet --no-deps \
-		'spiff-arena-common>=0.1.50; python_version >= "3.10"'
+		'spiff-arena-common>=0.1.50; python_version >= "3.10"' 'axe-playwright-python>=0.1.8'
 	touch $@
 
 dev-env: $(VENV)/made

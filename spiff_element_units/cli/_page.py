@@ -1,12 +1,15 @@
 """The page of `graph --format html`: an interactive graph of a workflow in one file.
 
 The page contains its data as JSON in a script element that is not executed, with `<` escaped. Ids
-therefore stay data, whatever they contain. `page/page.js` shows ids only as text. A content
+therefore stay data, whatever they contain. The scripts in `page/` show ids only as text. A content
 security policy keeps the page from loading anything.
 """
 
 from __future__ import annotations
 
+import base64
+import functools
+import gzip
 import json
 from collections.abc import Iterable, Iterator
 from importlib.resources import files
@@ -27,6 +30,19 @@ class Compared(NamedTuple):
     title: str
 
 
+LIBRARIES = ("elk.bundled.js", "tabulator.min.js")
+# They are put together in this order, and share their names.
+SCRIPTS = (
+    "load.js",
+    "model.js",
+    "graph.js",
+    "moving.js",
+    "table.js",
+    "tree.js",
+    "finding.js",
+    "details.js",
+    "page.js",
+)
 _KINDS = {"call": 0, "embedded": 1, "trigger": 2}
 
 
@@ -37,25 +53,31 @@ def page(
     compared: Optional[Compared] = None,
 ) -> str:
     """The page of a workflow. It first shows `unit`, a process and an element."""
-    folder = files("spiff_element_units.cli").joinpath("page")
-
-    def read(name: str) -> str:
-        return folder.joinpath(name).read_text(encoding="utf-8")
-
     parts = {
-        "licenses": read("LICENSES.txt").replace("--", "- -"),
-        "styles": read("tabulator_simple.min.css") + read("page.css"),
+        "licenses": _read("LICENSES.txt").replace("--", "- -"),
+        "styles": _read("tabulator_simple.min.css") + _read("page.css"),
         "libraries": "\n".join(
-            f"<script>{read(name)}</script>"
-            for name in ("cytoscape.min.js", "cytoscape-dagre.min.js", "tabulator.min.js")
+            f'<script type="text/plain" class="library">{_packed(name)}</script>'
+            for name in LIBRARIES
         ),
         "data": _json(
             {**_data(facts, title, unit), "against": compared and _against(facts, compared)}
         ),
-        "script": read("page.js"),
+        "script": "".join(map(_read, SCRIPTS)),
     }
-    pieces = read("page.html").split("@@")
+    pieces = _read("page.html").split("@@")
     return "".join(parts[piece] if at % 2 else piece for at, piece in enumerate(pieces))
+
+
+def _read(name: str) -> str:
+    folder = files("spiff_element_units.cli").joinpath("page")
+    return folder.joinpath(name).read_text(encoding="utf-8")
+
+
+@functools.cache
+def _packed(name: str) -> str:
+    """A library as gzip in base64, a third of its size. `page/load.js` unpacks it."""
+    return base64.b64encode(gzip.compress(_read(name).encode(), mtime=0)).decode("ascii")
 
 
 def _json(value: Any) -> str:
