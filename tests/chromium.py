@@ -35,8 +35,9 @@ FLAGS = [
 ]
 SETTLED = """(async () => {
   await window.pageReady;
-  const drawing = () => window.elementUnits && window.elementUnits.drawing();
-  for (let one = null; one !== drawing();) await (one = drawing());
+  const {drawing, showing} = window.elementUnits || {};
+  for (const waits of [drawing, showing].filter(Boolean))
+    for (let one = null; one !== waits();) await (one = waits());
   await new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)));
 })()"""
 KEYS = {

@@ -11,7 +11,7 @@ import base64
 import functools
 import gzip
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from importlib.resources import files
 from typing import Any, NamedTuple, Optional
 
@@ -20,6 +20,7 @@ import orjson
 from ..diff import ProcessDiff, told
 from ..units import ElementUnits, Reference
 from ._facts import Facts
+from ._instances import Instances
 from ._paths import ids_of, refers_by
 
 
@@ -31,6 +32,9 @@ class Compared(NamedTuple):
 
 
 LIBRARIES = ("elk.bundled.js", "tabulator.min.js")
+# Only in pages with diagrams.
+VIEWER = "bpmn-navigated-viewer.production.min.js"
+_VIEWER_STYLES = ("diagram-js.css", "bpmn-js.css")
 # They are put together in this order, and share their names.
 SCRIPTS = (
     "load.js",
@@ -40,6 +44,9 @@ SCRIPTS = (
     "table.js",
     "tree.js",
     "finding.js",
+    "layout.js",
+    "instances.js",
+    "diagram.js",
     "details.js",
     "page.js",
 )
@@ -51,18 +58,26 @@ def page(
     title: str,
     unit: Optional[tuple[str, str]],
     compared: Optional[Compared] = None,
+    diagrams: Sequence[str] = (),
+    instances: Optional[Instances] = None,
 ) -> str:
-    """The page of a workflow. It first shows `unit`, a process and an element."""
+    """The page of a workflow. It first shows `unit`, a process and an element.
+
+    `diagrams` are texts of BPMN files, and `instances` are shown on their diagrams.
+    """
+    data = _data(facts, title, unit)
+    data["against"] = compared and _against(facts, compared)
+    data["diagrams"] = list(diagrams)
+    data["instances"] = instances and instances.told()
+    styles = ("tabulator_simple.min.css", *_VIEWER_STYLES * bool(diagrams), "page.css")
     parts = {
         "licenses": _read("LICENSES.txt").replace("--", "- -"),
-        "styles": _read("tabulator_simple.min.css") + _read("page.css"),
+        "styles": "".join(map(_read, styles)),
         "libraries": "\n".join(
             f'<script type="text/plain" class="library">{_packed(name)}</script>'
-            for name in LIBRARIES
+            for name in (*LIBRARIES, *[VIEWER] * bool(diagrams))
         ),
-        "data": _json(
-            {**_data(facts, title, unit), "against": compared and _against(facts, compared)}
-        ),
+        "data": _json(data),
         "script": "".join(map(_read, SCRIPTS)),
     }
     pieces = _read("page.html").split("@@")

@@ -39,6 +39,7 @@ function describe(unit) {
       make("p", { id: "unit-size", textContent: `${processesOf(unit.length)}, ${size(held)}, ${share(held, whole)} of the whole` }),
       listOf(unit.map(number => [link(number), aside(`${size(processes[number].bytes)}, ${share(processes[number].bytes, held)}`)])),
       leads ? make("label", {}, fromTop, ` on the way from ${blank(processes[top].id)}`) : null),
+    ...instancesOf(process),
     ...changesOf(process),
     make("h3", { textContent: "Refers to" }),
     process.references.length ? listOf(process.references.map(([kind, to, element]) =>

@@ -150,7 +150,12 @@ document.getElementById("drawing").addEventListener("focusin", event => {
   if (number !== null && event.target.matches(":focus-visible")) bringIntoView(number);
 });
 
-document.getElementById("fit").addEventListener("click", () => fit(0));
-document.getElementById("closer").addEventListener("click", () => zoomBy(1.3));
-document.getElementById("farther").addEventListener("click", () => zoomBy(1 / 1.3));
-document.getElementById("refold").addEventListener("click", () => { unfoldFirst(); layOut(); choose(data.root); });
+document.getElementById("fit").addEventListener("click", () => isDiagram() ? fitDiagram() : fit(0));
+document.getElementById("closer").addEventListener("click", () => isDiagram() ? viewer.get("zoomScroll").stepZoom(1) : zoomBy(1.3));
+document.getElementById("farther").addEventListener("click", () => isDiagram() ? viewer.get("zoomScroll").stepZoom(-1) : zoomBy(1 / 1.3));
+document.getElementById("refold").addEventListener("click", () => {
+  if (isDiagram()) return void fitDiagram();
+  unfoldFirst();
+  layOut();
+  choose(data.root);
+});

@@ -24,6 +24,7 @@ function showChosen() {
   paint();
   mark();
   markTree();
+  showDiagram();
   keep();
   document.getElementById("said").textContent = `${blank(processes[chosen.process].id)} is chosen`;
 }
@@ -76,7 +77,12 @@ if (!chooseKept()) {
     const owner = own || element === processes[number].id ? number
       : processes.findIndex(one => unitOf(number, element).includes(one.number) && (one.id === element || one.elements.includes(element)));
     choose(owner, processes[owner].id === element ? null : element, number, unitOf(number, element));
-  } else choose(data.root);
+  } else choose(waitsFirst === null ? data.root : waitsFirst);
+}
+if (instances) {
+  document.body.classList.add(instances.total > 1 ? "with-instances" : "with-instance");
+  document.getElementById("about").textContent += `; ${things(instances.total, "instance", "instances")}`;
+  if (viewer) showDrawing("diagram");
 }
 addEventListener("hashchange", chooseKept);
-window.elementUnits = { unitOf, unitTo, processes, table, view, moveTo, reveal, chosen, drawn: () => drawn, drawing: () => drawing };
+window.elementUnits = { unitOf, unitTo, processes, table, view, moveTo, reveal, chosen, drawn: () => drawn, drawing: () => drawing, showing: () => showing, viewer };
