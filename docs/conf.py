@@ -13,6 +13,7 @@ from typing import Any
 
 import spiff_element_units
 import spiff_element_units.spiff
+import spiff_element_units.sql
 from spiff_element_units import __version__
 
 project = "spiff-element-units"
@@ -37,15 +38,19 @@ nitpicky = True
 nitpick_ignore = [
     ("py:class", name)
     for name in (
-        # Of Python and SpiffWorkflow: the build uses no network, so it has no other site's index.
+        # Of Python and other libraries: the build uses no network, so it has no other site's index.
+        "collections.abc.Callable",
         "collections.abc.Iterable",
         "collections.abc.Iterator",
         "collections.abc.Mapping",
         "collections.abc.MutableMapping",
+        "collections.abc.Sequence",
         "datetime.datetime",
         "datetime.timedelta",
         "io.BytesIO",
         "os.PathLike",
+        "pathlib.Path",
+        "sqlalchemy.engine.Engine",
         "SpiffWorkflow.bpmn.exceptions.WorkflowTaskException",
         "SpiffWorkflow.bpmn.workflow.BpmnWorkflow",
         "spiff_element_units.spiff.loader._Workflow",
@@ -53,6 +58,8 @@ nitpick_ignore = [
         "spiff_element_units.spiff.specs.Serializer",
     )
 ]
+# The libraries of the stores: their adapters are described without them.
+autodoc_mock_imports = ["obstore", "psycopg", "redis", "sqlalchemy"]
 autodoc_member_order = "bysource"
 autodoc_typehints_format = "short"
 
@@ -73,7 +80,7 @@ def show_indented(*event: Any) -> None:
 
 LINKS = {
     name: f":py:{'exc' if issubclass(found, Exception) else 'class'}:`~{module.__name__}.{name}`"
-    for module in (spiff_element_units, spiff_element_units.spiff)
+    for module in (spiff_element_units, spiff_element_units.spiff, spiff_element_units.sql)
     for name, found in vars(module).items()
     if name in module.__all__ and isinstance(found, type)
 }

@@ -10,7 +10,8 @@ from __future__ import annotations
 import functools
 from typing import Any, Callable, Union, overload
 
-from .cache import directory
+from .cache import places
+from .cache.store import Place
 from .units import ElementUnits, decompose, digest_of, read_text
 
 
@@ -28,7 +29,7 @@ def _keyword_of_0_3_1(function: Callable[..., None]) -> Callable[..., None]:
 
 @overload
 def cache_element_units_for_workflow(
-    cache_dir: directory.CacheDir,
+    cache_dir: Place,
     cache_key: str,
     workflow_spec_json: Union[str, bytes],
     *,
@@ -36,7 +37,7 @@ def cache_element_units_for_workflow(
 ) -> None: ...
 @overload
 def cache_element_units_for_workflow(
-    cache_dir: directory.CacheDir,
+    cache_dir: Place,
     cache_key: str,
     *,
     workflow_specs_json: Union[str, bytes],
@@ -44,7 +45,7 @@ def cache_element_units_for_workflow(
 ) -> None: ...
 @_keyword_of_0_3_1
 def cache_element_units_for_workflow(
-    cache_dir: directory.CacheDir,
+    cache_dir: Place,
     cache_key: str,
     workflow_spec_json: Union[str, bytes],
     *,
@@ -66,12 +67,12 @@ def cache_element_units_for_workflow(
     """
     text = read_text(workflow_spec_json)
     digest = digest_of(text)
-    if not directory.holds(cache_dir, cache_key, digest, durable=durable):
-        directory.publish(cache_dir, cache_key, decompose(text, digest), durable=durable)
+    if not places.holds(cache_dir, cache_key, digest, durable=durable):
+        places.publish(cache_dir, cache_key, decompose(text, digest), durable=durable)
 
 
 def workflow_from_cached_element_unit(
-    cache_dir: directory.CacheDir, cache_key: str, process_id: str, element_id: str
+    cache_dir: Place, cache_key: str, process_id: str, element_id: str
 ) -> str:
     """Return the unit that starts or resumes `process_id` at `element_id`, as JSON text.
 

@@ -17,7 +17,7 @@ class InvalidWorkflowSpec(ElementUnitsError):
 
 
 class CacheError(ElementUnitsError):
-    """The cache directory, or a file in it, cannot be created, read or written."""
+    """The cache directory or a file in it cannot be created, read or written, or a store fails."""
 
 
 class UnitNotFound(ElementUnitsError):

@@ -14,7 +14,9 @@ from typing import Any, Callable, Literal, NamedTuple, NoReturn, Optional, Union
 import orjson
 
 from ._version import __version__
-from .cache import directory
+from .cache import places
+from .cache.directory import LOG, key_text
+from .cache.store import Place
 from .core.digest import process_digest as _process_digest
 from .core.fault import Fault
 from .core.pack import Pack
@@ -66,7 +68,7 @@ class ElementUnits:
     """
 
     __slots__ = ("_cache", "_key", "_pack")
-    _cache: Optional[directory.CacheDir]  # where it was opened or cached
+    _cache: Optional[Place]  # where it was opened or cached
     _key: Optional[str]
     _pack: Optional[Pack]
 
@@ -74,9 +76,7 @@ class ElementUnits:
         raise TypeError("use ElementUnits.from_json(..) or ElementUnits.open(..)")
 
     @classmethod
-    def _of(
-        cls, pack: Pack, key: Optional[str], cache_dir: Optional[directory.CacheDir] = None
-    ) -> ElementUnits:
+    def _of(cls, pack: Pack, key: Optional[str], cache_dir: Optional[Place] = None) -> ElementUnits:
         units = object.__new__(cls)
         units._cache = cache_dir
         units._pack = pack
@@ -97,19 +97,19 @@ class ElementUnits:
         return cls._of(decompose(text, digest_of(text)), None)
 
     @classmethod
-    def open(cls, cache_dir: directory.CacheDir, cache_key: str) -> ElementUnits:
+    def open(cls, cache_dir: Place, cache_key: str) -> ElementUnits:
         """Open a cached workflow. This reads a few kilobytes, whatever the size of the workflow.
 
         Raises UnitNotFound if the key is not cached, CorruptPack if its pack is damaged, and
         CacheError if the pack cannot be read.
         """
-        pack = directory.open_pack(cache_dir, cache_key)
+        pack = places.open_pack(cache_dir, cache_key)
         return cls._of(pack, pack.key, cache_dir)
 
     @classmethod
     def get_or_cache(
         cls,
-        cache_dir: directory.CacheDir,
+        cache_dir: Place,
         cache_key: str,
         make_json: Callable[[], Union[str, bytes]],
         *,
@@ -130,31 +130,31 @@ class ElementUnits:
         """
         if not callable(make_json):
             raise TypeError(f"make_json must be callable, not {type(make_json).__name__}")
-        key = directory.key_text(cache_key)
+        key = key_text(cache_key)
         try:
             return cls._open_whole(cache_dir, key)
         except UnitNotFound:
             pass
         except CorruptPack as error:
-            directory.LOG.warning("%s", error)
+            LOG.warning("%s", error)
         return cls._cached(cache_dir, key, make_json(), durable=durable)
 
     @classmethod
-    def _open_whole(cls, cache_dir: directory.CacheDir, key: str) -> ElementUnits:
+    def _open_whole(cls, cache_dir: Place, key: str) -> ElementUnits:
         """Like `open`, and check the whole pack."""
-        return cls._of(directory.open_whole_pack(cache_dir, key), key, cache_dir)
+        return cls._of(places.open_whole_pack(cache_dir, key), key, cache_dir)
 
     @classmethod
     def _cached(
-        cls, cache_dir: directory.CacheDir, key: str, text: Union[str, bytes], *, durable: bool
+        cls, cache_dir: Place, key: str, text: Union[str, bytes], *, durable: bool
     ) -> ElementUnits:
         """Cache a workflow, with a warning if that is not possible."""
         read = read_text(text)
         pack = decompose(read, digest_of(read))
-        directory.publish_or_warn(cache_dir, key, pack, durable=durable)
+        places.publish_or_warn(cache_dir, key, pack, durable=durable)
         return cls._of(pack, key, cache_dir)
 
-    def save(self, cache_dir: directory.CacheDir, cache_key: str, *, durable: bool = False) -> None:
+    def save(self, cache_dir: Place, cache_key: str, *, durable: bool = False) -> None:
         """Store the workflow in a cache under a key, and replace the workflow that was there.
 
         Readers in other processes see either the old workflow or the new one, always complete. If
@@ -173,10 +173,8 @@ class ElementUnits:
             says = pack.says_events()
         except Fault as fault:
             raise in_words(fault) from fault.__cause__
-        if not directory.holds(
-            cache_dir, cache_key, pack.digest, says_events=says, durable=durable
-        ):
-            directory.publish(cache_dir, cache_key, pack, durable=durable)
+        if not places.holds(cache_dir, cache_key, pack.digest, says_events=says, durable=durable):
+            places.publish(cache_dir, cache_key, pack, durable=durable)
 
     def close(self) -> None:
         """Close the file. Every later call raises CacheError."""
@@ -321,6 +319,14 @@ class ElementUnits:
             return _process_digest(self._use(), process_id).hex()
         except Fault as fault:
             self._fail(fault, process_id)
+
+    def _go_on_with(self, other: ElementUnits) -> None:
+        """Read from the pack of another one that has the same digest.
+
+        In a store, its own pack may be gone when its key names another pack of the same workflow.
+        """
+        if self._pack is not None:
+            self._pack = other._pack
 
     def _beside(self, cache_key: str) -> Optional[ElementUnits]:
         """What is cached under a key in the same cache; None if it cannot be opened."""

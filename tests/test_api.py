@@ -19,6 +19,7 @@ from spiff_element_units import (
     cache_element_units_for_workflow,
     workflow_from_cached_element_unit,
 )
+from spiff_element_units.cache.store import Store
 
 
 def process(name: str, *tasks: dict) -> dict:
@@ -86,10 +87,10 @@ def test_the_keyword_of_the_earlier_version_is_taken_too(tmp_path: Path) -> None
 def test_type_hints_can_be_had_at_run_time() -> None:
     cache = typing.get_type_hints(cache_element_units_for_workflow)
     get = typing.get_type_hints(workflow_from_cached_element_unit)
-    directory = typing.Union[str, os.PathLike[str]]
+    place = typing.Union[str, os.PathLike[str], Store]
     nothing, text = type(None), typing.Union[str, bytes]
-    assert list(cache.values()) == [directory, str, text, bool, nothing]
-    assert list(get.values()) == [directory, str, str, str, str]
+    assert list(cache.values()) == [place, str, text, bool, nothing]
+    assert list(get.values()) == [place, str, str, str, str]
 
 
 def test_the_text_may_be_given_by_the_keyword_that_the_earlier_version_had(tmp_path: Path) -> None:

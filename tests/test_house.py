@@ -27,6 +27,7 @@ FLOORS = [
     {"cache"},
     {"diff"},
     {"units", "api"},
+    {"stores"},
     {"spiff"},
     {"sql"},
     {"cli"},
@@ -37,7 +38,9 @@ ROOF = {"__init__", "__main__"}
 
 ONLY_IN = {
     "SpiffWorkflow": {"spiff", "cli"},
-    "sqlalchemy": {"sql"},
+    "sqlalchemy": {"sql", "stores"},
+    "obstore": {"stores"},
+    "redis": {"stores"},
     "click": {"cli"},
     "rich": {"cli"},
 }

@@ -21,7 +21,6 @@ import hashlib
 import logging
 import os
 import stat
-import warnings
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from itertools import count
@@ -33,17 +32,15 @@ from ..core.pack import Pack
 from ..errors import CacheError, CorruptPack, UnitNotFound
 from ..wording import in_words
 from . import platform
+from .store import CacheDir
 
 LAYOUT = "v2"
-
-CacheDir = Union[str, os.PathLike[str]]
 
 _Parts = Iterable[Union[bytes, memoryview]]
 
 # Characters from the cache directory to the end of a temporary file's path.
 _LONGEST_BELOW = len(f"/{LAYOUT}/00/{64 * '0'}.pack.{8 * '0'}-{16 * '0'}.tmp")
 LOG = logging.getLogger("spiff_element_units")
-_warned: dict[str, object] = {}  # the cache directories that a warning has told cannot be written
 _ATTEMPTS = 100  # to write a pack if its temporary file is removed in the meantime
 # The errors if a file or a directory is removed in the meantime. A file server gives the second,
 # and `os.makedirs` gives the third.
@@ -159,6 +156,11 @@ def pack_path(cache_dir: CacheDir, cache_key: str) -> str:
     return f"{directory}{os.sep}{LAYOUT}{os.sep}{name[:2]}{os.sep}{name}"
 
 
+def pack_file(directory: str, name: str) -> str:
+    """The path of the pack with this file name."""
+    return f"{directory}{os.sep}{LAYOUT}{os.sep}{name[:2]}{os.sep}{name}"
+
+
 Mark = tuple[int, int, int, int]
 
 
@@ -196,7 +198,7 @@ def open_pack(cache_dir: CacheDir, cache_key: str) -> Pack:
     Raises UnitNotFound if the key is not cached, CorruptPack if its pack is damaged or belongs to
     another key, and CacheError if the pack cannot be read.
     """
-    return _open(cache_dir, cache_key, follow=True)[1]
+    return open_file(cache_dir, cache_key, follow=True)[1]
 
 
 def open_whole_pack(cache_dir: CacheDir, cache_key: str) -> Pack:
@@ -236,7 +238,8 @@ def content(pack: Pack, cache_key: str) -> tuple[bytes, memoryview]:
         raise in_words(fault) from fault.__cause__
 
 
-def _open(cache_dir: CacheDir, cache_key: str, *, follow: bool) -> tuple[PackFile, Pack]:
+def open_file(cache_dir: CacheDir, cache_key: str, *, follow: bool) -> tuple[PackFile, Pack]:
+    """The file of a key and its pack. Raises the errors of `open_pack`."""
     path = pack_path(cache_dir, cache_key)
     cache_key = key_text(cache_key)
     try:
@@ -275,7 +278,7 @@ def holds(
     `durable` it is also synced to disk, and CacheError says why if that fails.
     """
     try:
-        file, pack = _open(cache_dir, cache_key, follow=False)
+        file, pack = open_file(cache_dir, cache_key, follow=False)
         if pack.digest != digest:
             return False
         check(pack)
@@ -301,35 +304,24 @@ def publish(cache_dir: CacheDir, cache_key: str, pack: Pack, *, durable: bool = 
     Raises CacheError if the directory or the file cannot be created or written. The pack that was
     there is then still there.
     """
+    tell_published(cache_key, write_pack(cache_dir, cache_key, pack, durable=durable))
+
+
+def tell_published(cache_key: str, size: int) -> None:
+    """Let this process and its log know that a pack of so many bytes is in place."""
+    Published.latest = next(Published.numbers)
+    LOG.info("cached %r: %s bytes", key_text(cache_key), f"{size:,}")
+
+
+def write_pack(cache_dir: CacheDir, cache_key: str, pack: Pack, *, durable: bool = False) -> int:
+    """Do what `publish` does, and tell nobody. Returns the size of the pack in bytes."""
     path = pack_path(cache_dir, cache_key)
     parts = content(pack, cache_key)
     try:
         write_file(path, parts, durable=durable)
     except (OSError, ValueError) as error:
         raise CacheError(f"cannot write the pack {path!r}: {error}") from error
-    Published.latest = next(Published.numbers)
-    LOG.info("cached %r: %s bytes", key_text(cache_key), f"{sum(map(len, parts)):,}")
-
-
-def publish_or_warn(
-    cache_dir: CacheDir, cache_key: str, pack: Pack, *, durable: bool = False
-) -> None:
-    """Store a pack, and warn if that is not possible.
-
-    A process warns once for each directory, with a RuntimeWarning and in the log of
-    `spiff_element_units`.
-    """
-    try:
-        publish(cache_dir, cache_key, pack, durable=durable)
-    except CacheError as error:
-        this_time = object()
-        if _warned.setdefault(directory_path(cache_dir), this_time) is this_time:
-            told = (
-                f"{error}; this process uses the workflow from memory, and each process makes "
-                "it again until the cache can be written"
-            )
-            LOG.warning(told)
-            warnings.warn(told, RuntimeWarning, stacklevel=4)
+    return sum(map(len, parts))
 
 
 def write_file(path: str, parts: _Parts, *, durable: bool = False) -> None:

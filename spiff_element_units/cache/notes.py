@@ -1,34 +1,64 @@
 """Notes in a cache: small texts under names, which may be lost at any time.
 
-A note is at `<cache_dir>/v2/<2 hex>/<sha256 of its name>.note`. It lies and is written like a pack,
-so a reader sees a whole note or none. The last writer wins.
+In a directory, a note is at `<cache_dir>/v2/<2 hex>/<sha256 of its name>.note`. It lies and is
+written like a pack, so a reader sees a whole note or none. In a store its name is
+`f<format>/notes/<sha256 of its name>`, and its content is an XXH64 and the text. The last writer
+wins.
 """
 
 from __future__ import annotations
 
-from typing import Optional
+import hashlib
+from typing import Optional, cast
 
+from ..core.verify import xxh64_of
+from ..errors import CacheError
 from . import directory
+from .store import CacheDir, Place, Store, is_store, read_one
+from .stored import PREFIX
+
+_SUM = 8  # bytes of a checksum
+_LONGEST = 64 * 1024 * 1024  # bytes of a note in a store
 
 
-def note_path(cache_dir: str, name: str) -> str:
-    """The path of a note."""
+def note_path(cache_dir: CacheDir, name: str) -> str:
+    """The path of a note in a directory."""
     return f"{directory.pack_path(cache_dir, name).removesuffix('.pack')}.note"
 
 
-def read_note(cache_dir: str, name: str) -> Optional[bytes]:
+def stored_name(name: str) -> str:
+    """The name of a note in a store."""
+    return f"{PREFIX}notes/{hashlib.sha256(name.encode('utf-8', 'surrogatepass')).hexdigest()}"
+
+
+def read_note(place: Place, name: str) -> Optional[bytes]:
     """The content of a note; None if there is none or it cannot be read."""
     try:
-        with open(note_path(cache_dir, name), "rb") as stream:
+        if is_store(place):
+            return _read(cast(Store, place), stored_name(name))
+        with open(note_path(cast(CacheDir, place), name), "rb") as stream:
             return stream.read()
-    except (OSError, ValueError):
+    except (OSError, ValueError, CacheError):
         return None
 
 
-def write_note(cache_dir: str, name: str, content: bytes) -> None:
+def write_note(place: Place, name: str, content: bytes) -> None:
     """Write a note. If that is not possible, the log says so at level DEBUG."""
-    path = note_path(cache_dir, name)
     try:
-        directory.write_file(path, (content,))
-    except (OSError, ValueError) as error:
-        directory.LOG.debug("cannot write the note %r: %s", path, error)
+        if is_store(place):
+            cast(Store, place).write(stored_name(name), _sum(content) + content)
+        else:
+            directory.write_file(note_path(cast(CacheDir, place), name), (content,))
+    except (OSError, ValueError, CacheError) as error:
+        directory.LOG.debug("cannot write the note %r in %s: %s", name, place, error)
+
+
+def _read(store: Store, name: str) -> Optional[bytes]:
+    stored = read_one(store, name, 0, _LONGEST)
+    if stored is None or stored[:_SUM] != _sum(stored[_SUM:]):
+        return None
+    return stored[_SUM:]
+
+
+def _sum(content: bytes) -> bytes:
+    return xxh64_of(content, len(content)).to_bytes(_SUM, "little")

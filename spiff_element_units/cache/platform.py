@@ -30,6 +30,7 @@ READ = os.O_RDONLY | _OPEN | getattr(os, "O_NONBLOCK", 0)
 WRITE = os.O_WRONLY | _OPEN | NO_FOLLOW | getattr(os, "O_NONBLOCK", 0)
 SYNC = READ if not WINDOWS else os.O_RDWR | _OPEN  # Windows syncs only files open for writing
 CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | _OPEN | NO_FOLLOW
+UPDATE = os.O_RDWR | os.O_CREAT | _OPEN | NO_FOLLOW
 
 # Whether a file can be read at an offset while others read it too. Windows cannot do this, and it
 # cannot replace an open file. There, files are read whole and closed at once.

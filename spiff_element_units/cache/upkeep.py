@@ -6,25 +6,27 @@ replaced while one of these functions runs, it is not removed.
 
 A cache directory that does not exist counts as an empty cache. The functions ignore files whose
 names are not those of packs or temporary files, and symbolic links in the place of packs.
+
+Each function takes a store in place of the directory. There, "path" means the name of the store and
+a name in it. A store keeps a pack for an hour after its key was removed or cached again. A later
+`prune_cache` then deletes the pack, and reports it as a leftover.
 """
 
 from __future__ import annotations
 
-import math
 import os
 import re
 import stat
 import time
 from collections.abc import Iterator
-from datetime import datetime, timedelta, timezone
-from typing import Callable, NamedTuple, Optional, Union
+from datetime import timedelta
+from typing import Callable, NamedTuple, Optional, Union, cast
 
 from ..core.pack import Pack
-from ..errors import CacheError, CorruptPack, ElementUnitsError
-from . import platform
+from ..errors import CacheError, CorruptPack
+from . import platform, stored_upkeep
 from .directory import (
     LAYOUT,
-    CacheDir,
     Mark,
     PackFile,
     check,
@@ -35,6 +37,27 @@ from .directory import (
     read_pack,
     temporary_path,
 )
+from .reports import (
+    CachedWorkflow,
+    CacheReport,
+    DamagedPack,
+    PruneReport,
+    moment,
+    oldest_kept,
+    size_limit,
+)
+from .store import CacheDir, Place, Store, is_store
+
+__all__ = [
+    "CacheReport",
+    "CachedWorkflow",
+    "DamagedPack",
+    "PruneReport",
+    "cache_keys",
+    "prune_cache",
+    "remove_cached_workflow",
+    "verify_cache",
+]
 
 _SHARD = re.compile(r"[0-9a-f]{2}")
 _PACK = re.compile(r"[0-9a-f]{64}\.pack")
@@ -42,66 +65,6 @@ _TEMPORARY = re.compile(r"[0-9a-f]{64}\.(?:pack|note)\.[0-9a-f]+-[0-9a-f]{16}\.t
 
 # If files cannot be locked, a writer counts as dead when it has taken longer than any writer takes.
 _WRITTEN_WITHIN = 24 * 60 * 60 * 10**9  # nanoseconds
-
-_FOREVER = 1e11  # seconds; no file is as old as this
-_EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
-
-
-class CachedWorkflow(NamedTuple):
-    """A cached workflow.
-
-    `cache_key` is its key, `size` the size of its pack in bytes, and `cached_at` the time when it
-    was last cached (UTC). `digest` is the SHA-256 of its JSON text as 64 hex digits, like
-    `ElementUnits.digest`. `path` is the path of its pack.
-    """
-
-    cache_key: str
-    size: int
-    cached_at: datetime
-    digest: str
-    path: str
-
-
-class DamagedPack(NamedTuple):
-    """A file in the place of a pack that is not a good pack.
-
-    `path` is the path of the file, and `reason` says what is wrong. `cache_key` is the key in the
-    file, or None if the key cannot be read.
-    """
-
-    path: str
-    reason: str
-    cache_key: Optional[str]
-
-
-class CacheReport(NamedTuple):
-    """The result of `verify_cache`: the good packs, the damaged packs and the temporary files.
-
-    `leftovers` contains the paths of the temporary files. A temporary file belongs to a process
-    that is writing a pack, or was left by one that died.
-    """
-
-    good: tuple[CachedWorkflow, ...]
-    damaged: tuple[DamagedPack, ...]
-    leftovers: tuple[str, ...]
-
-    @property
-    def ok(self) -> bool:
-        """True if no pack is damaged."""
-        return not self.damaged
-
-
-class PruneReport(NamedTuple):
-    """The result of `prune_cache`.
-
-    `removed` contains the removed workflows, oldest first. `leftovers` contains the paths of
-    removed files without a key: temporary files of processes that died, and packs that are too
-    damaged to read their key. `bytes_freed` is the total size of all removed files.
-    """
-
-    removed: tuple[CachedWorkflow, ...]
-    leftovers: tuple[str, ...]
-    bytes_freed: int
 
 
 class _Found(NamedTuple):
@@ -113,7 +76,7 @@ class _Found(NamedTuple):
     mark: Mark
 
 
-def cache_keys(cache_dir: CacheDir) -> tuple[CachedWorkflow, ...]:
+def cache_keys(cache_dir: Place) -> tuple[CachedWorkflow, ...]:
     """Return all cached workflows, sorted by key.
 
     This reads the header of each pack. Packs with a damaged header are not in the result; use
@@ -121,11 +84,14 @@ def cache_keys(cache_dir: CacheDir) -> tuple[CachedWorkflow, ...]:
 
     Raises CacheError if the directory cannot be read.
     """
+    if is_store(cache_dir):
+        return stored_upkeep.cache_keys(cast(Store, cache_dir))
+    cache_dir = cast(CacheDir, cache_dir)
     listed = (_describe(path) for path in _files(cache_dir) if not _is_temporary(path))
     return tuple(sorted(workflow for workflow in listed if workflow is not None))
 
 
-def remove_cached_workflow(cache_dir: CacheDir, cache_key: str) -> bool:
+def remove_cached_workflow(cache_dir: Place, cache_key: str) -> bool:
     """Remove a workflow from a cache. Return True if it was cached, and False if it was not.
 
     An `ElementUnits` that has the workflow open can still be used. If another process caches the
@@ -133,6 +99,9 @@ def remove_cached_workflow(cache_dir: CacheDir, cache_key: str) -> bool:
 
     Raises CacheError if the pack cannot be removed.
     """
+    if is_store(cache_dir):
+        return stored_upkeep.remove_cached_workflow(cast(Store, cache_dir), cache_key)
+    cache_dir = cast(CacheDir, cache_dir)
     path = pack_path(cache_dir, cache_key)
     try:
         platform.unlink(path)
@@ -143,7 +112,7 @@ def remove_cached_workflow(cache_dir: CacheDir, cache_key: str) -> bool:
     return True
 
 
-def verify_cache(cache_dir: CacheDir) -> CacheReport:
+def verify_cache(cache_dir: Place) -> CacheReport:
     """Read every pack of a cache and check every byte.
 
     A pack is damaged if a checksum is wrong, if it is in the place of another key's pack, or if it
@@ -151,6 +120,9 @@ def verify_cache(cache_dir: CacheDir) -> CacheReport:
 
     Raises CacheError if the cache directory itself cannot be read.
     """
+    if is_store(cache_dir):
+        return stored_upkeep.verify_cache(cast(Store, cache_dir))
+    cache_dir = cast(CacheDir, cache_dir)
     good: list[CachedWorkflow] = []
     damaged: list[DamagedPack] = []
     leftovers: list[str] = []
@@ -171,7 +143,7 @@ def verify_cache(cache_dir: CacheDir) -> CacheReport:
 
 
 def prune_cache(
-    cache_dir: CacheDir,
+    cache_dir: Place,
     *,
     max_age: Optional[Union[timedelta, float]] = None,
     max_bytes: Optional[int] = None,
@@ -192,8 +164,13 @@ def prune_cache(
     Raises CacheError if the cache cannot be read or a file cannot be removed, and ElementUnitsError
     if a limit is negative.
     """
-    oldest = _oldest_kept(max_age)
-    limit = _limit(max_bytes)
+    if is_store(cache_dir):
+        return stored_upkeep.prune_cache(
+            cast(Store, cache_dir), max_age=max_age, max_bytes=max_bytes, dry_run=dry_run
+        )
+    cache_dir = cast(CacheDir, cache_dir)
+    oldest = oldest_kept(max_age, time.time_ns())
+    limit = size_limit(max_bytes)
     paths = list(_files(cache_dir))
     leftovers = [path for path in paths if _is_temporary(path)]
     packs = sorted(filter(None, (_look(path) for path in paths if not _is_temporary(path))))
@@ -269,17 +246,8 @@ def _require_place(path: str, pack: Pack) -> None:
 
 
 def _workflow(file: PackFile, pack: Pack) -> CachedWorkflow:
-    cached_at = _moment(file.status.st_mtime_ns)
+    cached_at = moment(file.status.st_mtime_ns)
     return CachedWorkflow(pack.key, file.size, cached_at, pack.digest.hex(), file.path)
-
-
-def _moment(nanoseconds: int) -> datetime:
-    """The time of a file; a time beyond the calendar becomes the end of the calendar."""
-    try:
-        return _EPOCH + timedelta(microseconds=nanoseconds // 1000)
-    except OverflowError:
-        end = datetime.max if nanoseconds > 0 else datetime.min
-        return end.replace(tzinfo=timezone.utc)
 
 
 def _describe(path: str) -> Optional[CachedWorkflow]:
@@ -308,33 +276,6 @@ def _verify(path: str) -> Union[CachedWorkflow, DamagedPack, None]:
 
 
 # Removing
-
-
-def _oldest_kept(max_age: Optional[Union[timedelta, float]]) -> float:
-    """Packs with this time in nanoseconds, or an earlier one, are too old."""
-    if max_age is None:
-        return -math.inf
-    if isinstance(max_age, timedelta):
-        max_age = max_age.total_seconds()
-    if isinstance(max_age, bool) or not isinstance(max_age, (int, float)):
-        raise TypeError(
-            f"max_age must be a timedelta or a number of seconds, not {type(max_age).__name__}"
-        )
-    if not max_age >= 0:
-        raise ElementUnitsError(f"max_age must not be negative, but is {max_age!r}")
-    if max_age > _FOREVER:
-        return -math.inf
-    return time.time_ns() - int(max_age * 10**9)
-
-
-def _limit(max_bytes: Optional[int]) -> float:
-    if max_bytes is None:
-        return math.inf
-    if isinstance(max_bytes, bool) or not isinstance(max_bytes, int):
-        raise TypeError(f"max_bytes must be an int, not {type(max_bytes).__name__}")
-    if max_bytes < 0:
-        raise ElementUnitsError(f"max_bytes must not be negative, but is {max_bytes!r}")
-    return max_bytes
 
 
 def _look(path: str) -> Optional[_Found]:

@@ -102,7 +102,7 @@ class _Commands(click.Group):
 def program(ctx: click.Context) -> None:
     """Look at SpiffWorkflow workflows and their element units, fill caches, run a process.
 
-    A cache is a folder. Each workflow in it has a key.
+    A cache is a folder, or the URL of a store. Each workflow in it has a key.
     """
     if ctx.invoked_subcommand is None:
         click.echo(ctx.get_help())

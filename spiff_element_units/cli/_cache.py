@@ -14,13 +14,15 @@ from typing import Any, Callable, Optional
 
 import click
 
-from ..cache import directory
+from ..cache import places
+from ..cache.store import Place
 from ..errors import ElementUnitsError
 from ..units import ElementUnits, digest_of, read_text
 from ._app import Failure, command
 from ._failures import NOT_EXECUTABLE, Failures
 from ._links import externals
 from ._output import Output, count, shown
+from ._place import cache_dir as cache_dir_argument
 from ._place import parser as parser_option
 from ._sources import NoWorkflow, Source, Sources, key_of, require_template
 from ._tree import EACH, File, found
@@ -30,7 +32,7 @@ from ._tree import EACH, File, found
     "spiff-element-units cache unit-cache models/ --parser spiff\n"
     "spiff-element-units cache unit-cache claim.json --key claim-7"
 )
-@click.argument("cache_dir", type=click.Path(file_okay=False))
+@cache_dir_argument
 @click.argument("files", nargs=-1, metavar="[FILE]...", type=click.Path(allow_dash=True))
 @click.option("--key", help="The cache key; for one workflow.")
 @click.option(
@@ -56,7 +58,7 @@ from ._tree import EACH, File, found
 @click.option("--watch", is_flag=True, help="Cache again whenever a file changes, until Ctrl-C.")
 def cache(
     out: Output,
-    cache_dir: str,
+    cache_dir: Place,
     files: tuple[str, ...],
     key: Optional[str],
     key_template: Optional[str],
@@ -109,7 +111,7 @@ class _Run:
     """
 
     def __init__(
-        self, out: Output, cache_dir: str, durable: bool, quiet: bool, check: bool
+        self, out: Output, cache_dir: Place, durable: bool, quiet: bool, check: bool
     ) -> None:
         self.out = out
         self.cache_dir = cache_dir
@@ -168,7 +170,7 @@ class _Run:
                 f"its key {key!r} is already the key of {self.keys[key]!r}; use --key-template"
             )
         self.keys[key] = source.file.path
-        unchanged = directory.holds(self.cache_dir, key, digest, durable=self.durable)
+        unchanged = places.holds(self.cache_dir, key, digest, durable=self.durable)
         if unchanged:
             units = ElementUnits.open(self.cache_dir, key)
         else:
@@ -181,7 +183,7 @@ class _Run:
                 "file": source.file.path,
                 "root": units.root,
                 "processes": len(units.process_ids),
-                "bytes": os.path.getsize(directory.pack_path(self.cache_dir, key)),
+                "bytes": places.pack_size(self.cache_dir, key),
                 "digest": digest.hex(),
                 "external": list(externals(units) if external is None else external),
             }
@@ -218,7 +220,7 @@ class _Run:
         if self.out.as_json:
             self.out.json(
                 {
-                    "cache_dir": self.cache_dir,
+                    "cache_dir": str(self.cache_dir),
                     "each": self.models.each,
                     "cached": cached,
                     "unchanged": unchanged,

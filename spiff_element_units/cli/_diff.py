@@ -9,11 +9,12 @@ from typing import Any, Optional
 
 import click
 
+from ..cache.store import is_store
 from ..diff import ElementDiff, FieldDiff, ProcessDiff, WorkflowDiff, told
 from ..units import ElementUnits
 from ._app import PROGRAM, Failure, command
 from ._output import Column, Output, escaped, shown
-from ._place import VERSION, opened, opened_place, parser
+from ._place import VERSION, opened, opened_place, parser, place_of
 from ._tree import found
 
 _COLUMNS = (
@@ -63,12 +64,19 @@ def diff(
 
 
 def opened_versions(
-    versions: tuple[str, ...], parser: str, root: Optional[str]
+    versions: tuple[Any, ...], parser: str, root: Optional[str]
 ) -> tuple[ElementUnits, ElementUnits]:
     """Both versions: of a cache and two keys, or of two files or folders."""
     *cache_dir, old, new = versions
     if cache_dir:
-        return opened(cache_dir[0], old), opened(cache_dir[0], new)
+        place = place_of(cache_dir[0])
+        return opened(place, old), opened(place, new)
+    for version in map(place_of, (old, new)):
+        if is_store(version):
+            raise click.UsageError(
+                f"{str(version)!r} is a store; name a key of that cache",
+                click.get_current_context(),
+            )
     # SpiffWorkflow writes the name of a file into its specs. Of two files, it shall not count.
     name = os.path.basename(new if os.path.isdir(old) else old)
     return _version(old, name, parser, root), _version(new, name, parser, root)

@@ -11,6 +11,7 @@ from typing import Any, Optional
 
 import click
 
+from ..cache.store import Place
 from ..units import ElementUnits
 from ._app import PROGRAM, Failure, command
 from ._diff import opened_versions
@@ -70,7 +71,7 @@ PROCESSES = 100  # that are drawn of a large workflow
 )
 def graph(
     out: Output,
-    place: str,
+    place: Place,
     key: Optional[str],
     form: str,
     unit: Optional[tuple[str, str]],
@@ -99,7 +100,7 @@ def graph(
             own = opened.enter_context(opened_place(place, key, parser, process_id))
             units, origins = linked(own, place, key)
         else:
-            versions = (against, place) if key is None else (place, against, key)
+            versions: tuple[Any, ...] = (against, place) if key is None else (place, against, key)
             old, units = map(opened.enter_context, opened_versions(versions, parser, process_id))
         facts = Facts(units, origins)
         if unit:
@@ -113,7 +114,7 @@ def graph(
             instances = _instances(units, state or states)
             diagrams = _diagrams(place, key, parser)
             compared = None if old is None else Compared(old, str(against))
-            title = key or os.path.basename(place)
+            title = key or os.path.basename(str(place))
             text = page(facts, title, unit, compared, diagrams, instances)
         else:
             drawing = draw(facts, held, 0 if everything else PROCESSES)
@@ -157,9 +158,9 @@ def _instances(units: ElementUnits, place: Optional[str]) -> Any:
     return instances
 
 
-def _diagrams(place: str, key: Optional[str], parser: str) -> list[str]:
+def _diagrams(place: Place, key: Optional[str], parser: str) -> list[str]:
     """The BPMN of a model whose BPMN is at hand."""
-    if key is not None or not place.lower().endswith(".bpmn"):
+    if key is not None or not isinstance(place, str) or not place.lower().endswith(".bpmn"):
         return []
     from ._models import diagrams  # needs SpiffWorkflow
 

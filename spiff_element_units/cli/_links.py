@@ -13,6 +13,7 @@ from typing import NamedTuple, Optional
 import orjson
 
 from ..cache import upkeep
+from ..cache.store import Place
 from ..errors import ElementUnitsError
 from ..units import ElementUnits
 
@@ -31,7 +32,7 @@ class Links:
     a choice.
     """
 
-    def __init__(self, cache_dir: str, key: str) -> None:
+    def __init__(self, cache_dir: Place, key: str) -> None:
         self.used: dict[str, str] = {}
         self.others: dict[str, list[str]] = {}
         self._cache_dir = cache_dir
@@ -86,7 +87,7 @@ def externals(units: ElementUnits, process_ids: Optional[Iterable[str]] = None) 
 
 
 def linked(
-    units: ElementUnits, cache_dir: str, key: Optional[str]
+    units: ElementUnits, cache_dir: Place, key: Optional[str]
 ) -> tuple[ElementUnits, dict[str, str]]:
     """A workflow with what it calls from others, and the key that each such process is from.
 

@@ -13,7 +13,10 @@ import click
 from click.shell_completion import CompletionItem
 
 from ..cache import directory, upkeep
+from ..cache.store import Place, is_store
 from ..errors import ElementUnitsError, UnitNotFound
+from ..stores import open_store
+from ..stores.opening import is_url
 from ..units import ElementUnits
 from ._app import PROGRAM, Failure
 
@@ -51,20 +54,44 @@ class _Version(_Known):
         return found or [CompletionItem(incomplete, type="file")]
 
 
+class _CacheDir(click.Path):
+    """A cache: the path of its folder, or the URL of a store, which is opened."""
+
+    def convert(
+        self, value: Any, param: Optional[click.Parameter], ctx: Optional[click.Context]
+    ) -> Any:
+        place = place_of(value)
+        return super().convert(place, param, ctx) if isinstance(place, str) else place
+
+
+def place_of(text: Place) -> Place:
+    """The store of a URL; anything else as it is. Raises Failure if its library is missing."""
+    if not isinstance(text, str) or not is_url(text):
+        return text
+    try:
+        place = open_store(text)
+    except ImportError as error:
+        raise Failure(str(error)) from error
+    return place if is_store(place) else str(place)
+
+
 def _keys(given: dict[str, Any]) -> Iterable[str]:
-    place = given.get("cache_dir") or given.get("place") or given["versions"][0]
-    return [cached.cache_key for cached in upkeep.cache_keys(str(place))]
+    return [cached.cache_key for cached in upkeep.cache_keys(_place(given))]
 
 
 def _opened(given: dict[str, Any]) -> ElementUnits:
-    return ElementUnits.open(str(given.get("cache_dir") or given.get("place")), given["key"])
+    return ElementUnits.open(_place(given), given["key"])
+
+
+def _place(given: dict[str, Any]) -> Place:
+    return place_of(given.get("cache_dir") or given.get("place") or given["versions"][0])
 
 
 def _named(given: dict[str, Any]) -> Iterable[str]:
     """What may follow the names that are given: a key, a process, or an element."""
-    place, names = str(given["place"]), given.get("names") or ()
+    place, names = _place(given), given.get("names") or ()
     if is_file(place):
-        units, names = opened_file(place, "spiff", None), tuple(names)
+        units, names = opened_file(str(place), "spiff", None), tuple(names)
     elif not names:
         return _keys(given)
     else:
@@ -80,7 +107,7 @@ VERSION = _Version("version", _keys)
 PROCESS = _Known("process", lambda given: _opened(given).process_ids)
 _NAME = _Known("name", _named)
 
-cache_dir = click.argument("cache_dir", type=click.Path(file_okay=False))
+cache_dir = click.argument("cache_dir", type=_CacheDir(file_okay=False))
 key = click.argument("key", type=KEY)
 
 
@@ -89,12 +116,12 @@ def names(metavar: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
 
     def decorated(function: Callable[..., Any]) -> Callable[..., Any]:
         function = click.argument("names", nargs=-1, type=_NAME, metavar=metavar)(function)
-        return click.argument("place", metavar="CACHE_DIR|FILE", type=click.Path())(function)
+        return click.argument("place", metavar="CACHE_DIR|FILE", type=_CacheDir())(function)
 
     return decorated
 
 
-def split(place: str, names: tuple[str, ...]) -> tuple[Optional[str], tuple[str, ...]]:
+def split(place: Place, names: tuple[str, ...]) -> tuple[Optional[str], tuple[str, ...]]:
     """The key in a cache, or None for a file, and the names that follow it.
 
     The key is also None if a cache has no names: `opened_place` then asks for one.
@@ -104,8 +131,11 @@ def split(place: str, names: tuple[str, ...]) -> tuple[Optional[str], tuple[str,
     return names[0], names[1:]
 
 
-def is_file(place: str) -> bool:
+def is_file(place: Place) -> bool:
     """Whether a place is a file, or named like one, and not a cache."""
+    if is_store(place):
+        return False
+    place = str(place)
     if place == "-" or os.path.isfile(place):
         return True
     return place.lower().endswith((".bpmn", ".json")) and not os.path.isdir(place)
@@ -114,7 +144,7 @@ def is_file(place: str) -> bool:
 def place(function: Callable[..., Any]) -> Callable[..., Any]:
     """The arguments `place` and `key`: a cache and a key, or only a file."""
     function = click.argument("key", required=False, type=KEY, metavar="[KEY]")(function)
-    return click.argument("place", metavar="CACHE_DIR|FILE", type=click.Path())(function)
+    return click.argument("place", metavar="CACHE_DIR|FILE", type=_CacheDir())(function)
 
 
 def parser(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -128,17 +158,20 @@ def parser(function: Callable[..., Any]) -> Callable[..., Any]:
     )(function)
 
 
-def require_cache(cache_dir: str) -> None:
+def require_cache(cache_dir: Place) -> None:
     """Raises Failure if the folder does not exist, or is no cache."""
-    if not os.path.isdir(cache_dir):
-        raise Failure(f"there is no folder {cache_dir!r}; {PROGRAM} cache creates one")
-    if not os.path.isdir(os.path.join(cache_dir, directory.LAYOUT)):
+    if is_store(cache_dir):
+        return
+    folder = str(cache_dir)
+    if not os.path.isdir(folder):
+        raise Failure(f"there is no folder {folder!r}; {PROGRAM} cache creates one")
+    if not os.path.isdir(os.path.join(folder, directory.LAYOUT)):
         raise Failure(
-            f"the folder {cache_dir!r} is not a cache of this version; {PROGRAM} cache fills one"
+            f"the folder {folder!r} is not a cache of this version; {PROGRAM} cache fills one"
         )
 
 
-def opened(cache_dir: str, key: str) -> ElementUnits:
+def opened(cache_dir: Place, key: str) -> ElementUnits:
     """The workflow of a key. Raises Failure if it is not cached, and the errors of `open`."""
     require_cache(cache_dir)
     try:
@@ -147,17 +180,17 @@ def opened(cache_dir: str, key: str) -> ElementUnits:
         raise Failure(not_cached(cache_dir, key)) from None
 
 
-def not_cached(cache_dir: str, key: str) -> str:
+def not_cached(cache_dir: Place, key: str) -> str:
     """The message for a key that is not cached."""
     known = [cached.cache_key for cached in upkeep.cache_keys(cache_dir)]
     near = difflib.get_close_matches(key, known, n=3)
     hint = f"did you mean {' or '.join(map(repr, near))}?" if near else ""
     hint = hint or f"{PROGRAM} ls {cache_dir} lists the keys"
-    return f"cache key {key!r} is not cached in {cache_dir!r}; {hint}"
+    return f"cache key {key!r} is not cached in {str(cache_dir)!r}; {hint}"
 
 
 def opened_place(
-    place: str,
+    place: Place,
     key: Optional[str],
     parser: str,
     root: Optional[str],
@@ -169,11 +202,17 @@ def opened_place(
     """
     if key is not None and is_file(place):
         raise click.UsageError(
-            f"{place!r} is a file, and only a cache has keys; leave out {key!r}",
+            f"{str(place)!r} is a file, and only a cache has keys; leave out {key!r}",
             click.get_current_context(),
         )
     if key is not None:
         return opened(place, key)
+    if is_store(place):
+        raise click.UsageError(
+            f"{str(place)!r} is a store; name a key of that cache ({PROGRAM} ls lists them)",
+            click.get_current_context(),
+        )
+    place = str(place)
     if os.path.isdir(place):
         raise click.UsageError(
             f"{place!r} is a folder; name a key of that cache ({PROGRAM} ls {place} lists them) "

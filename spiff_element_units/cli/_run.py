@@ -7,6 +7,7 @@ from typing import Optional
 
 import click
 
+from ..cache.store import Place
 from ._answers import parsed
 from ._app import Failure, command
 from ._links import Links, externals
@@ -58,7 +59,7 @@ from ._place import names, opened_place, parser, require_process, split
 @parser
 def run(
     out: Output,
-    place: str,
+    place: Place,
     names: tuple[str, ...],
     data: Optional[str],
     answers: Optional[str],

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple, Optional
 
 import click
 
+from ..cache.store import Place
 from ._app import Failure, command
 from ._facts import Facts, Folded, Link, fold
 from ._links import linked
@@ -42,7 +43,7 @@ _COLUMNS = (
 @click.option("--all", "everything", is_flag=True, help="Show everything.")
 def show(
     out: Output,
-    place: str,
+    place: Place,
     key: Optional[str],
     process_id: Optional[str],
     parser: str,

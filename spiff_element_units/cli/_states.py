@@ -11,6 +11,7 @@ from typing import Any, NamedTuple, Optional
 
 import click
 
+from ..cache.store import Place
 from ..errors import ElementUnitsError
 from ._app import Failure, command
 from ._output import Column, Output, count, escaped, one_line
@@ -58,7 +59,7 @@ def _options(function: Any) -> Any:
 @parser
 def check(
     out: Output,
-    cache_dir: str,
+    cache_dir: Place,
     key: str,
     states: tuple[str, ...],
     old: Optional[str],
@@ -138,7 +139,7 @@ def _some(names: list[str]) -> str:
 @parser
 def migrate(
     out: Output,
-    cache_dir: str,
+    cache_dir: Place,
     key: str,
     states: tuple[str, ...],
     to: Optional[str],
@@ -217,7 +218,7 @@ def _put(text: str, state: _State, folder: Optional[str]) -> None:
 
 
 @contextmanager
-def _loader(cache_dir: str, key: str, parser: str) -> Iterator[Any]:
+def _loader(cache_dir: Place, key: str, parser: str) -> Iterator[Any]:
     from ..spiff import SpecLoader
     from ._models import serializer
 

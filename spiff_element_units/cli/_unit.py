@@ -7,6 +7,7 @@ from typing import Any, Optional
 
 import click
 
+from ..cache.store import Place
 from ..units import DEFERS, Defer, ElementUnits
 from ._app import command
 from ._output import Column, Output, count, percent, shown
@@ -37,7 +38,7 @@ _VERBS = {"call": "calls", "embedded": "embeds", "trigger": "triggers"}
 @parser
 def unit(
     out: Output,
-    place: str,
+    place: Place,
     names: tuple[str, ...],
     output: Optional[str],
     explain: bool,

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import re
 from typing import Any, Optional
 
 import click
 
-from ..cache import directory, upkeep
+from ..cache import places, upkeep
+from ..cache.store import Place
 from ..errors import ElementUnitsError
 from ..units import ElementUnits
 from ._app import command
@@ -65,7 +65,7 @@ def _described(cached: upkeep.CachedWorkflow) -> dict[str, Any]:
     show_default=True,
     help="Largest first, most processes first, oldest first, or by key.",
 )
-def ls(out: Output, cache_dir: str, sort: str) -> None:
+def ls(out: Output, cache_dir: Place, sort: str) -> None:
     """List the cached workflows: key, size, number of processes, time of caching (UTC)."""
     require_cache(cache_dir)
     rows = []
@@ -77,7 +77,7 @@ def ls(out: Output, cache_dir: str, sort: str) -> None:
         rows.append({**_described(cached), "processes": processes})
     rows.sort(key=_SORTS[sort])
     if out.as_json:
-        return out.json({"cache_dir": cache_dir, "workflows": rows})
+        return out.json({"cache_dir": str(cache_dir), "workflows": rows})
     columns = [
         Column("key"),
         Column("size", True, rank=1),
@@ -103,7 +103,7 @@ def _number(row: dict[str, Any]) -> str:
 
 @command("spiff-element-units verify unit-cache")
 @cache_dir
-def verify(out: Output, cache_dir: str) -> int:
+def verify(out: Output, cache_dir: Place) -> int:
     """Read every workflow of a cache and check every byte.
 
     The exit code is 1 if anything is damaged. To repair it, cache the workflow again.
@@ -113,7 +113,7 @@ def verify(out: Output, cache_dir: str) -> int:
     if out.as_json:
         out.json(
             {
-                "cache_dir": cache_dir,
+                "cache_dir": str(cache_dir),
                 "ok": report.ok,
                 "good": [_described(one) for one in report.good],
                 "damaged": [
@@ -156,7 +156,7 @@ _dry_run = click.option(
 @_dry_run
 def prune(
     out: Output,
-    cache_dir: str,
+    cache_dir: Place,
     max_age: Optional[int],
     max_bytes: Optional[int],
     dry_run: bool,
@@ -170,7 +170,7 @@ def prune(
     if out.as_json:
         return out.json(
             {
-                "cache_dir": cache_dir,
+                "cache_dir": str(cache_dir),
                 "dry_run": dry_run,
                 "removed": [_described(one) for one in report.removed],
                 "leftovers": list(report.leftovers),
@@ -193,7 +193,7 @@ def prune(
 @cache_dir
 @click.argument("keys", metavar="KEY...", nargs=-1, required=True, type=KEY)
 @_dry_run
-def rm(out: Output, cache_dir: str, keys: tuple[str, ...], dry_run: bool) -> int:
+def rm(out: Output, cache_dir: Place, keys: tuple[str, ...], dry_run: bool) -> int:
     """Remove workflows from a cache.
 
     A key that is not cached is an error. The other keys are still removed.
@@ -203,12 +203,19 @@ def rm(out: Output, cache_dir: str, keys: tuple[str, ...], dry_run: bool) -> int
     missing: list[str] = []
     for key in dict.fromkeys(keys):
         there = (
-            _is_there(cache_dir, key) if dry_run else upkeep.remove_cached_workflow(cache_dir, key)
+            places.is_cached(cache_dir, key)
+            if dry_run
+            else upkeep.remove_cached_workflow(cache_dir, key)
         )
         (removed if there else missing).append(key)
     if out.as_json:
         out.json(
-            {"cache_dir": cache_dir, "dry_run": dry_run, "removed": removed, "missing": missing}
+            {
+                "cache_dir": str(cache_dir),
+                "dry_run": dry_run,
+                "removed": removed,
+                "missing": missing,
+            }
         )
     else:
         for key in removed:
@@ -216,7 +223,3 @@ def rm(out: Output, cache_dir: str, keys: tuple[str, ...], dry_run: bool) -> int
     for key in missing:
         click.echo(f"spiff-element-units: {escaped(not_cached(cache_dir, key))}", err=True)
     return 1 if missing else 0
-
-
-def _is_there(cache_dir: str, key: str) -> bool:
-    return os.path.lexists(directory.pack_path(cache_dir, key))

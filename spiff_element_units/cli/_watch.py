@@ -9,6 +9,7 @@ from typing import Any, Callable
 
 import click
 
+from ..cache.store import Place, is_store
 from ..errors import ElementUnitsError
 from ._app import PROGRAM, Failure
 from ._output import Output, one_line
@@ -16,7 +17,7 @@ from ._tree import is_wanted
 
 
 def watched(
-    out: Output, files: tuple[str, ...], cache_dir: str, once: Callable[[bool], int]
+    out: Output, files: tuple[str, ...], cache_dir: Place, once: Callable[[bool], int]
 ) -> int:
     """Cache once, and then again after each change, until an interrupt. Returns the exit code.
 
@@ -31,10 +32,13 @@ def watched(
         from watchfiles import watch
     except ImportError as missing:
         raise Failure(f"--watch needs {missing.name}: pip install 'watchfiles>=1'") from missing
-    inside = os.path.realpath(cache_dir) + os.sep
+    # The files of a cache folder are not models, and a store has no files.
+    inside = None if is_store(cache_dir) else os.path.realpath(str(cache_dir)) + os.sep
 
     def concerns(change: Any, path: str) -> bool:
-        return is_wanted(os.path.basename(path)) and not os.path.realpath(path).startswith(inside)
+        if inside is not None and os.path.realpath(path).startswith(inside):
+            return False
+        return is_wanted(os.path.basename(path))
 
     # Watching begins before the files are read, so no change is missed in between.
     changes = watch(*files, watch_filter=concerns, yield_on_timeout=True, rust_timeout=100)

@@ -2,7 +2,9 @@
 
 from libc.stdint cimport uint32_t, uint64_t
 
-from .layout cimport BUCKET, CHECKSUM, CHUNK, CHUNK_ENTRIES, SLOT, SLOTS, checksum, load32, load64
+from .layout cimport (
+    BUCKET, CHECKSUM, CHUNK, CHUNK_ENTRIES, SLOT, SLOTS, checksum, load32, load64, xxh64,
+)
 from .pack cimport Pack
 from .records cimport Entry
 
@@ -18,6 +20,11 @@ def body_bytes(Pack pack not None):
     """The body, after every part of it was checked."""
     cdef Pack good = pack if pack.whole else checked(pack)
     return memoryview(good.head)[good.body:]
+
+
+def xxh64_of(const unsigned char[::1] data not None, uint64_t seed):
+    """The XXH64 of some bytes."""
+    return xxh64(seed, &data[0] if data.shape[0] else NULL, data.shape[0])
 
 
 cdef Pack checked(Pack pack):

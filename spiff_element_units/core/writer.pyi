@@ -1,6 +1,7 @@
 from .text import Text
 
 MAGIC: bytes
+PACK_FORMAT: int
 
 def build_pack(text: Text, digest: bytes) -> bytes: ...
 def pack_header(

@@ -27,6 +27,7 @@ from .fault import Fault
 
 cdef bytes MAGIC_BYTES = b"\x89SEU\r\n\x1a\n"
 MAGIC = MAGIC_BYTES
+PACK_FORMAT = <int>FORMAT
 
 cdef uint64_t LIMIT = 0xFFFFFFFFu  # lengths and counts are 32 bits wide
 

@@ -25,23 +25,36 @@ except ImportError as error:
 from .comparison import ElementComparison, ProcessComparison, StateComparison
 from .deployments import Deployments
 from .events import Event
+from .external import MissingProcess
 from .loader import SpecLoader
 from .loaders import SpecLoaders
-from .mapping import MissingProcess, SpecMapping
+from .mapping import SpecMapping
 from .model_files import ModelFiles
 from .pieces import StatePieces
 from .round_trip import RoundTripError, check_round_trip
 from .splitting import DamagedPiece
 from .state import ChangedWorkflow, StateError
+from .state_info import StateInfo
 from .summary import StateSummary, compare_all
 from .versions import WorkflowVersion
+from .waiting import (
+    CorrelationProperty,
+    HumanTask,
+    Waiting,
+    WaitingMessage,
+    WaitingSignal,
+    WaitingTask,
+    WaitingTimer,
+)
 
 __all__ = [
     "ChangedWorkflow",
+    "CorrelationProperty",
     "DamagedPiece",
     "Deployments",
     "ElementComparison",
     "Event",
+    "HumanTask",
     "MissingProcess",
     "ModelFiles",
     "ProcessComparison",
@@ -51,8 +64,14 @@ __all__ = [
     "SpecMapping",
     "StateComparison",
     "StateError",
+    "StateInfo",
     "StatePieces",
     "StateSummary",
+    "Waiting",
+    "WaitingMessage",
+    "WaitingSignal",
+    "WaitingTask",
+    "WaitingTimer",
     "WorkflowVersion",
     "check_round_trip",
     "compare_all",

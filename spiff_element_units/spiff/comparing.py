@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from copy import deepcopy
-from typing import Any, Optional, Union
+from typing import Any, Optional
 
 from SpiffWorkflow.exceptions import SpiffWorkflowException
 
@@ -20,10 +20,8 @@ from .comparison import ElementComparison, ProcessComparison, StateComparison
 from .judging import Judged, judge
 from .opening import Opening
 from .specs import SpecStore, label
-from .state import NOT_RESTORED, StateError, settled_in, text_of
+from .state import NOT_RESTORED, State, StateError, settled_in
 from .versions import WorkflowVersion, place, version
-
-State = Union[str, bytes]
 
 
 class Comparing:
@@ -47,9 +45,9 @@ class Comparing:
         self._alignments: dict[tuple[str, str, str, bool], Alignment] = {}
 
     def compare(self, state: State) -> StateComparison:
-        """Compare one state: one text, or a live piece."""
+        """Compare one state: one text, a mapping, or a live piece."""
         try:
-            run = self._loader._serializing.run_of(text_of(state))
+            run = self._loader._serializing.run_of(state)
             opening = Opening(self._loader, False)
             header = opening.begin(run)
             if self._loader._serializing.is_of_earlier_engine(run):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Callable, Optional, TypeVar, Union, overload
 
-from SpiffWorkflow.bpmn.workflow import BpmnWorkflow
+from SpiffWorkflow.bpmn.workflow import BpmnWorkflow as BpmnWorkflow  # noqa: PLC0414 - for `sql`
 from SpiffWorkflow.exceptions import SpiffWorkflowException
 
 from ..errors import ElementUnitsError
@@ -27,15 +27,20 @@ from .splitting import DamagedPiece, damaged_pieces, join_pieces, split_text
 from .state import (
     NOT_RESTORED,
     ChangedWorkflow,
+    State,
+    decoded,
     not_restored,
     parse,
     require_run,
     text_of,
     unzipped,
 )
+from .state_info import StateInfo, info_of
+from .waiting import Waiting, waiting_of
+from .waiting_states import waiting_in_state
+from .waiting_tasks import in_workflow
 
 _Workflow = TypeVar("_Workflow", bound=BpmnWorkflow)
-State = Union[str, bytes]
 Old = Union[ElementUnits, "SpecLoader", None]
 
 
@@ -187,14 +192,44 @@ class SpecLoader:
         state: str = whole_text(self._serializing, workflow, header, telling)
         return state
 
+    def to_dict(self, workflow: Any) -> dict[str, Any]:
+        """Return the state of a workflow as a dict: what `save` returns, decoded as JSON.
+
+        It contains only what JSON has: dicts with keys of type `str`, lists, strings, numbers,
+        booleans and None. Put it into a JSON column, or divide it into rows. It shares nothing with
+        the workflow.
+
+        This calls the serializer's `to_dict`, and its encoder for values that are not JSON. It does
+        not call an override of `serialize_json`. SpiffWorkflow's own `to_dict` differs in this: it
+        returns the specs too and no version, and since 3.2 the data of tasks as they are.
+
+        Raises the errors of `save`.
+        """
+        header, telling = header_of(self, workflow)
+        text = whole_text(self._serializing, workflow, header, telling, to_dict=True)
+        state: dict[str, Any] = decoded(text, None)
+        return state
+
     def resume(
         self,
         state: State,
         script_engine: Any = None,
         *,
         binding: Binding = "latest",
+        process_id: Optional[str] = None,
     ) -> BpmnWorkflow:
         """Return the workflow of a state that `save` or SpiffWorkflow's `serialize_json` wrote.
+
+        `state` is text, or the state as a mapping: what `to_dict` returned, the value of a JSON
+        column, rows that you have put together, or what the serializer's `to_dict` returned. A
+        mapping is not changed, and the workflow shares nothing with it. Its keys may be in any
+        order, as some JSON columns give them back. It is restored by the serializer's `migrate` and
+        `from_dict`. An override of `deserialize_json` is not called. If a mapping has no serializer
+        version, it has the serializer's.
+
+        `process_id` is the process of a state that does not say it, because your application stores
+        the state without our header and without its specs. Such a state continues on this version
+        of the workflow. Nothing tells whether the instance was on another one.
 
         This restores the specs of the process that was started and of the processes that have a
         living subprocess in the state, and no others.
@@ -210,18 +245,20 @@ class SpecLoader:
         again, and `migrate` the state. If SpiffWorkflow cannot migrate a state, it cannot be
         resumed: 3.2.0 raises a NameError for instances of 3.0 and 3.1 with subprocesses.
 
-        Raises StateError if the text is not a state or is damaged, ChangedWorkflow if the state is
-        refused, UnitNotFound if the workflow does not contain the process that was started,
-        MissingProcess if no workflow contains a process that the state needs, and
-        InvalidWorkflowSpec if the serializer cannot restore a spec. Exceptions of SpiffWorkflow are
-        raised unchanged.
+        Raises StateError if this is not a state, if it is damaged or if it is of another process
+        than `process_id`, ChangedWorkflow if the state is refused, UnitNotFound if the workflow
+        does not contain the process that was started, MissingProcess if no workflow contains a
+        process that the state needs, and InvalidWorkflowSpec if the serializer cannot restore a
+        spec. Exceptions of SpiffWorkflow are raised unchanged.
         """
-        text = text_of(state)
-        opening = Opening(self, same_version(binding))
+        text = text_of(state, self._serializer)
+        opening = Opening(self, same_version(binding), process_id)
         return self._resumed(
             opening,
-            lambda: self._serializing.read(text, opening.begin, opening.specs, opening.spec_then),
-            lambda: text,
+            lambda: self._serializing.read(
+                text, opening.begin, opening.specs, opening.spec_then, text is not state
+            ),
+            lambda: state,
             script_engine,
         )
 
@@ -244,6 +281,43 @@ class SpecLoader:
             workflow.script_engine = script_engine
         return workflow
 
+    def state_info(self, state: State) -> StateInfo:
+        """Tell what a state says about itself: its process, its versions, and how it was written.
+
+        `state` is text or a mapping, as for `resume`, or the live piece of an instance in pieces.
+        This restores nothing, and reads neither the cache nor settled subprocesses.
+
+        Raises StateError if this is not a state or if it is damaged.
+        """
+        _require_state(state)
+        return info_of(self._serializing, self._serializer, state)
+
+    def waiting(
+        self, workflow_or_state: Union[BpmnWorkflow, State], *, process_id: Optional[str] = None
+    ) -> Waiting:
+        """Tell what an instance waits for: human tasks, timers, messages and signals.
+
+        Pass a workflow, or a state as for `resume`, or the live piece of an instance in pieces. The
+        answer is the same. From a state, this restores no spec, reads only the specs of processes
+        that have unfinished tasks, and reads no settled subprocess. They are the specs of the
+        version that the instance is on. A workflow keeps its settled subprocesses unopened.
+
+        Tasks that the engine runs by itself are not in the answer, so let it run first.
+
+        `process_id` is the process of a state that does not say it, as for `resume`.
+
+        Custom converters must write the attributes that SpiffWorkflow's `TaskSpecConverter` and
+        `EventDefinitionConverter` write.
+
+        Raises StateError if this is not a state, if it is damaged, or if a process has changed and
+        the version that the state was saved with is not in the cache any more.
+        """
+        if isinstance(workflow_or_state, BpmnWorkflow):
+            registry = self._serializer.registry
+            return waiting_of(in_workflow(workflow_or_state, registry.convert), registry)
+        _require_state(workflow_or_state)
+        return waiting_in_state(self, workflow_or_state, process_id)
+
     # Other versions of the workflow
 
     def compare(
@@ -251,12 +325,14 @@ class SpecLoader:
     ) -> StateComparison:
         """Tell whether an instance continues on this version of its workflow, and why not.
 
-        `state` is one text, or the live piece of an instance in pieces. The arguments are those of
-        `migrate`. This restores only the specs of processes that have changed.
+        `state` is text or a mapping, as for `resume`, or the live piece of an instance in pieces.
+        The arguments are those of `migrate`. This restores only the specs of processes that have
+        changed.
 
-        Raises StateError if the text is not a state or is damaged.
+        Raises StateError if this is not a state or if it is damaged.
         """
-        return Comparing(self, old, renamed).compare(text_of(state))
+        _require_state(state)
+        return Comparing(self, old, renamed).compare(state)
 
     def migrate(
         self,
@@ -268,7 +344,8 @@ class SpecLoader:
     ) -> BpmnWorkflow:
         """Move an instance to this version of its workflow, and return its workflow.
 
-        `old` is the version that the state was saved with. By default, it is the one that is cached
+        `state` is text or a mapping, as for `resume`, and stays as it is. `old` is the version that
+        the state was saved with. By default, it is the one that is cached
         under the key that the state names, in the cache of this workflow. A state of
         `serialize_json` contains its specs, so it needs no `old`. `renamed` is a mapping from the
         old ids of elements that were renamed to their new ids.
@@ -280,13 +357,14 @@ class SpecLoader:
         SpiffWorkflow's `migrate_workflow`: a timer waits for its whole time again. The page
         "Changing a model under running instances" has the exact rules.
 
-        The state is not changed, so you can keep it to go back. The next state says from which
+        You can keep the state to go back. The next state says from which
         version to which the instance was moved, and when.
 
         Raises ChangedWorkflow, with the comparison, if the instance cannot be migrated, and the
         errors of `resume`.
         """
-        return Migration(self, text_of(state), Comparing(self, old, renamed), script_engine).run()
+        _require_state(state)
+        return Migration(self, state, Comparing(self, old, renamed), script_engine).run()
 
     def migrate_pieces(
         self,
@@ -346,12 +424,12 @@ class SpecLoader:
             script_engine,
         )
 
-    def split(self, state: Union[str, bytes]) -> StatePieces:
-        """Return the pieces of a state that `save` or `serialize_json` wrote as one text.
+    def split(self, state: State) -> StatePieces:
+        """Return the pieces of a state, which is text or a mapping, as for `resume`.
 
-        Raises StateError if the text is not a state.
+        Raises StateError if this is not a state.
         """
-        text = unzipped(text_of(state))
+        text = unzipped(text_of(state, self._serializer))
         require_run(parse(text, None))
         return split_text(text if isinstance(text, str) else text.decode())
 
@@ -379,6 +457,11 @@ class SpecLoader:
         named = {one.process_id for name in reached for one in self._units.references(name)}
         roster = {root: True, **self._units._roster()}
         return untouched({name: held for name, held in roster.items() if name in named}, root)
+
+
+def _require_state(state: State) -> None:
+    if not isinstance(state, (str, bytes, Mapping)):
+        raise TypeError(f"state must be str, bytes or a mapping, not {type(state).__name__}")
 
 
 def _callable(read: Read) -> Read:

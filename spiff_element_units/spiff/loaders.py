@@ -3,7 +3,8 @@
 It promises:
 
 - A loader that is kept is returned without a lock and without the file system, except for one look
-  at its file each second.
+  at its pack each second. While a thread looks, the others go on with what is kept. Looks at a
+  store that is slow or away take a tenth of the time, at most.
 - If several threads ask for a key that is not open, one opens it, and those that ask for the same
   key wait. Nobody else waits.
 - If a key was cached again, it gives a new loader. Code that has the old loader goes on with it.
@@ -17,8 +18,10 @@ from contextlib import suppress
 from time import monotonic, perf_counter
 from typing import Any, Callable, NamedTuple, Optional, Union
 
-from ..cache import directory
-from ..cache.directory import Mark, Published
+from ..cache import places
+from ..cache.directory import Published, key_text
+from ..cache.places import Mark
+from ..cache.store import Place, Store, is_store
 from ..errors import CacheError, CorruptPack, ElementUnitsError, UnitNotFound
 from ..units import ElementUnits
 from .events import Event, Events, OnEvent
@@ -32,6 +35,7 @@ from .state import named_workflow
 MakeJson = Callable[[str], Union[str, bytes]]
 
 _LOOKS_EVERY = 1.0  # seconds between two looks at whether another process has cached a key anew
+_PAUSE = 9  # times what a look took, until the next one
 
 
 class _Entry:
@@ -43,10 +47,11 @@ class _Entry:
         self.loader = loader
         self.looked(mark, published)
 
-    def looked(self, mark: Optional[Mark], published: int) -> None:
+    def looked(self, mark: Optional[Mark], published: int, took: float = 0.0) -> None:
+        """`took` is how long the look took, in seconds."""
         self.mark = mark
         self.published = published
-        self.look_at = monotonic() + _LOOKS_EVERY
+        self.look_at = monotonic() + max(_LOOKS_EVERY, _PAUSE * took)
 
     @property
     def digest(self) -> str:
@@ -67,7 +72,8 @@ class SpecLoaders:
         workflow = loaders["claim-1"].start()
         workflow = loaders.for_state(state).resume(state)
 
-    `cache` is the cache directory. `serializer`, `resolve` and `on_event` are those of SpecLoader.
+    `cache` is the cache: a directory or a store. `serializer`, `resolve` and `on_event` are those
+    of SpecLoader.
 
     `make_json` takes a cache key and returns the JSON text of its workflow, as `str` or UTF-8
     `bytes`. It is called if the key is not cached or its pack is damaged, and the result is cached.
@@ -80,14 +86,15 @@ class SpecLoaders:
 
     If another workflow is cached under a key, the registry notices it: at once if the same
     operating system process has cached it, and otherwise within a second, or when `for_state` gets
-    a state of it. A loader that was returned before does not change.
+    a state of it. A store that is slow is asked less often. A loader that was returned before does
+    not change.
 
     Several threads can use a registry at the same time, and you can use it after a fork.
     """
 
     def __init__(  # noqa: PLR0913 - what an application says once
         self,
-        cache: directory.CacheDir,
+        cache: Place,
         serializer: Serializer,
         make_json: Optional[MakeJson] = None,
         resolve: Optional[Resolve] = None,
@@ -99,7 +106,7 @@ class SpecLoaders:
         if make_json is not None and not callable(make_json):
             raise TypeError(f"make_json must be callable, not {type(make_json).__name__}")
         Serializing(serializer, resolve is not None)  # raises a TypeError if it is no serializer
-        self._cache = directory.directory_path(cache)
+        self._cache = places.checked(cache)
         self.serializer = serializer
         self._make_json = make_json
         self._resolve = resolve
@@ -112,11 +119,11 @@ class SpecLoaders:
         self._lock = Lock()  # for changes of `_entries` that are more than one step
 
     def __repr__(self) -> str:
-        return f"<SpecLoaders of {self._cache!r}, {len(self._entries)} loaders kept>"
+        return f"<SpecLoaders of {str(self._cache)!r}, {len(self._entries)} loaders kept>"
 
     @property
-    def cache(self) -> str:
-        """The path of the cache directory."""
+    def cache(self) -> Union[str, Store]:
+        """The path of the cache directory, or the store."""
         return self._cache
 
     @property
@@ -132,18 +139,19 @@ class SpecLoaders:
         InvalidWorkflowSpec if `make_json` returns something else than a workflow, and the errors of
         `make_json`.
         """
+        return self._get(cache_key, self._make_json)
+
+    def _get(self, cache_key: str, make_json: Optional[MakeJson]) -> SpecLoader:
         entry = self._entries.get(cache_key)
-        if (
-            entry is not None
-            and entry.published == Published.latest
-            and entry.look_at > monotonic()
-        ):
+        if entry is not None and entry.published == Published.latest:
+            if entry.look_at <= monotonic():
+                return self._loader(cache_key, make_json, entry.loader)
             try:  # noqa: SIM105 - `suppress` takes as long as all the rest
                 self._entries.move_to_end(cache_key)
             except KeyError:  # it has just been dropped
                 pass
             return entry.loader
-        return self._loader(cache_key, self._make_json)
+        return self._loader(cache_key, make_json)
 
     def for_state(self, state: Union[str, bytes, Mapping[str, Any]]) -> SpecLoader:
         """Return the loader that resumes a state, by the cache key in the state.
@@ -169,22 +177,28 @@ class SpecLoaders:
         with suppress(KeyError):  # it may just have been dropped
             self._entries.move_to_end(key)
 
-    def _loader(self, cache_key: str, make_json: Optional[MakeJson]) -> SpecLoader:
-        """The loader of a key, after a look at its pack."""
-        key = directory.key_text(cache_key)
+    def _loader(
+        self, cache_key: str, make_json: Optional[MakeJson], kept: Optional[SpecLoader] = None
+    ) -> SpecLoader:
+        """The loader of a key, after a look at its pack; `kept` while another thread looks."""
+        key = key_text(cache_key)
         told: list[Event] = []
         lock = self._opening.of(key)
+        now = lock.now
+        if not now.acquire(blocking=kept is None):
+            assert kept is not None
+            return kept
         try:
-            with lock.now:
-                return self._current(key, make_json, told)
+            return self._current(key, make_json, told)
         finally:
+            now.release()
             for event in told:
                 self._events.tell(event)
 
     def _current(self, key: str, make_json: Optional[MakeJson], told: list[Event]) -> SpecLoader:
         # Before the pack is opened: if it is replaced meanwhile, the next look sees the difference.
-        published = Published.latest
-        mark = directory.mark_of(directory.pack_path(self._cache, key))
+        published, started = Published.latest, monotonic()
+        mark = places.mark_of(self._cache, key)
         entry = self._entries.get(key)
         if entry is None:
             units = self._opened(key, mark, make_json, told)
@@ -196,7 +210,9 @@ class SpecLoaders:
                 units = entry.loader.units
             if units.digest != entry.digest:
                 return self._put(key, units, mark, published, told)
-        entry.looked(mark, published)
+            if is_store(self._cache) and entry.mark is not None:  # it was not made in memory
+                entry.loader.units._go_on_with(units)
+        entry.looked(mark, published, monotonic() - started)
         self._used(key)
         return entry.loader
 

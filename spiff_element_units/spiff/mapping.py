@@ -5,24 +5,14 @@ from __future__ import annotations
 from collections.abc import ItemsView, Iterator, Mapping, MutableMapping, ValuesView
 from contextlib import contextmanager
 from copy import deepcopy
-from typing import TYPE_CHECKING, Any, Optional
+from typing import Any, Optional
 
-from ..errors import UnitNotFound
 from .changes import Change, apply
+from .external import ExternalName, MissingProcess
 from .origins import Origins
 from .sources import SpecSources
-from .specs import ExternalName, Spec, SpecStore, changes_while_running, label, plain
+from .specs import Spec, SpecStore, changes_while_running, label, plain
 from .versions import Versions
-
-if TYPE_CHECKING:  # SpiffWorkflow has no types
-
-    class WorkflowException(Exception): ...
-
-    class WorkflowTaskException(WorkflowException): ...
-
-else:
-    from SpiffWorkflow.bpmn.exceptions import WorkflowTaskException
-    from SpiffWorkflow.exceptions import WorkflowException
 
 
 class _Marker:
@@ -43,39 +33,6 @@ _ABSENT = _Marker("absent")
 def untouched(roster: dict[str, bool], root: str) -> dict[str, Any]:
     """The initial content of a mapping. `roster` says which keys have a spec in the workflow."""
     return {name: UNTOUCHED if held or name == root else NULL for name, held in roster.items()}
-
-
-class MissingProcess(UnitNotFound, WorkflowTaskException, KeyError):
-    """The engine needs a process that no workflow contains.
-
-    It is also the exception that SpiffWorkflow itself raises. From 3.2 on that is a
-    `WorkflowTaskException`, and the task gets the state `ERROR`. Before 3.2 it is a `KeyError`.
-    `task` is the task. It is None before 3.2, and while a state is resumed. `task_spec` is the task
-    spec that refers to the process.
-
-    To continue, provide the process and resume the last saved state.
-    """
-
-    notes: list[str]
-    task: Any
-    task_spec: Any
-    task_trace: list[str]
-    line_number: Optional[int]
-    offset: Optional[int]
-    error_line: Optional[str]
-    error_type: str
-
-    def __init__(self, message: str, task_spec: Any = None, task: Any = None) -> None:
-        if task is not None:
-            WorkflowTaskException.__init__(self, message, task)
-            return
-        WorkflowException.__init__(self, message, task_spec)
-        self.task = self.line_number = self.offset = self.error_line = None
-        self.error_type = "unknown"
-        self.task_trace = []
-
-    def __str__(self) -> str:
-        return ". ".join(map(str, [*self.args, *self.notes]))
 
 
 class SpecMapping(MutableMapping[str, Spec]):

@@ -31,7 +31,7 @@ from .piece_texts import LIVE, Read, checked
 from .sameness import versions_of
 from .specs import plain
 from .standin import is_unopened
-from .state import FINISHED, ChangedWorkflow, unzipped, with_callers
+from .state import FINISHED, ChangedWorkflow, State, with_callers
 from .versions import Versions, version
 
 RESET = TaskState.READY | TaskState.WAITING
@@ -44,7 +44,7 @@ class Migration:
     def __init__(
         self,
         loader: Any,
-        source: Union[str, bytes, Read],
+        source: Union[State, Read],
         comparing: Comparing,
         script_engine: Any = None,
     ) -> None:
@@ -98,7 +98,7 @@ class Migration:
     def _native(self) -> Any:
         """The instance with the specs in its state, which `serialize_json` wrote."""
         state = self._loader.join(self._source) if callable(self._source) else self._source
-        workflow = self._loader._serializer.deserialize_json(unzipped(state))
+        workflow = self._loader._serializing.native(state)
         if self._engine is not None:
             workflow.script_engine = self._engine
         return workflow

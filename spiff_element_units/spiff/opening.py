@@ -16,8 +16,18 @@ from .lazy import LazyDict
 from .mapping import SpecMapping
 from .sameness import Pieces, Sameness, versions_of
 from .specs import Spec, SpecStore, label, plain
-from .state import ChangedWorkflow, needed_specs, require_run, settled_in, take_header
-from .versions import WorkflowVersion, place
+from .state import (
+    FORMAT,
+    HEADER,
+    ChangedWorkflow,
+    StateError,
+    has_spec,
+    needed_specs,
+    require_run,
+    settled_in,
+    take_header,
+)
+from .versions import WorkflowVersion, place, version
 
 Binding = Literal["latest", "version"]
 
@@ -50,9 +60,12 @@ class Opening:
 
     The run continues on another version of its workflow if each process that it is in is the same
     there. If `same_version` is true, it continues only on the version that it was saved with.
+
+    `process_id` is the process of a run that does not say it. Such a run does not say its version
+    either, and is taken to be of this one.
     """
 
-    def __init__(self, loader: Any, same_version: bool) -> None:
+    def __init__(self, loader: Any, same_version: bool, process_id: Optional[str] = None) -> None:
         self._loader = loader
         self._own: SpecStore = loader._sources.own
         self._same_version = same_version
@@ -60,6 +73,7 @@ class Opening:
         self._mapping: SpecMapping
         self._standing: dict[str, Spec] = {}
         self._migrating: Optional[tuple[Any, float]] = None  # from which version, and since when
+        self._named = None if process_id is None else plain(process_id)
         self.process_id = self._own.root
 
     def begin(self, run: dict[str, Any]) -> Optional[dict[str, Any]]:
@@ -69,6 +83,8 @@ class Opening:
         """
         require_run(run)
         self._note_version(run)
+        if self._named is not None:
+            self._name(run, self._named)
         header = take_header(run)
         self.same = Sameness(self._own, self._loader._sources, header, self._same_version)
         self.process_id = run["spec"]["name"] if header is None else header["process_id"]
@@ -113,15 +129,30 @@ class Opening:
             self._change_as_saved(mapping, run)
         return spec, mapping, self._standing
 
+    def _name(self, run: dict[str, Any], process_id: str) -> None:
+        """Add a header if a run does not say its process. Raises StateError if it says another."""
+        header = run.get(HEADER)
+        if header is None and not has_spec(run):
+            run[HEADER] = {"state_format": FORMAT, "process_id": process_id, **version(self._own)}
+            if self._loader._sources.resolves:
+                run[HEADER]["externals_unknown"] = True
+            return
+        said = run["spec"]["name"] if header is None else dict(header).get("process_id")
+        if said != process_id:
+            raise StateError(
+                f"the state is of process {said!r}, not of {process_id!r}; leave process_id out, "
+                "because the state says which process it is"
+            )
+
     def _note_version(self, run: dict[str, Any]) -> None:
-        version = run.get(self._loader._serializer.VERSION_KEY)
-        if isinstance(version, str) and version in MIGRATIONS:
-            self._migrating = version, perf_counter()
+        engine = run.get(self._loader._serializer.VERSION_KEY)
+        if isinstance(engine, str) and engine in MIGRATIONS:
+            self._migrating = engine, perf_counter()
 
     def _tell_migrated(self) -> None:
         if self._migrating is not None and self._own.events.wanted("migrated"):
-            version, since = self._migrating
-            detail = f"a state of serializer version {version!r}"
+            engine, since = self._migrating
+            detail = f"a state of serializer version {engine!r}"
             key, took = self._own.units.cache_key, perf_counter() - since
             self._own.events.tell(Event("migrated", key, self.process_id, took, detail=detail))
 

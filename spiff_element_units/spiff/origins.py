@@ -20,8 +20,9 @@ from __future__ import annotations
 from typing import Any, Callable, NamedTuple, Optional
 
 from ..errors import ElementUnitsError
+from .external import ExternalName
 from .sources import SpecSources
-from .specs import ExternalName, SpecStore, label, plain
+from .specs import SpecStore, label, plain
 from .versions import version
 
 

@@ -19,9 +19,16 @@ from .versions import Telling
 
 
 def whole_text(
-    serializing: Serializing, workflow: Any, header: dict[str, Any], telling: Telling
+    serializing: Serializing,
+    workflow: Any,
+    header: dict[str, Any],
+    telling: Telling,
+    to_dict: bool = False,
 ) -> Any:
-    """The state of a workflow as one text; unopened pieces are put in as they were."""
+    """The state of a workflow as one text; unopened pieces are put in as they were.
+
+    With `to_dict`, it is JSON whatever the serializer's `serialize_json` does.
+    """
     subprocesses = workflow.subprocesses
     held = isinstance(subprocesses, Subprocesses)
     if held and isinstance(subprocesses.restorer.pieces, StoredPieces) and telling.has_earlier:
@@ -29,13 +36,13 @@ def whole_text(
         telling.add(subprocesses.restorer.pieces.versions)
     header = {**header, **telling.header(in_text=True)}
     if held and serializing.leaves_out:
-        head = serializing.write(workflow, header, subprocesses.living)
+        head = serializing.write(workflow, header, subprocesses.living, to_dict)
         pieces = subprocesses.restorer.pieces
         cut = pieces.cut if isinstance(pieces, CutPieces) else None
         text = splice(head, _members(subprocesses), cut)
         if text is not None:
             return text
-    return serializing.write(workflow, header)
+    return serializing.write(workflow, header, None, to_dict)
 
 
 def _members(subprocesses: Subprocesses) -> list[Member]:

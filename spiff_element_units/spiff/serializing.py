@@ -36,7 +36,18 @@ from .piece_texts import LIVE, Read, checked, content, is_piece, read_list
 from .pieces import CutPieces, StoredPieces
 from .restoring import PieceRestorer, can_leave_out, standing
 from .splitting import WRITES_COMPLETED, join_pieces
-from .state import HEADER, StateError, decoded, is_zipped, parse, require_run, unzipped
+from .state import (
+    HEADER,
+    State,
+    StateError,
+    decoded,
+    is_zipped,
+    parse,
+    require_run,
+    text_of,
+    unzipped,
+)
+from .task_order import put_parents_first
 
 SPECS = ("spec", "subprocess_specs")
 Begin = Callable[[dict[str, Any]], Any]
@@ -97,10 +108,18 @@ class Serializing:
             self._leaves_out = not self._checks and can_leave_out(self._serializer.registry)
         return self._leaves_out
 
-    def write(self, workflow: Any, header: dict[str, Any], shown: Optional[Shown] = None) -> Any:
+    def write(
+        self,
+        workflow: Any,
+        header: dict[str, Any],
+        shown: Optional[Shown] = None,
+        to_dict: bool = False,
+    ) -> Any:
         """Return what `serialize_json` writes for a workflow, with a header in place of the specs.
 
-        If `leaves_out` is true, the state contains only the subprocesses that `shown` returns.
+        If `leaves_out` is true, the state contains only the subprocesses that `shown` returns. With
+        `to_dict`, it is the JSON of what `to_dict` returns: an override of `serialize_json` is not
+        called.
 
         Raises ElementUnitsError if `read` could not read the state.
         """
@@ -109,17 +128,28 @@ class Serializing:
             outer = _Writer.thread, _Writer.registry
             _Writer.thread, _Writer.registry = get_ident(), saving.original
             try:
-                state = serializer.serialize_json(workflow)
+                if to_dict:
+                    state = BpmnWorkflowSerializer.serialize_json(serializer, workflow)
+                else:
+                    state = serializer.serialize_json(workflow)
             finally:
                 _Writer.thread, _Writer.registry = outer
         if self._checks or saving.run is None:
-            self._require_readable(state, saving)
+            again = text_of(decoded(state, None), self._serializer) if to_dict else state
+            self._require_readable(again, saving, to_dict)
         return state
 
     def read(
-        self, state: Union[str, bytes], begin: Begin, specs: Specs, spec_then: SpecThen
+        self,
+        state: Union[str, bytes],
+        begin: Begin,
+        specs: Specs,
+        spec_then: SpecThen,
+        from_dict: bool = False,
     ) -> Any:
         """Return the workflow of a state, as the serializer's `deserialize_json` restores it.
+
+        With `from_dict`, an override of `deserialize_json` is not called.
 
         `begin` gets the run as it was written, before it is migrated, and `specs` gets it
         afterwards, with the settled subprocesses that are left as text or apart, or None. It gives
@@ -129,7 +159,7 @@ class Serializing:
         number of the version if the piece says it.
         """
         resuming = Resuming(self._aliases, begin, specs, spec_then)
-        if self._reads:
+        if self._reads and not from_dict:
             workflow = self._deserialized(state, resuming)
         else:
             workflow = self._restored(self._cut(state, resuming), resuming)
@@ -155,30 +185,42 @@ class Serializing:
             pieces.made(piece_id, facts, None)
         return self._restored(run, resuming)
 
-    def run_of(self, state: Union[str, bytes]) -> dict[str, Any]:
+    def run_of(self, state: State) -> dict[str, Any]:
         """The run of a state, or of a live piece, without its settled subprocesses if it has them
         as text."""
-        text = state = unzipped(state)
-        if is_piece(text):
-            state = content(checked(lambda _: text, LIVE))[1]
+        written = text_of(state, self._serializer)
+        text = whole = unzipped(written)
+        if is_piece(whole):
+            text = content(checked(lambda _: whole, LIVE))[1]
         if self._checks:
             try:
-                self._deserialized(state, Looking(self._aliases))
+                self._deserialized(text, Looking(self._aliases), written is not state)
             except _Found as found:
                 return found.run
-        cut = cut_state(state, WRITES_COMPLETED) if self.leaves_out else None
+        cut = cut_state(text, WRITES_COMPLETED) if self.leaves_out else None
         run: dict[str, Any] = parse(
-            state if cut is None else cut.head(), self._serializer.json_decoder_cls
+            text if cut is None else cut.head(), self._serializer.json_decoder_cls
         )
         require_run(run)
         return run
+
+    def native(self, state: State) -> Any:
+        """The workflow of a state with its specs, as SpiffWorkflow restores it."""
+        text = text_of(state, self._serializer)
+        if text is state:
+            return self._serializer.deserialize_json(unzipped(text))
+        run = parse(text, self._serializer.json_decoder_cls)
+        require_run(run)
+        put_parents_first(run)
+        return self._restored(run, Call(self._aliases))
 
     def is_of_earlier_engine(self, run: dict[str, Any]) -> bool:
         """Whether an earlier version of SpiffWorkflow wrote a run, so that it must be migrated."""
         return run.get(self._serializer.VERSION_KEY) in MIGRATIONS
 
-    def _deserialized(self, state: Union[str, bytes], call: Call) -> Any:
-        if not self._reads:
+    def _deserialized(self, state: Union[str, bytes], call: Call, from_dict: bool = False) -> Any:
+        """Do what `deserialize_json` does; with `from_dict`, an override of it is not called."""
+        if from_dict or not self._reads:
             return self._restored(parse(state, self._serializer.json_decoder_cls), call)
         with call as serializer:
             method = serializer.deserialize_json
@@ -210,11 +252,11 @@ class Serializing:
                 return run
         return parse(state, decoder)
 
-    def _require_readable(self, state: Any, saving: Saving) -> None:
+    def _require_readable(self, state: Any, saving: Saving, to_dict: bool) -> None:
         wrong: Optional[Exception] = None
         if saving.run is not None and isinstance(state, (str, bytes)):
             try:
-                self._deserialized(state, Looking(self._aliases))
+                self._deserialized(state, Looking(self._aliases), to_dict)
             except _Found as found:
                 if found.run.get(HEADER) == saving.header:
                     return
@@ -352,6 +394,7 @@ class Resuming(Call):
         if not self.aliases.has_converter(self.typename):  # a plain function, which has no alias
             run["spec"], run["subprocess_specs"] = self._spec, self.mapping
         self._written = {key: run.setdefault(key, {}) for key in SPECS}
+        put_parents_first(run)
         workflow = native(run, **kwargs)
         workflow.subprocess_specs = self.mapping  # SpiffWorkflow replaces an empty one with a dict
         return workflow

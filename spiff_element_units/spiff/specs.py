@@ -21,7 +21,6 @@ from __future__ import annotations
 
 import json
 from time import perf_counter
-from types import MethodType
 from typing import Any, Callable, Optional, Protocol
 from weakref import WeakValueDictionary
 
@@ -33,6 +32,7 @@ from SpiffWorkflow.exceptions import SpiffWorkflowException
 from ..errors import CorruptPack, InvalidWorkflowSpec
 from ..units import ElementUnits
 from .events import QUIET, Event, Events
+from .external import ExternalName, explain_where_missing
 from .forks import Locks
 from .kept import KeptSpecs
 
@@ -60,28 +60,6 @@ class Serializer(Protocol):
     def to_dict(self, obj: Any, **kwargs: Any) -> Any: ...
     def from_dict(self, dct: Any, **kwargs: Any) -> Any: ...
     def migrate(self, dct: Any) -> Any: ...
-
-
-class ExternalName(str):
-    """The name of a process of another workflow, in the task spec that refers to the process.
-
-    It is a `str` and equals the plain name. The engine passes it to the mapping of specs. The
-    mapping learns from it which process needs the other one, and names the element in its error if
-    no workflow contains the process.
-    """
-
-    task_spec: Any
-    process_id: str
-    called: bool
-
-    @classmethod
-    def of(cls, name: str, task_spec: Any, process_id: str, called: bool) -> ExternalName:
-        """`name` as `task_spec` of process `process_id` refers to it. `called`: it is a call."""
-        made = cls(name)
-        made.task_spec = task_spec
-        made.process_id = process_id
-        made.called = called
-        return made
 
 
 def plain(name: str) -> str:
@@ -125,6 +103,7 @@ class SpecStore:
         self._in_use: WeakValueDictionary[str, Spec] = WeakValueDictionary()  # if there is a bound
         self._changing: set[str] = set()  # ids of the processes whose specs the engine changes
         self._links: dict[str, Links] = {}
+        self._waiting: dict[str, dict[str, Any]] = {}
         self._digests: dict[str, str] = {}
 
     @property
@@ -186,6 +165,7 @@ class SpecStore:
         """Keep a spec no longer; called by `bound`."""
         self._kept.pop(process_id, None)
         self._links.pop(process_id, None)
+        self._waiting.pop(process_id, None)
 
     def _tell_after(self, restore: Callable[[str, list[Event]], Any], process_id: str) -> Any:
         """Restore something, and tell what happened when no lock is held any more."""
@@ -255,6 +235,26 @@ class SpecStore:
             links = self._tell_after(self._made_links, process_id)
         return links
 
+    def waiting_task_specs(self, process_id: str) -> dict[str, Any]:
+        """The task specs of a process by their names, as they are written. Restores nothing.
+
+        Those that are neither manual nor events are empty: no task waits at them for something from
+        outside.
+        """
+        found = self._waiting.get(process_id)
+        if found is None:
+            found = self._tell_after(self._decoded_waiting, process_id)
+        return found
+
+    def _decoded_waiting(self, process_id: str, told: list[Event]) -> dict[str, Any]:
+        task_specs = self.decoded(process_id)["task_specs"]
+        found = {
+            name: one if one.get("manual") or "event_definition" in one else {}
+            for name, one in task_specs.items()
+        }
+        self._keep(self._waiting, process_id, found, told)
+        return found
+
     def _made_links(self, process_id: str, told: list[Event]) -> Links:
         links = links_of(self._shared(process_id) or self._restored(process_id, told))
         self._keep(self._links, process_id, links, told)
@@ -294,7 +294,7 @@ class SpecStore:
             if isinstance(task_spec, SubWorkflowTask) and leads_away(task_spec.spec):
                 called = isinstance(task_spec, CallActivity)
                 task_spec.spec = ExternalName.of(task_spec.spec, task_spec, process_id, called)
-                _explain_where_missing(task_spec)
+                explain_where_missing(task_spec)
         triggers = getattr(spec.start, "trigger_specs", None)
         if triggers and any(map(leads_away, triggers)):
             spec.start.trigger_specs = [
@@ -327,24 +327,6 @@ class InnerRoot(SpecStore):
         if self._decoder is None or self._decoder is json.JSONDecoder:
             return self.units._parsed(text, process_id)
         return json.loads(text, cls=self._decoder)
-
-
-def get_missing_subworkflow_error(self: Any, my_task: Any) -> Any:
-    """Raise an error that tells more than the one SpiffWorkflow asks a task spec for.
-
-    This function has the name of the method that it replaces, so that specs can be pickled.
-    """
-    missing = getattr(my_task.workflow.top_workflow.subprocess_specs, "missing", None)
-    if missing is not None:
-        raise missing(self.spec, my_task)
-    return type(self).get_missing_subworkflow_error(self, my_task)
-
-
-def _explain_where_missing(task_spec: Any) -> None:
-    if hasattr(task_spec, "get_missing_subworkflow_error"):  # since SpiffWorkflow 3.2
-        task_spec.get_missing_subworkflow_error = MethodType(
-            get_missing_subworkflow_error, task_spec
-        )
 
 
 def label(store: SpecStore) -> str:

@@ -34,6 +34,7 @@ from ..errors import ElementUnitsError
 
 HEADER = "spiff_element_units"
 FORMAT = 1
+State = Union[str, bytes, Mapping[str, Any]]
 _DECODER = json.JSONDecoder()
 
 
@@ -73,11 +74,35 @@ def decoded(text: Union[str, bytes], decoder: Any) -> Any:
     return json.loads(text, cls=decoder)
 
 
-def text_of(state: object) -> Union[str, bytes]:
-    """The state, if it is of a type that a state has. Raises TypeError."""
-    if not isinstance(state, (str, bytes)):
-        raise TypeError(f"state must be str or bytes, not {type(state).__name__}")
-    return state
+def text_of(state: State, serializer: Any) -> Union[str, bytes]:
+    """The text of a state. Every function that takes a state gets its text from here.
+
+    A mapping is written as JSON, so that the workflow shares nothing with it. Values that are not
+    JSON are written as the serializer writes them.
+
+    Raises StateError if a mapping cannot be written, and TypeError.
+    """
+    if isinstance(state, (str, bytes)):
+        return state
+    if isinstance(state, Mapping):
+        return _written(state, serializer)
+    raise TypeError(f"state must be str, bytes or a mapping, not {type(state).__name__}")
+
+
+def _written(state: Mapping[str, Any], serializer: Any) -> str:
+    run = dict(state)
+    # The serializer's `to_dict` does not write the version, and rows need not keep it.
+    run.setdefault(serializer.VERSION_KEY, serializer.VERSION)
+    encoder = getattr(
+        serializer, "_encoder_cls", serializer.json_encoder_cls
+    )  # the first since 3.2
+    try:
+        return json.dumps(run, cls=encoder)
+    except (TypeError, ValueError, RecursionError) as error:
+        raise StateError(
+            f"the state cannot be written as JSON: {error}; pass what SpecLoader.to_dict or the "
+            "serializer's to_dict returned, or what JSON decodes to"
+        ) from error
 
 
 def unzipped(state: Union[str, bytes]) -> Union[str, bytes]:
@@ -128,11 +153,11 @@ def take_header(run: dict[str, Any]) -> Optional[dict[str, Any]]:
     """Remove the header from a run and return it; None if SpiffWorkflow wrote the state."""
     header = run.pop(HEADER, None)
     if header is None:
-        spec = run.get("spec")
-        if not isinstance(spec, dict) or not isinstance(spec.get("name"), str):
+        if not has_spec(run):
             raise StateError(
-                f'the state has neither "{HEADER}" nor a "spec" with a name; pass the text that '
-                "SpecLoader.save or serialize_json returned"
+                f'the state has neither "{HEADER}" nor a "spec" with a name, so it does not say '
+                "which process it is; pass the state that SpecLoader.save or serialize_json "
+                "returned, or pass the id of the process as process_id="
             )
         return None
     if not isinstance(header, dict) or header.get("state_format") != FORMAT:
@@ -154,7 +179,13 @@ def take_header(run: dict[str, Any]) -> Optional[dict[str, Any]]:
     return header
 
 
-def named_workflow(state: Union[str, bytes, Mapping[str, Any]]) -> tuple[str, str]:
+def has_spec(run: Mapping[str, Any]) -> bool:
+    """Whether a run contains the spec of its process, as SpiffWorkflow writes it."""
+    spec = run.get("spec")
+    return isinstance(spec, dict) and isinstance(spec.get("name"), str)
+
+
+def named_workflow(state: State) -> tuple[str, str]:
     """The cache key and the digest that a state tells, or the live piece of one.
 
     This reads the header alone where it comes first, as `save` writes it.
@@ -212,7 +243,7 @@ def needed_specs(
         for task_id, task in process["tasks"].items():
             task_spec = task_specs.get(task["task_spec"])
             if task_spec is None:
-                raise _no_element(task["task_spec"], name)
+                raise no_element(task["task_spec"], name)
             subprocess = subprocesses.pop(task_id, None)
             if subprocess is None:
                 continue
@@ -259,7 +290,8 @@ def _is_finished(subprocess: dict[str, Any]) -> bool:
     )
 
 
-def _no_element(element_id: str, process_id: str) -> StateError:
+def no_element(element_id: str, process_id: str) -> StateError:
+    """The error for a task of an element that its process does not have."""
     return StateError(
         f"the state has a task of element {element_id!r} of process {process_id!r}, but the "
         f"process has no such element; {_EARLIER}"

@@ -10,8 +10,7 @@ from typing import Any, Optional, Union
 from ..errors import ElementUnitsError
 from .comparing import Comparing
 from .comparison import StateComparison
-
-State = Union[str, bytes]
+from .state import State
 
 
 @dataclass
@@ -82,8 +81,9 @@ def compare_all(
     """Compare many states with the workflow of a loader.
 
     `states` contains states, which get numbers from 0 as ids, or pairs of an id and a state. It may
-    also be a mapping from ids to states. For an instance in pieces, pass the live piece. States are
-    read one after another, so a generator over a database needs memory for only one. `old` and
+    also be a mapping from ids to states. A state is a text or a mapping, as for `resume`. For an
+    instance in pieces, pass the live piece. States are read one after another, so a generator over
+    a database needs memory for only one. `old` and
     `renamed` are those of `SpecLoader.migrate`. A state that cannot be read is counted as
     unreadable, and the comparison continues.
 

@@ -40,7 +40,7 @@ from spiff_element_units import (
     verify_cache,
     workflow_from_cached_element_unit,
 )
-from spiff_element_units.cache import platform, upkeep
+from spiff_element_units.cache import platform, reports
 from spiff_element_units.cache.directory import pack_path
 
 HOUR = 3600
@@ -180,8 +180,8 @@ def test_nothing_but_good_packs_in_their_places_is_listed(tmp_path: Path) -> Non
 
 
 def test_a_time_that_no_calendar_has_is_the_end_of_it(tmp_path: Path) -> None:
-    assert upkeep._moment(10**30) == datetime.max.replace(tzinfo=timezone.utc)
-    assert upkeep._moment(-(10**30)) == datetime.min.replace(tzinfo=timezone.utc)
+    assert reports.moment(10**30) == datetime.max.replace(tzinfo=timezone.utc)
+    assert reports.moment(-(10**30)) == datetime.min.replace(tzinfo=timezone.utc)
     path = cached(tmp_path, "key")
     os.utime(path, (0, -1))
     assert cache_keys(tmp_path)[0].cached_at == datetime(

@@ -455,11 +455,6 @@ def test_a_broken_state_is_told(state, named):
     assert named in str(raised.value)
 
 
-def test_a_state_is_text():
-    with pytest.raises(TypeError, match="state must be str or bytes, not dict"):
-        loader_of(NESTED).resume({})
-
-
 def test_a_truncated_state_never_resumes():
     loader = loader_of(PLAIN)
     state = loader.save(in_the_middle(PLAIN, loader, 3))

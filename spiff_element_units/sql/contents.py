@@ -1,0 +1,26 @@
+"""The texts of pieces as bytes, compressed or not. The first byte tells which it is."""
+
+from __future__ import annotations
+
+import zlib
+from typing import Union
+
+LEVEL = 1  # `make bench-sql` shows what others give
+_ZLIB = b"\x78"
+
+
+def packed(text: str, compress: bool) -> bytes:
+    """A piece as it is stored."""
+    content = text.encode("utf-8", "surrogatepass")
+    return zlib.compress(content, LEVEL) if compress else content
+
+
+def unpacked(stored: Union[bytes, memoryview]) -> Union[str, bytes]:
+    """The text of a stored piece. If it is damaged, it is no longer the text of a piece."""
+    content = bytes(stored)
+    if content[:1] == _ZLIB:
+        try:
+            content = zlib.decompress(content)
+        except zlib.error:
+            return content
+    return content.decode("utf-8", "surrogatepass")

@@ -1,0 +1,68 @@
+"""What databases do differently: locks, writing a row that may exist, and errors of conflicts."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Sequence
+from typing import Any
+
+from sqlalchemy import Connection, Select, Table, false, update
+from sqlalchemy.dialects import mysql, postgresql, sqlite
+from sqlalchemy.exc import DBAPIError
+
+_MYSQL = ("mysql", "mariadb")
+# Deadlock, lock wait timeout, lock not available, and a row that changed since the snapshot.
+_MYSQL_CONFLICTS = {1213, 1205, 3572, 1020}
+# Serialization failure, deadlock, and lock not available.
+_POSTGRESQL_CONFLICTS = {"40001", "40P01", "55P03"}
+_SQLITE_CONFLICTS = {"database is locked", "database table is locked"}
+
+
+def lock_database(connection: Connection, table: Table) -> None:
+    """On SQLite, which has no locks of rows, take the lock of the one transaction that may write.
+
+    This statement changes nothing. It waits for the lock as `BEGIN IMMEDIATE` does, and also works
+    in a transaction that has begun.
+    """
+    if connection.dialect.name == "sqlite":
+        connection.execute(update(table).values(version=table.c.version).where(false()))
+
+
+def locking(statement: Select[Any], connection: Connection, skip: bool = False) -> Select[Any]:
+    """The same statement, which also locks the rows. With `skip` it leaves out locked ones."""
+    if connection.dialect.name == "sqlite":
+        return statement
+    # In PostgreSQL, rows of other tables may still begin to refer to a row that is locked so.
+    return statement.with_for_update(key_share=True, skip_locked=skip)
+
+
+def insert_or_replace(connection: Connection, table: Table, rows: Sequence[dict[str, Any]]) -> None:
+    """Write rows. Those with the same primary key are replaced."""
+    if not rows:
+        return
+    name = connection.dialect.name
+    keys = [column.name for column in table.primary_key.columns]
+    rest = [name for name in rows[0] if name not in keys]
+    if name in _MYSQL:
+        into = mysql.insert(table)
+        statement: Any = into.on_duplicate_key_update({one: into.inserted[one] for one in rest})
+    else:
+        upsert: Any = (postgresql if name == "postgresql" else sqlite).insert(table)
+        statement = upsert.on_conflict_do_update(
+            index_elements=keys, set_={one: upsert.excluded[one] for one in rest}
+        )
+    connection.execute(statement, rows)
+
+
+def is_conflict(error: DBAPIError) -> bool:
+    """Whether a database refused a statement because of another transaction.
+
+    The drivers are sqlite3, psycopg, and PyMySQL or mysqlclient.
+    """
+    cause: Any = error.orig
+    if isinstance(cause, sqlite3.Error):
+        return str(cause) in _SQLITE_CONFLICTS
+    code = cause.args[0] if getattr(cause, "args", ()) else None
+    if isinstance(code, int):
+        return code in _MYSQL_CONFLICTS
+    return getattr(cause, "sqlstate", None) in _POSTGRESQL_CONFLICTS
