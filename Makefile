@@ -24,7 +24,7 @@ $(VENV)/made: pyproject.toml
 	$(BIN)/python -m pip install --quiet --group test --group stores --group lint --group build \
 		--group dist orjson
 	$(BIN)/python -m pip install --quiet --no-deps \
-		'spiff-arena-common>=0.1.50; python_version >= "3.10"'
+		'spiff-arena-common>=0.1.50; python_version >= "3.10"' 'axe-playwright-python>=0.1.8'
 	touch $@
 
 dev-env: $(VENV)/made

@@ -33,9 +33,10 @@ from spiff_element_units.stores import CachedStore, open_store
 
 sys.path.append(str(Path(__file__).parent.parent / "tests"))
 
-from servers import SERVERS, Missing
+from server_process import Missing
+from servers import SERVERS
 
-MEASURED = ("sqlite", "postgresql", "mariadb", "redis", "valkey", "radosgw", "moto")
+MEASURED = ("sqlite", "postgresql", "mariadb", "redis", "valkey", "radosgw", "moto", "azurite")
 AT_MOST = 2.0  # times one read
 KEPT_AT_MOST = 1.2  # times a get from a directory
 WARM_UP = 10
@@ -101,7 +102,7 @@ def main() -> int:
     units = ElementUnits.from_json(spec_json(Tree(asked.processes)))
     unit = len(units.workflow(units.root))
     print(f"{asked.processes} processes; the start unit has {unit:,} bytes; milliseconds, medians")
-    row = "{:<12}{:>9}{:>9}{:>9}{:>10}{:>12}{:>9}{:>12}"
+    row = "{:<12}{:>9}{:>9}{:>9}{:>10}{:>12}{:>9}{:>14}"
     print(row.format("", "read", "start", "warm", "of read", "directory", "kept", "of directory"))
     missed = False
     for name in MEASURED:

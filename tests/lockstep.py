@@ -93,6 +93,7 @@ def by_json_column(workflow, loader):
     """Saved, kept in a column of type jsonb, which orders keys anew, and resumed."""
     state = reordered(loader.to_dict(workflow))
     shown = loader.resume(state)
+    assert loader.waiting(state) == loader.waiting(shown)
     return loader.resume(state, script_engine=workflow.script_engine), shown
 
 

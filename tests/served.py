@@ -9,7 +9,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from servers import SERVERS, Missing, Server
+from server_process import Missing, Server
+from servers import SERVERS
 
 
 @pytest.fixture(scope="module")

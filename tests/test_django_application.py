@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
-import postgres
 import pytest
+import servers
 from web_servers import DJANGO, ask, serving, submit_at_once, two_serving, winner
 
 pytest.importorskip("django", reason="needs Django 5.1, which needs Python 3.10")
@@ -18,11 +20,23 @@ TASKS = ["Check the order", "Receive the money", "Put it in a box", "Hand it ove
 
 @pytest.fixture(scope="module")
 def postgresql() -> Iterator[dict[str, str]]:
-    reason = postgres.missing()
-    if reason:
-        pytest.skip(reason)
-    with postgres.running() as variables:
-        yield variables
+    """The variables of libpq for a PostgreSQL server of these tests."""
+    try:
+        import psycopg  # noqa: F401, PLC0415
+    except ImportError as error:  # without libpq
+        pytest.skip(f"psycopg cannot be imported: {error}")
+    with tempfile.TemporaryDirectory(prefix="django-") as folder:
+        try:
+            with servers.postgresql(Path(folder)) as server:
+                url = urlsplit(server.url)
+                yield {
+                    "PGHOST": str(url.hostname),
+                    "PGPORT": str(url.port),
+                    "PGUSER": str(url.username),
+                    "PGPASSWORD": str(url.password),
+                }
+        except servers.Missing as missing:
+            pytest.skip(str(missing))
 
 
 @pytest.fixture(params=["SQLite", "PostgreSQL"])

@@ -31,13 +31,11 @@ from pathlib import Path
 from typing import Optional
 
 import pytest
+from SpiffWorkflow.bpmn.workflow import BpmnWorkflow
 from sybil import Document, Example
 from sybil.evaluators.doctest import OutputChecker
 from sybil.parsers.myst import CodeBlockParser, PythonCodeBlockParser
 from sybil.typing import Parser
-
-import spiff_element_units
-import spiff_element_units.spiff
 
 TOP = Path(__file__).parent.parent
 PACKAGE = TOP / "spiff_element_units"
@@ -145,6 +143,8 @@ def test_every_code_block_of_a_page_runs(
     monkeypatch.setattr(sys, "path", [*sys.path])
     if page.name == "django.md":
         pytest.importorskip("django", reason="needs Django 5.1, which needs Python 3.10")
+    if page.name == "timers-and-messages.md" and not hasattr(BpmnWorkflow, "refresh_timers"):
+        pytest.skip("needs SpiffWorkflow 3.2, which needs Python 3.10")
     try:
         for example in Document.parse(str(page), *PARSERS):
             example.evaluate()
@@ -184,6 +184,7 @@ def test_the_reference_links_every_error_that_a_docstring_says_is_raised() -> No
 
     import spiff_element_units.sql  # noqa: PLC0415 - needs SQLAlchemy
 
+    known = "|".join(name for name, link in conf.LINKS.items() if link.startswith(":py:exc:"))
     linked = []
     for module in (spiff_element_units, spiff_element_units.spiff, spiff_element_units.sql):
         for name in module.__all__:
@@ -192,7 +193,7 @@ def test_the_reference_links_every_error_that_a_docstring_says_is_raised() -> No
             for one in filter(callable, (public, *members)):
                 lines = (inspect.getdoc(one) or "").splitlines()
                 told = re.search(r"^Raises .*?(?=\n\n|\Z)", "\n".join(lines), re.M | re.S)
-                errors = re.findall(rf"\b(?:{'|'.join(conf.LINKS)})\b", told[0] if told else "")
+                errors = re.findall(rf"\b(?:{known})\b", told[0] if told else "")
                 links = re.findall(r":exc:`~[\w.]+\.(\w+)`", "\n".join(conf.linked(lines, name)))
                 assert set(errors) <= set(links), one
                 linked += errors

@@ -21,7 +21,7 @@ from typing import Any, Callable, NamedTuple, Optional, Union
 from ..cache import places
 from ..cache.directory import Published, key_text
 from ..cache.places import Mark
-from ..cache.store import Place, Store
+from ..cache.store import Place, Store, is_store
 from ..errors import CacheError, CorruptPack, ElementUnitsError, UnitNotFound
 from ..units import ElementUnits
 from .events import Event, Events, OnEvent
@@ -210,6 +210,8 @@ class SpecLoaders:
                 units = entry.loader.units
             if units.digest != entry.digest:
                 return self._put(key, units, mark, published, told)
+            if is_store(self._cache) and entry.mark is not None:  # it was not made in memory
+                entry.loader.units._go_on_with(units)
         entry.looked(mark, published, monotonic() - started)
         self._used(key)
         return entry.loader

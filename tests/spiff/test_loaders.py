@@ -24,7 +24,7 @@ from SpiffWorkflow.bpmn.serializer.migration.version_migration import MIGRATIONS
 from threads import at_once
 
 from spiff_element_units import CorruptPack, ElementUnits, UnitNotFound, remove_cached_workflow
-from spiff_element_units.cache import directory
+from spiff_element_units.cache import directory, places
 from spiff_element_units.errors import CacheError, ElementUnitsError
 from spiff_element_units.spiff import ChangedWorkflow, SpecLoader, SpecLoaders, StateError
 from spiff_element_units.spiff import loaders as module
@@ -534,14 +534,14 @@ def test_nobody_waits_for_a_key_that_another_thread_opens(tmp_path):
 
 
 def test_nobody_waits_for_a_key_that_another_thread_writes_to_the_cache(tmp_path, monkeypatch):
-    publish = directory.publish_or_warn
+    publish = places.publish_or_warn
 
     def slowly(cache, key, *args, **kwargs):
         if key == "slow":
             halfway.stop()
         publish(cache, key, *args, **kwargs)
 
-    monkeypatch.setattr(directory, "publish_or_warn", slowly)
+    monkeypatch.setattr(places, "publish_or_warn", slowly)
     halfway = Halfway(lambda: loaders["slow"])
     loaders = registry(tmp_path, lambda key: text_of(CALLS))
     loaders["kept"]

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from served import server, servers  # noqa: F401 - fixtures
-from servers import Server
+from server_process import Server
 
 if TYPE_CHECKING:
     from sqlalchemy import Engine

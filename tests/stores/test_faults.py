@@ -21,7 +21,8 @@ from urllib.parse import urlsplit
 
 import pytest
 from proxy import Proxy, proxy
-from servers import SECRET, Server, answers
+from server_process import Server, answers
+from servers import SECRET
 from store_workflows import workflow
 
 from spiff_element_units import CacheError, ElementUnits, UnitNotFound, prune_cache, verify_cache
@@ -69,7 +70,7 @@ def without_secrets(error: BaseException) -> str:
     return str(error)
 
 
-@pytest.mark.parametrize("kind", SERVERS)
+@pytest.mark.parametrize("kind", [*SERVERS, "azurite"])
 def test_a_cold_get_takes_at_most_three_round_trips_and_a_warm_one_none(
     store: Any, between: Proxy
 ) -> None:
@@ -82,7 +83,7 @@ def test_a_cold_get_takes_at_most_three_round_trips_and_a_warm_one_none(
     assert between.counted() == 0
 
 
-@pytest.mark.parametrize("kind", SERVERS)
+@pytest.mark.parametrize("kind", [*SERVERS, "azurite"])
 def test_a_start_unit_takes_no_more_round_trips_than_one_read_of_its_bytes(
     store: Any, between: Proxy
 ) -> None:

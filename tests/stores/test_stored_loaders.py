@@ -12,7 +12,7 @@ from forking import Halfway
 from memory_store import MemoryStore
 from version_models import at, loader_of, started, units
 
-from spiff_element_units import CacheError, CorruptPack
+from spiff_element_units import CacheError, CorruptPack, prune_cache, remove_cached_workflow
 from spiff_element_units.cache import stored
 from spiff_element_units.cache.directory import Published
 from spiff_element_units.spiff import ChangedWorkflow, SpecLoaders
@@ -276,6 +276,26 @@ def test_the_log_tells_what_is_cached_in_a_store(
     with caplog.at_level(logging.INFO, "spiff_element_units"):
         units(CALLS, store, "key")
     assert any(message.startswith("cached 'key': ") for message in caplog.messages)
+
+
+def test_a_loader_goes_on_when_its_workflow_was_removed_cached_again_and_pruned(
+    store: MemoryStore, clock: list[float]
+) -> None:
+    """The pack that it was opened from is gone then. It is in the store under another name."""
+    many = {"root": [("human", "first")], **{f"p{n}": [("human", f"h{n}")] for n in range(150)}}
+    units(many, store, "key")
+    loaders = registry(store)
+    loader = loaders["key"]
+    remove_cached_workflow(store, "key")
+    cached_elsewhere(store, "key", many)
+    for _ in range(2):
+        prune_cache(store)
+        store.now += 3601
+    assert sum("/packs/" in name for name in store.held) == 1
+    clock[0] += 2
+    assert loaders["key"] is loader
+    for process in loader.units.process_ids:
+        loader.spec(process)
 
 
 # Old versions
