@@ -424,6 +424,20 @@ PRODUCED: list[tuple[str, Produce]] = [
         lambda *_: loader().resume(state(spiff_element_units=None)),
     ),
     (
+        "the state is of process …, not of …; leave process_id out",
+        lambda *_: loader().resume(state(), process_id="nobody"),
+    ),
+    (
+        "the state cannot be written as JSON: …",
+        lambda *_: loader().resume({"tasks": {1: object()}}),
+    ),
+    (
+        "process …, which the instance is in, has changed since, and … is not there any more",
+        lambda *_: loader().waiting(
+            wrong_header(digest="0" * 64, cache_key=None, processes={"order": "0" * 64})
+        ),
+    ),
+    (
         'the state has no "…" at its top level, so it does not say which workflow it is of',
         lambda folder, _: SpecLoaders(folder, serializer()).for_state(
             serializer().serialize_json(loader().start())
