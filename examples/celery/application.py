@@ -135,8 +135,8 @@ class Outbox(PythonScriptEngine):  # type: ignore[misc] # SpiffWorkflow has no t
             operation=called["operation_name"],
             parameters=json.dumps(parameters),
         )
-        (number,) = self._step.connection.execute(row).inserted_primary_key or ()
-        self._step.calls.append(number)
+        done: Any = self._step.connection.execute(row)
+        self._step.calls.append(done.inserted_primary_key[0])
         return "null"  # the result is a message that comes later
 
 

@@ -14,7 +14,7 @@ therefore run twice: only one of two steps is saved, and the other is done again
 nothing to do.
 """
 
-# pyright: reportFunctionMemberAccess=false - Celery has no types
+# pyright: reportFunctionMemberAccess=false
 from __future__ import annotations
 
 import os
