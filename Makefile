@@ -7,16 +7,16 @@ export PYTHONPATH := $(CURDIR)
 
 .PHONY: help dev-env compile bindings tests run-integration-tests integration-tests fmt lint \
 	wheel wheels installed run-installed-tests docs demo corpus recordings bench bench-quick \
-	demo-distributed run-spiff-versions bench-instances bench-instructions bench-versions stress \
-	sanitize fuzz coverage soak drift clean
+	demo-distributed run-spiff-versions bench-async bench-instances bench-instructions bench-sql \
+	bench-stores bench-versions stress sanitize fuzz coverage soak drift clean
 
 help:
 	@echo "make demo     cache a workflow, run it on units, and show what was loaded"
 	@echo "make tests    build the extension and run all tests"
 	@echo "make demo-distributed   run 1,000 instances with Celery, Redis and PostgreSQL"
 	@echo "others: dev-env compile bindings integration-tests run-integration-tests fmt lint"
-	@echo "        bench bench-quick bench-instances bench-instructions bench-versions wheel wheels"
-	@echo "        installed docs recordings clean corpus CORPUS=FOLDER"
+	@echo "        bench bench-quick bench-async bench-instances bench-instructions bench-sql"
+	@echo "        bench-stores bench-versions wheel wheels installed docs recordings clean corpus CORPUS=FOLDER"
 	@echo "for long: stress sanitize coverage drift fuzz SECONDS=60 soak SECONDS=3600"
 
 $(VENV)/made: pyproject.toml
@@ -25,7 +25,7 @@ $(VENV)/made: pyproject.toml
 	$(BIN)/python -m pip install --quiet --group test --group stores --group distributed \
 		--group lint --group build --group dist orjson
 	$(BIN)/python -m pip install --quiet --no-deps \
-		'spiff-arena-common>=0.1.50; python_version >= "3.10"'
+		'spiff-arena-common>=0.1.50; python_version >= "3.10"' 'axe-playwright-python>=0.1.8'
 	touch $@
 
 dev-env: $(VENV)/made
@@ -133,6 +133,18 @@ bench-instances: bindings $(VENV)/before/made
 # 1,000 instances and a new version of their workflow; fails where SpiffWorkflow decides otherwise.
 bench-versions: bindings
 	$(BIN)/python benchmarks/versions.py
+
+# How long an event loop stands still while an `async` application uses the library.
+bench-async: bindings
+	$(BIN)/python benchmarks/async_starts.py
+
+# Instances in SQLite and PostgreSQL: steps with a long history, and many instances.
+bench-sql: bindings
+	$(BIN)/python benchmarks/sql_instances.py
+
+# Gets from stores on the servers that are installed; fails if one takes over twice as long as a read.
+bench-stores: bindings
+	$(BIN)/python benchmarks/store_gets.py
 
 # Fails if an operation needs over 2 % more instructions than in 0.4.0, or over 5 % more if it
 # starts, resumes or saves. Needs valgrind.

@@ -95,8 +95,9 @@ def test_wheel(session: nox.Session, *required: str) -> None:
     session.install("pip>=25.1")
     sdist = build_sdist(session)
     session.install(f"{build_wheel(session, sdist)}[cli]", *TEST, *required)
-    # It asks for one prerelease of SpiffWorkflow.
-    session.install("--no-deps", "spiff-arena-common>=0.1.50; python_version >= '3.10'")
+    # One asks for one prerelease of SpiffWorkflow, the other for Playwright.
+    arena = "spiff-arena-common>=0.1.50; python_version >= '3.10'"
+    session.install("--no-deps", arena, "axe-playwright-python>=0.1.8")
     run_tests(session, sdist)
 
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -159,6 +160,7 @@ def main() -> None:
     parser.add_argument("--full", type=int, default=20, help="instances with full JSON")
     parser.add_argument("--processes", type=int, default=200, help="of the model")
     asked = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that all servers end too
     install()
     with own_folder() as folder, celery_workers.started_servers(folder) as places:
         runs = [

@@ -30,6 +30,9 @@ def asked() -> list[Ask]:
             faster(f"{what}, one text", "200", "text", "json", None, case),
             faster(f"{what}, pieces apart", "200", "pieces", BEFORE, None, case),
         ]
+    for subject, how in (("text", "one text"), ("pieces", "the live piece"), ("dict", "a dict")):
+        what = f"what an instance waits for, from {how}"
+        made.append(faster(what, TREE, subject, "json", None, "waiting"))
     made.append(within("cutting a state", TREE, "text", "loads", 0.25, "cut"))
     for what in UNSETTLED:
         case = f"{what}, nothing settled"

@@ -14,6 +14,7 @@ engine are kept, as in a worker. A probe is measured once in a process and print
 from __future__ import annotations
 
 import gc
+import json
 import sqlite3
 import sys
 from contextlib import closing
@@ -103,6 +104,32 @@ def _split(given: Given) -> dict[str, str]:
     loader = _loader(given)
     state = loader.save(loader.resume(given.text("state")))
     return dict(loader.split(state).changed)
+
+
+# What an instance waits for
+
+
+@case("waiting", "text", "pieces", "dict")
+def waiting(name: str, subject: str, given: Given) -> Operation:
+    """Say what an instance waits for, from its state or its live piece."""
+    loader = _loader(given)
+    state: Any = loader.save(loader.resume(given.text("state")))
+    if subject == "pieces":
+        state = loader.split(state).changed["live"]
+    if subject == "dict":
+        state = json.loads(state)
+    assert loader.waiting(state).human_tasks
+    return Operation(lambda: loader.waiting(state))
+
+
+@case("waiting", "json")
+def waiting_of_spiffworkflow(name: str, subject: str, given: Given) -> Operation:
+    """The same with SpiffWorkflow: restore the instance, and ask it for its unfinished tasks."""
+    from SpiffWorkflow.util.task import TaskState
+
+    serializer, state = _serializer(), given.text("state")
+    unfinished = TaskState.READY | TaskState.WAITING
+    return Operation(lambda: serializer.deserialize_json(state).get_tasks(state=unfinished))
 
 
 # The parts of a step

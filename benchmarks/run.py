@@ -67,6 +67,7 @@ STEPS = ("pieces", "text", BEFORE, "json")
 SUBJECTS.update({f"step, {what}": STEPS for what in ("tree", "first level", "loop", "multi")})
 SUBJECTS["step, resting"] = STEPS
 SUBJECTS["cut"] = ("text", "loads")
+SUBJECTS["waiting"] = ("text", "pieces", "dict", "json")
 SUBJECTS["registry hit"] = ("ours",)
 SUBJECTS["unchanged folder"] = ("stat", "digests")
 UNSETTLED = [f"{what}, nothing settled" for what in history_rows.UNSETTLED]
@@ -146,7 +147,7 @@ def many_jobs(rounds: int) -> Iterator[Job]:
 
 def instance_jobs(quick: bool) -> Iterator[Job]:
     """The jobs of instances with a history; quick: those of the table, in fewer rounds."""
-    rounds, only = (3, ("pieces", "text", BEFORE, "loads")) if quick else (5, None)
+    rounds, only = (3, ("pieces", "text", "dict", BEFORE, "loads")) if quick else (5, None)
 
     def jobs(what: str, kind: str, calls: int, rounds: int = rounds) -> Iterator[Job]:
         for job in _jobs(what, history(kind, calls), rounds, only):
@@ -159,6 +160,7 @@ def instance_jobs(quick: bool) -> Iterator[Job]:
     yield from jobs("step, first level", "first", 10)
     yield from jobs("step, tree", "tree", 1_110)
     yield from jobs("cut", "tree", 1_110)
+    yield from jobs("waiting", "tree", 1_110)
     yield from jobs("step, multi", "multi", 200)
     for what in UNSETTLED:
         for job in _jobs(what, tree(36), 2 * rounds):

@@ -13,6 +13,7 @@ from typing import Any
 
 import spiff_element_units
 import spiff_element_units.spiff
+import spiff_element_units.sql
 from spiff_element_units import __version__
 
 project = "spiff-element-units"
@@ -49,7 +50,15 @@ nitpick_ignore = [
         "io.BytesIO",
         "os.PathLike",
         "pathlib.Path",
+        "sqlalchemy.Connection",
+        "sqlalchemy.Engine",
+        "sqlalchemy.MetaData",
+        "sqlalchemy.Table",
         "sqlalchemy.engine.Engine",
+        "sqlalchemy.engine.base.Connection",
+        "sqlalchemy.engine.base.Engine",
+        "sqlalchemy.sql.schema.MetaData",
+        "sqlalchemy.sql.schema.Table",
         "SpiffWorkflow.bpmn.exceptions.WorkflowTaskException",
         "SpiffWorkflow.bpmn.workflow.BpmnWorkflow",
         "spiff_element_units.spiff.loader._Workflow",
@@ -79,7 +88,7 @@ def show_indented(*event: Any) -> None:
 
 LINKS = {
     name: f":py:{'exc' if issubclass(found, Exception) else 'class'}:`~{module.__name__}.{name}`"
-    for module in (spiff_element_units, spiff_element_units.spiff)
+    for module in (spiff_element_units, spiff_element_units.spiff, spiff_element_units.sql)
     for name, found in vars(module).items()
     if name in module.__all__ and isinstance(found, type)
 }

@@ -320,6 +320,14 @@ class ElementUnits:
         except Fault as fault:
             self._fail(fault, process_id)
 
+    def _go_on_with(self, other: ElementUnits) -> None:
+        """Read from the pack of another one that has the same digest.
+
+        In a store, its own pack may be gone when its key names another pack of the same workflow.
+        """
+        if self._pack is not None:
+            self._pack = other._pack
+
     def _beside(self, cache_key: str) -> Optional[ElementUnits]:
         """What is cached under a key in the same cache; None if it cannot be opened."""
         if self._cache is None:

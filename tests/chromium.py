@@ -33,6 +33,24 @@ FLAGS = [
     "--hide-scrollbars",
     "--remote-debugging-pipe",
 ]
+SETTLED = """(async () => {
+  await window.pageReady;
+  const {drawing, showing} = window.elementUnits || {};
+  for (const waits of [drawing, showing].filter(Boolean))
+    for (let one = null; one !== waits();) await (one = waits());
+  await new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)));
+})()"""
+KEYS = {
+    "Tab": (9, ""),
+    "Enter": (13, "\r"),
+    " ": (32, " "),
+    "End": (35, ""),
+    "Home": (36, ""),
+    "ArrowLeft": (37, ""),
+    "ArrowUp": (38, ""),
+    "ArrowRight": (39, ""),
+    "ArrowDown": (40, ""),
+}
 needs_chromium = pytest.mark.skipif(PROGRAM is None, reason="no chromium here")
 
 
@@ -129,9 +147,8 @@ class Page:
         return done["result"].get("value")
 
     def settle(self) -> None:
-        """Let the page draw."""
-        frames = "new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))"
-        self.value(frames)
+        """Let the page draw, after it has laid out what it draws."""
+        self.value(SETTLED)
 
     def text(self, selector: str) -> str:
         """What a person reads there."""
@@ -169,6 +186,27 @@ class Page:
     def type(self, text: str) -> None:
         """Type on the keyboard, wherever the focus is."""
         self.call("Input.insertText", text=text)
+        self.settle()
+
+    def press(self, key: str, times: int = 1) -> None:
+        """Press a key, as `Enter` or `ArrowDown`, several times."""
+        code, text = KEYS[key]
+        for _ in range(times):
+            for kind in ("keyDown", "keyUp"):
+                self.call(
+                    "Input.dispatchKeyEvent",
+                    type=kind,
+                    key=key,
+                    code=key,
+                    windowsVirtualKeyCode=code,
+                    **({"text": text} if text and kind == "keyDown" else {}),
+                )
+            self.settle()
+
+    def prefer(self, scheme: str) -> None:
+        """Set what the system prefers: `light` or `dark`."""
+        feature = {"name": "prefers-color-scheme", "value": scheme}
+        self.call("Emulation.setEmulatedMedia", features=[feature])
         self.settle()
 
     def screenshot(self, path: Path) -> None:

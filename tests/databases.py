@@ -11,14 +11,13 @@ import driving
 import models
 import spiff_bpmn
 from SpiffWorkflow.util.task import TaskState
-from sqlalchemy import Engine, create_engine, func, select
+from sqlalchemy import Engine, create_engine, event, func, select
 from sqlalchemy.engine import make_url
 
 from spiff_element_units import ElementUnits
 from spiff_element_units.spiff import SpecLoader
 from spiff_element_units.sql import Instances, Tables
 
-KINDS = ["sqlite", "postgresql", "mariadb"]
 DRIVERS = {"postgresql": "postgresql+psycopg", "mariadb": "mariadb+pymysql"}
 
 CALLS = {
@@ -32,9 +31,17 @@ HUMAN_TASKS = 3 + 3  # of the root, and in each b that runs
 def engine(url: str, **options: Any) -> Engine:
     """An engine for the URL of a server of the tests."""
     parsed = make_url(url)
-    return create_engine(
+    made = create_engine(
         parsed.set(drivername=DRIVERS.get(parsed.drivername, parsed.drivername)), **options
     )
+    if parsed.drivername == "sqlite":
+        event.listen(made, "connect", _without_sync)
+    return made
+
+
+def _without_sync(connection: Any, _: Any) -> None:
+    """No test pulls the plug of the machine."""
+    connection.execute("PRAGMA synchronous = OFF")
 
 
 def impatient(url: str) -> Engine:
@@ -75,7 +82,12 @@ def do_human_task(workflow: Any, **data: Any) -> str:
 
 def started(instances: Instances, **options: Any) -> str:
     """An instance that waits at its first human task."""
-    instance_id = instances.start("calls", **options)
+    return started_with(instances, "calls", **options)
+
+
+def started_with(instances: Instances, cache_key: str, **options: Any) -> str:
+    """The same for another key."""
+    instance_id = instances.start(cache_key, **options)
     with instances.step(instance_id) as workflow:
         workflow.do_engine_steps()
     return instance_id

@@ -30,17 +30,21 @@ def in_child(action):
 
 
 class Halfway:
-    """Does something in a thread, and stops in the midst of it until the `with` block ends."""
+    """Does something in a thread, and stops in the midst of it until the `with` block ends.
+
+    Fails if the block does not end before the thread goes on by itself.
+    """
 
     def __init__(self, action):
         self._arrived, self._released = threading.Event(), threading.Event()
         self._thread = threading.Thread(target=action)
+        self._went_on = False
 
     def stop(self, *args):
         """What the action calls in the midst."""
         if threading.current_thread() is self._thread:
             self._arrived.set()
-            assert self._released.wait(LIMIT)
+            self._went_on = not self._released.wait(LIMIT)
         return {}
 
     def __enter__(self):
@@ -50,3 +54,4 @@ class Halfway:
     def __exit__(self, *error):
         self._released.set()
         self._thread.join()
+        assert not self._went_on, "the block waited for the thread"

@@ -89,6 +89,22 @@ def resumed(workflow, loader):
     return loader.resume(state, script_engine=workflow.script_engine)
 
 
+def by_json_column(workflow, loader):
+    """Saved, kept in a column of type jsonb, which orders keys anew, and resumed."""
+    state = reordered(loader.to_dict(workflow))
+    shown = loader.resume(state)
+    assert loader.waiting(state) == loader.waiting(shown)
+    return loader.resume(state, script_engine=workflow.script_engine), shown
+
+
+def reordered(value):
+    """A value as PostgreSQL's jsonb gives it back: short keys first."""
+    if isinstance(value, dict):
+        keys = sorted(value, key=lambda key: (len(key.encode()), key.encode()))
+        return {key: reordered(value[key]) for key in keys}
+    return [reordered(one) for one in value] if isinstance(value, list) else value
+
+
 def as_a_dict(workflow, loader):
     """Saved as a dict and resumed from it. The dict is what `save` writes, and stays as it is."""
     state = loader.to_dict(workflow)
@@ -197,6 +213,7 @@ VARIANTS = {
         Variant("resumed by another loader", own_save, resumed_by_another),
         Variant("SpiffWorkflow's own save", own_save, own_save),
         Variant("moved over", own_save, moved_over),
+        Variant("kept in a JSON column", own_save, by_json_column),
         Variant("as a dict", own_save, as_a_dict),
         Variant("nobody looks back", own_save, unopened),
         Variant("somebody looks back", own_save, glanced_at),

@@ -9,7 +9,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from servers import SERVERS, Missing, Server
+from server_process import Missing, Server
+from servers import SERVERS
 
 
 @pytest.fixture(scope="module")
@@ -50,4 +51,6 @@ def server(servers: dict[str, Server], kind: str) -> Server:
     try:
         return servers[kind]
     except Missing as missing:
+        if kind in os.environ.get("STORES_REQUIRED", "").split():
+            pytest.fail(f"{kind}: {missing}, but STORES_REQUIRED names it")
         pytest.skip(f"{kind}: {missing}")

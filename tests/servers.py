@@ -3,132 +3,47 @@
 Each function is a context manager that gives a URL for `open_store`. `Missing` says which program
 or library is not here. Nothing is installed, and nothing of the machine's own servers is used.
 
+`STORES_REQUIRED` names servers whose tests fail instead of being skipped if they are not here.
 `STORES_ROOT` names a folder with a Debian, made by debootstrap, in which programs are looked for
 that this system lacks: radosgw and valkey-server.
 """
 
 from __future__ import annotations
 
+import base64
+import hashlib
+import hmac
 import os
 import shutil
-import signal
-import socket
 import subprocess
 import sys
-import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
-from importlib.util import find_spec
+from contextlib import contextmanager
+from email.utils import formatdate
 from pathlib import Path
-from typing import Any, Callable, Optional
+from typing import Any, Callable
+from urllib.parse import quote
 
-ROOT = os.environ.get("STORES_ROOT", "")
-PATIENCE = 20.0
+from server_process import (
+    ROOT,
+    Missing,
+    Server,
+    free_port,
+    in_root,
+    library,
+    program,
+    run,
+    without_root,
+)
+
 KEY, SECRET = "access-key", "secret/key+with=signs"
-
-
-class Missing(Exception):
-    """A program or library that a server needs is not here."""
-
-
-class Server:
-    """A process that serves; it can be killed, frozen and started again."""
-
-    def __init__(self, command: list[str], folder: Path, url: str, **options: Any) -> None:
-        self.command = command
-        self.folder = folder
-        self.url = url
-        self.options = options
-        self.process: Optional[subprocess.Popen[bytes]] = None
-
-    def start(self, ready: Callable[[], object]) -> None:
-        """Start it and wait until it answers.
-
-        It is started again if it ends at once: what it left when it was killed may be in its way.
-        """
-        end = time.monotonic() + PATIENCE
-        while True:
-            if self.process is None or self.process.poll() is not None:
-                with open(self.folder / "log", "ab") as log:
-                    self.process = subprocess.Popen(
-                        self.command, stdout=log, stderr=log, cwd=self.folder, **self.options
-                    )
-            with suppress(Exception):
-                ready()
-                return
-            if time.monotonic() > end:
-                raise AssertionError((self.folder / "log").read_text("utf-8", "replace")[-3000:])
-            time.sleep(0.05)
-
-    def stop(self, with_signal: int = signal.SIGKILL) -> None:
-        if self.process is not None and self.process.poll() is None:
-            self.process.send_signal(signal.SIGCONT)
-            self.process.send_signal(with_signal)
-            try:
-                self.process.wait(20)
-            except subprocess.TimeoutExpired:
-                self.process.kill()
-                self.process.wait()
-
-
-def program(*names: str) -> str:
-    """The path of the first of these programs. Raises Missing."""
-    places = os.pathsep.join(
-        [
-            os.environ.get("PATH", ""),
-            "/usr/sbin",
-            "/usr/local/sbin",
-            *map(str, sorted(Path("/usr/lib/postgresql").glob("*/bin"), reverse=True)),
-        ]
-    )
-    for name in names:
-        found = shutil.which(name, path=places)
-        if found:
-            return found  # not where it links to: redis-server goes by its name
-    raise Missing(f"no {' or '.join(names)} is installed")
-
-
-def in_root(name: str) -> list[str]:
-    """The command of a program here, or of one in the folder that STORES_ROOT names."""
-    with suppress(Missing):
-        return [program(name)]
-    for place in ("usr/bin", "usr/sbin"):
-        if ROOT and Path(ROOT, place, name).exists() and os.getuid() == 0:
-            return ["chroot", ROOT, name]
-    raise Missing(f"no {name} is installed, and none is in STORES_ROOT")
-
-
-def library(*names: str) -> None:
-    for name in names:
-        if find_spec(name) is None:
-            raise Missing(f"the library {name} is not installed")
-
-
-def free_port() -> int:
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        port: int = one.getsockname()[1]
-        return port
-
-
-def answers(port: int) -> None:
-    socket.create_connection(("127.0.0.1", port), 1).close()
-
-
-def without_root(folder: Path) -> dict[str, Any]:
-    """Options for a server that does not run as root: the user, who gets the folder."""
-    if os.getuid() != 0:
-        return {}
-    import pwd  # noqa: PLC0415 - Windows has none
-
-    user = next(
-        one for one in ("postgres", "nobody") if one in {name.pw_name for name in pwd.getpwall()}
-    )
-    shutil.chown(folder, user)
-    os.chmod(folder, 0o711)
-    return {"user": user, "group": pwd.getpwnam(user).pw_gid, "extra_groups": []}
+# The account of Azurite is the same everywhere, and no secret.
+ACCOUNT = "devstoreaccount1"
+ACCOUNT_KEY = (
+    "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw=="
+)
 
 
 @contextmanager
@@ -266,14 +181,6 @@ def _redis(command: list[str], folder: Path, scheme: str) -> Iterator[Server]:
     yield from run(server, client.ping)
 
 
-def run(server: Server, ready: Callable[[], object]) -> Iterator[Server]:
-    try:
-        server.start(ready)
-        yield server
-    finally:
-        server.stop()
-
-
 def s3_url(port: int, prefix: str = "units") -> str:
     return (
         f"s3://test-bucket/{prefix}?endpoint=http://127.0.0.1:{port}&region=us-east-1"
@@ -310,6 +217,42 @@ def moto(folder: Path) -> Iterator[Server]:
         s3_url(port),
     )
     yield from run(server, lambda: make_bucket(port))
+
+
+@contextmanager
+def azurite(folder: Path) -> Iterator[Server]:
+    """The emulator of Azure's storage."""
+    library("obstore")
+    command, port = program("azurite-blob"), free_port()
+    place = f"http://127.0.0.1:{port}/{ACCOUNT}"
+    server = Server(
+        [
+            *(command, "--silent", "--skipApiVersionCheck", "--disableTelemetry"),
+            *("--location", str(folder), "--blobHost", "127.0.0.1", "--blobPort", str(port)),
+        ],
+        folder,
+        f"az://test-container/units?endpoint={place}&account_name={ACCOUNT}"
+        f"&account_key={quote(ACCOUNT_KEY, safe='')}",
+    )
+    yield from run(server, lambda: make_container(place))
+
+
+def make_container(place: str) -> None:
+    """Make the container of the tests. Does nothing if it is there."""
+    headers = {
+        "x-ms-date": formatdate(usegmt=True),
+        "x-ms-version": "2021-08-06",
+    }
+    signed = "PUT" + 12 * "\n" + "".join(f"{name}:{headers[name]}\n" for name in sorted(headers))
+    signed += f"/{ACCOUNT}/{ACCOUNT}/test-container\nrestype:container"
+    digest = hmac.new(base64.b64decode(ACCOUNT_KEY), signed.encode(), hashlib.sha256).digest()
+    headers["Authorization"] = f"SharedKey {ACCOUNT}:{base64.b64encode(digest).decode()}"
+    url = f"{place}/test-container?restype=container"
+    try:
+        urllib.request.urlopen(urllib.request.Request(url, method="PUT", headers=headers)).close()
+    except urllib.error.HTTPError as error:
+        if error.code != 409:
+            raise
 
 
 @contextmanager
@@ -383,4 +326,5 @@ SERVERS: dict[str, Callable[[Path], Any]] = {
     "valkey": valkey,
     "radosgw": radosgw,
     "moto": moto,
+    "azurite": azurite,
 }

@@ -2,24 +2,29 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import sys
 from pathlib import Path
 
 import pytest
+from memory_store import MemoryStore
 from SpiffWorkflow.util.task import TaskState
 
+from spiff_element_units import ElementUnits
 from spiff_element_units.cache import sources
 
 BENCHMARKS = Path(__file__).parent.parent / "benchmarks"
 sys.path.insert(0, str(BENCHMARKS))
 
+import async_starts  # noqa: E402
 import histories  # noqa: E402
 import history_rows  # noqa: E402
 import instances  # noqa: E402
 import instructions  # noqa: E402
 import many_models  # noqa: E402
 import many_rows  # noqa: E402
+import store_gets  # noqa: E402
 import workflows  # noqa: E402
 from cases import CASES, Given  # noqa: E402
 from histories import History  # noqa: E402
@@ -219,6 +224,21 @@ def test_what_is_asked_of_many_models_stays_the_same_object(case, subject, tmp_p
     assert run() is run()
 
 
+def test_what_is_measured_of_a_store_is_the_same_unit_each_time(monkeypatch):
+    store, units = MemoryStore(), ElementUnits.from_json(workflows.spec_json(Tree(10)))
+    seen = []
+
+    def once(rounds, *actions):
+        seen.append([action() for action in actions])
+        return [1.0 for _ in actions]
+
+    monkeypatch.setattr(store_gets, "in_turns", once)
+    assert store_gets.measure(store, units, 1) == [1.0, 1.0, 1.0]
+    assert store_gets.measure_kept(store, units, 1) == [1.0, 1.0]
+    unit = units.workflow(units.root)
+    assert seen == [[[unit.encode()], unit, unit], [unit, unit]]
+
+
 def test_a_limit_that_is_missed_is_told():
     results = Results()
     for what, case, subject, limit, _ in many_rows.LIMITS:
@@ -240,3 +260,13 @@ def test_an_operation_that_needs_too_many_more_instructions_is_told(capsys):
     assert "+2.10%" in capsys.readouterr().out
     rows = [("start, warm", 1000, 1050), ("resume, cold", 1000, 1051), ("save deep", 1000, 1051)]
     assert instructions.show(rows) == ["resume, cold", "save deep"]
+
+
+# An event loop
+
+
+def test_each_call_is_measured_in_the_loop_and_in_a_thread(tmp_path):
+    found = asyncio.run(async_starts.measure(10, 2, tmp_path))
+    assert len(found) == 10
+    for by_way in found.values():
+        assert {way: len(measured) for way, measured in by_way.items()} == {False: 2, True: 2}

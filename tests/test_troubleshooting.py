@@ -11,20 +11,26 @@ import json
 import os
 import re
 import shutil
+import socket
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 from typing import Any, Callable
 
 import driving
 import pytest
+from memory_store import MemoryStore
 from SpiffWorkflow.bpmn.parser.BpmnParser import BpmnParser
 from SpiffWorkflow.bpmn.serializer import BpmnWorkflowSerializer
 
 import spiff_element_units
 from spiff_element_units import ElementUnits
+from spiff_element_units.cache.stored import key_name
 from spiff_element_units.cli import main
 from spiff_element_units.spiff import Deployments, SpecLoader, SpecLoaders, check_round_trip
+from spiff_element_units.stores import open_store
+from spiff_element_units.stores.failing import failing as failing_store
 
 TOP = Path(__file__).parent.parent
 PAGE = TOP / "docs" / "troubleshooting.md"
@@ -238,6 +244,24 @@ def without_last_task() -> None:
     loader().resume(json.dumps(saved)).get_tasks()
 
 
+def stored(harm: Callable[[MemoryStore, str], object]) -> None:
+    """Cache a workflow in a store, harm its pack, and ask for what no request has brought yet."""
+    store = MemoryStore()
+    units(**{f"more{number}": payment() for number in range(200)}).save(store, "key")
+    (name,) = (name for name in store.held if "/packs/" in name)
+    opened = ElementUnits.open(store, "key")
+    harm(store, name)
+    for process in opened.process_ids:
+        opened.workflow(process)
+    ElementUnits.open(store, "key")
+
+
+def no_server() -> None:
+    """Ask a server where none is, as an adapter does."""
+    with failing_store("redis://cache:6379/0", "read 'f1/keys/0'", (OSError,)):
+        socket.create_connection(("127.0.0.1", 1), 1)
+
+
 def look_at_all(stored: dict[str, Any]) -> None:
     loader().resume_pieces(stored.get).get_tasks()
 
@@ -274,6 +298,32 @@ def forgetful() -> None:
     to_dict = writer.to_dict
     writer.to_dict = lambda obj: {**to_dict(obj), "description": "other"}
     check_round_trip(spec, writer)
+
+
+def in_a_database(what: str) -> None:
+    """Let a step of an instance in SQLite fail."""
+    from sqlalchemy import create_engine  # noqa: PLC0415 - may be missing
+
+    from spiff_element_units.sql import Instances  # noqa: PLC0415
+
+    with tempfile.TemporaryDirectory() as folder:
+        engine = create_engine(f"sqlite:///{folder}/db", connect_args={"timeout": 0})
+        instances = Instances(engine, {"orders-1": loader()})
+        instances.tables.instances.metadata.create_all(engine)
+        one = instances.start("orders-1", instance_id="one")
+        try:
+            if what == "twice":
+                instances.start("orders-1", instance_id="one")
+            elif what == "unknown":
+                instances.look("nobody")
+            elif what == "no loader":
+                Instances(engine, {}).look(one)
+            else:
+                lock = what == "locked"
+                with instances.step(one, lock=lock), instances.step(one, lock=lock):
+                    pass
+        finally:
+            engine.dispose()
 
 
 Produce = Callable[[Path, pytest.MonkeyPatch], Any]
@@ -374,6 +424,20 @@ PRODUCED: list[tuple[str, Produce]] = [
         lambda *_: loader().resume(state(spiff_element_units=None)),
     ),
     (
+        "the state is of process …, not of …; leave process_id out",
+        lambda *_: loader().resume(state(), process_id="nobody"),
+    ),
+    (
+        "the state cannot be written as JSON: …",
+        lambda *_: loader().resume({"tasks": {1: object()}}),
+    ),
+    (
+        "process …, which the instance is in, has changed since, and … is not there any more",
+        lambda *_: loader().waiting(
+            wrong_header(digest="0" * 64, cache_key=None, processes={"order": "0" * 64})
+        ),
+    ),
+    (
         'the state has no "…" at its top level, so it does not say which workflow it is of',
         lambda folder, _: SpecLoaders(folder, serializer()).for_state(
             serializer().serialize_json(loader().start())
@@ -423,6 +487,38 @@ PRODUCED: list[tuple[str, Produce]] = [
         "the state cannot be split into pieces, because …",
         lambda *_: SpecLoader(units(), Readable()).save_pieces(run_to_payment(loader())),
     ),
+    (
+        "… names no store that is known; it must be …",
+        lambda *_: open_store("http://user:password@host/cache"),
+    ),
+    (
+        "… needs …: pip install 'spiff-element-units[…]', or …",
+        lambda folder, _: failing_import(
+            "sys; sys.modules['redis'] = None; import spiff_element_units.stores.redis_store",
+            folder,
+        ),
+    ),
+    ("…://… cannot …: …", lambda *_: no_server()),
+    (
+        "pack … is not there any more; open the cache key again, …",
+        lambda *_: stored(lambda store, name: store.delete(name)),
+    ),
+    (
+        "pack … cannot be read: … returned … of … bytes at byte …",
+        lambda *_: stored(lambda store, name: store.write(name, b"cut off")),
+    ),
+    (
+        "… in … is damaged (it names no pack); cache the workflow again",
+        lambda *_: stored(lambda store, name: store.write(key_name("key"), b"no pointer")),
+    ),
+    ("another step has changed instance …", lambda *_: in_a_database("conflict")),
+    (
+        "instance …: the database gave way to another transaction (…)",
+        lambda *_: in_a_database("locked"),
+    ),
+    ("there is an instance … already", lambda *_: in_a_database("twice")),
+    ("the database does not contain instance …", lambda *_: in_a_database("unknown")),
+    ("instance …: no loader has the cache key …", lambda *_: in_a_database("no loader")),
     ("spiff-element-units: the command needs …", lambda _, monkeypatch: without_click(monkeypatch)),
     (
         "spiff-element-units: there is no folder …",

@@ -1,7 +1,7 @@
 """Check that a type checker knows the type of all that is public: `check_types.py`.
 
-Public is what `__all__` of the package and of its `spiff` names, with attributes, methods and what
-their types are made of. pyright's own report takes every module for public.
+Public is what `__all__` of the package, of its `spiff` and of its `sql` names, with attributes,
+methods and what their types are made of. pyright's own report takes every module for public.
 """
 
 from __future__ import annotations
@@ -13,13 +13,14 @@ from typing import Any
 
 import spiff_element_units
 import spiff_element_units.spiff
+import spiff_element_units.sql
 
 
 def public() -> set[str]:
     """The classes and functions, named after the modules that define them."""
     named = [
         getattr(module, name)
-        for module in (spiff_element_units, spiff_element_units.spiff)
+        for module in (spiff_element_units, spiff_element_units.spiff, spiff_element_units.sql)
         for name in module.__all__
         if name != "__version__"
     ]

@@ -1,6 +1,6 @@
 """A local directory in front of a store: what was read is kept, and read from the disk again.
 
-A pack of up to 1 MiB is kept whole, in a cache directory like any other. A larger one is kept as
+A pack of up to 4 MiB is kept whole, in a cache directory like any other. A larger one is kept as
 blocks in one sparse file, each block behind its XXH64:
 
     <directory>/<hash of the store>/v2/..                               small packs
@@ -20,10 +20,8 @@ the file says when the store was asked.
 from __future__ import annotations
 
 import hashlib
-import math
 import os
 import shutil
-import stat
 import time
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
@@ -31,30 +29,24 @@ from typing import Optional, Union
 
 from ..core import verify
 from ..core.pack import Pack
-from ..core.verify import xxh64_of
 from ..errors import CacheError, CorruptPack, ElementUnitsError, UnitNotFound
 from . import platform, stored
+from .blocks import ROW, SUM, end_of, length_of, part_of, runs_of, sum_of
 from .directory import (
-    LOG,
     Mark,
     PackFile,
     check,
-    directory_path,
     mark_in,
     open_file,
     pack_file,
     write_pack,
 )
+from .kept_files import KeptFiles
 from .reading import BLOCK, DIGEST, PackName, digests_length
 from .store import CacheDir, Store, Stored, is_store, read_one
 from .stored import KEYS, PACKS, key_name, open_cached, open_whole_pack, pack_name
 
-_SUM = 8  # bytes of a checksum
-_ROW = _SUM + BLOCK
-_WHOLE = 1024 * 1024  # packs up to this size are read and kept whole
-_LONGEST_KEY = 128 * 1024  # bytes that a key's content has at most
-_TOUCHED = 60.0  # seconds until a file that is used becomes new again
-_LOWER = 0.9  # of the limit, that are left if there is too much
+_WHOLE = 4 * 1024 * 1024  # packs up to this size are read and kept whole
 
 
 class CachedStore:
@@ -90,16 +82,11 @@ class CachedStore:
         if max_bytes < 0 or not keys_for >= 0:
             raise ElementUnitsError("max_bytes and keys_for must not be negative")
         self._remote = remote
-        self._max_bytes = max_bytes
         self._keys_for = keys_for
-        self._directory = directory_path(directory)
-        place = hashlib.sha256(str(remote).encode()).hexdigest()[:16]
-        self._top = os.path.join(self._directory, place)
-        self._told = False
-        self._unchecked = math.inf  # bytes that were written since the size was last looked at
+        self._files = KeptFiles(directory, str(remote), max_bytes)
 
     def __str__(self) -> str:
-        return f"{self._remote} (kept in {self._directory!r})"
+        return f"{self._remote} (kept in {str(self._files)!r})"
 
     def __repr__(self) -> str:
         return f"<CachedStore {self}>"
@@ -123,6 +110,9 @@ class CachedStore:
             return kept[1]
         opened.reader.read_whole()
         self._keep_pack(cache_key, opened.pack)
+        kept = self._kept_pack(cache_key)
+        if kept is not None and kept[1].digest == opened.pack.digest:
+            return kept[1]  # which holds no whole pack in memory
         return opened.pack
 
     def open_whole_pack(self, cache_key: str) -> Pack:
@@ -149,7 +139,7 @@ class CachedStore:
 
     def _kept_pack(self, cache_key: str) -> Optional[tuple[PackFile, Pack]]:
         try:
-            return open_file(self._top, cache_key, follow=True)
+            return open_file(self._files.top, cache_key, follow=True)
         except (CacheError, UnitNotFound):
             return None
 
@@ -158,16 +148,16 @@ class CachedStore:
         if len(whole) > _WHOLE:
             return
         try:
-            write_pack(self._top, cache_key, pack)
+            write_pack(self._files.top, cache_key, pack)
         except CacheError as error:
-            self._cannot_keep(error)
+            self._files.cannot(error)
         else:
-            self._written(len(whole))
+            self._files.written(len(whole))
 
     def _forget(self, name: str) -> None:
         """Keep nothing of a key any more."""
         digest = name[len(KEYS) :]
-        for path in (self._path(name), pack_file(self._top, f"{digest}.pack")):
+        for path in (self._files.path(name), pack_file(self._files.top, f"{digest}.pack")):
             with suppress(OSError):
                 platform.unlink(path)
 
@@ -198,7 +188,7 @@ class CachedStore:
             self._forget(name)
         elif name.startswith(PACKS):
             with suppress(OSError):
-                os.unlink(self._path(name))
+                os.unlink(self._files.path(name))
         return deleted
 
     # Keys
@@ -206,7 +196,7 @@ class CachedStore:
     def _read_key(self, name: str, ranges: Sequence[tuple[int, int]]) -> Optional[list[bytes]]:
         content = self._kept_key(name)
         if content is None:
-            content = read_one(self._remote, name, 0, _LONGEST_KEY)
+            content = read_one(self._remote, name, 0, stored.LONGEST)
             if content is None:
                 self._forget(name)
                 return None
@@ -216,31 +206,31 @@ class CachedStore:
     def _kept_key(self, name: str) -> Optional[bytes]:
         """What a key names, if that was read not long ago."""
         try:
-            with open(self._path(name), "rb", buffering=0) as file:
+            with open(self._files.path(name), "rb", buffering=0) as file:
                 if not self._is_fresh(os.fstat(file.fileno()).st_mtime):
                     return None
                 kept = file.read()
         except OSError:
             return None
-        content = kept[_SUM:]
-        return content if _sum(content, 0) == kept[:_SUM] else None
+        content = kept[SUM:]
+        return content if sum_of(content, 0) == kept[:SUM] else None
 
     def _keep_key(self, name: str, content: bytes) -> None:
-        path = self._path(name)
+        path = self._files.path(name)
         temporary = f"{path}.{os.urandom(8).hex()}"
         try:
-            self._make_directory(path)
+            self._files.make_directory(path)
             with open(temporary, "wb", buffering=0) as file:
-                file.write(_sum(content, 0) + content)
+                file.write(sum_of(content, 0) + content)
             platform.replace(temporary, path)
         except OSError as error:
             with suppress(OSError):
                 os.unlink(temporary)
             with suppress(OSError):
                 os.unlink(path)  # it may say what the key named before
-            self._cannot_keep(error)
+            self._files.cannot(error)
         else:
-            self._written(len(content))
+            self._files.written(len(content))
 
     # Packs
 
@@ -254,7 +244,7 @@ class CachedStore:
                 for number in range(at // BLOCK, -(-min(at + length, pack.size) // BLOCK))
             }
         )
-        path = self._path(pack.name)
+        path = self._files.path(pack.name)
         blocks = self._kept_blocks(path, pack, numbers)
         wants_digests = any(at + length > pack.size for at, length in ranges)
         digests = (
@@ -264,20 +254,20 @@ class CachedStore:
             digests = self._fetch(path, pack, blocks, numbers, digests)
             if digests is None:
                 return None
-        return [_part(pack, blocks, digests, at, length) for at, length in ranges]
+        return [part_of(pack, blocks, digests, at, length) for at, length in ranges]
 
     def _kept_blocks(self, path: str, pack: PackName, numbers: list[int]) -> dict[int, bytes]:
         """Those of the blocks that are kept and good."""
         blocks = {}
         try:
             with open(path, "rb", buffering=0) as file:
-                self._touch(file.fileno(), path)
+                self._files.touch(file.fileno(), path)
                 for number in numbers:
-                    length = _length(pack, number)
-                    file.seek(number * _ROW)
-                    row = file.read(_SUM + length)
-                    block = row[_SUM:]
-                    if len(block) == length and _sum(block, number) == row[:_SUM]:
+                    length = length_of(pack, number)
+                    file.seek(number * ROW)
+                    row = file.read(SUM + length)
+                    block = row[SUM:]
+                    if len(block) == length and sum_of(block, number) == row[:SUM]:
                         blocks[number] = block
         except OSError:
             pass
@@ -286,7 +276,7 @@ class CachedStore:
     def _kept_digests(self, path: str, pack: PackName) -> Optional[bytes]:
         try:
             with open(path, "rb", buffering=0) as file:
-                file.seek(_end(pack))
+                file.seek(end_of(pack))
                 digests = file.read(digests_length(pack.size))
         except OSError:
             return None
@@ -302,7 +292,7 @@ class CachedStore:
     ) -> Optional[bytes]:
         """Read what is missing in one request, check and keep it; the digests, or None: no pack."""
         missing = [number for number in numbers if number not in blocks]
-        runs = _runs(missing)
+        runs = runs_of(missing)
         ranges = [
             (first * BLOCK, min((last + 1) * BLOCK, pack.size) - first * BLOCK)
             for first, last in runs
@@ -316,7 +306,7 @@ class CachedStore:
         found = self._remote.read(pack.name, ranges)
         if found is None:
             # The key that named this pack was kept for too long.
-            shutil.rmtree(os.path.join(self._top, "keys"), ignore_errors=True)
+            shutil.rmtree(os.path.join(self._files.top, "keys"), ignore_errors=True)
             with suppress(OSError):
                 os.unlink(path)
             return None
@@ -334,7 +324,7 @@ class CachedStore:
         for (first, last), data in zip(runs, found):
             for number in range(first, last + 1):
                 at = (number - first) * BLOCK
-                block = data[at : at + _length(pack, number)]
+                block = data[at : at + length_of(pack, number)]
                 told = digests[number * DIGEST : (number + 1) * DIGEST]
                 if hashlib.sha256(block).digest() != told:
                     raise self._damaged(pack)
@@ -353,109 +343,15 @@ class CachedStore:
         self, path: str, pack: PackName, blocks: dict[int, bytes], digests: bytes
     ) -> None:
         try:
-            self._make_directory(path)
+            self._files.make_directory(path)
             file = os.open(path, platform.UPDATE, 0o666)
             with open(file, "r+b", buffering=0) as stream:
                 for number, block in blocks.items():
-                    stream.seek(number * _ROW)
-                    stream.write(_sum(block, number) + block)
-                stream.seek(_end(pack))
+                    stream.seek(number * ROW)
+                    stream.write(sum_of(block, number) + block)
+                stream.seek(end_of(pack))
                 stream.write(digests)
         except OSError as error:
-            self._cannot_keep(error)
+            self._files.cannot(error)
         else:
-            self._written(sum(map(len, blocks.values())) + len(digests))
-
-    # The directory
-
-    def _path(self, name: str) -> str:
-        kind, _, rest = name.partition("/")[2].partition("/")
-        return os.path.join(self._top, kind, rest)
-
-    def _make_directory(self, path: str) -> None:
-        folder = os.path.dirname(path)
-        if not os.path.isdir(folder):
-            os.makedirs(folder, exist_ok=True)
-
-    def _touch(self, file: int, path: str) -> None:
-        """Say that a file is in use."""
-        if abs(time.time() - os.fstat(file).st_mtime) > _TOUCHED:
-            platform.touch(-1, path)
-
-    def _cannot_keep(self, error: Exception) -> None:
-        if not self._told:
-            self._told = True
-            LOG.warning(
-                f"cannot keep what was read from {self._remote} in {self._directory!r}: {error}; "
-                "it is read from there each time"
-            )
-
-    def _written(self, size: int) -> None:
-        """Look at the size of the directory after each hundredth of the limit that was written."""
-        self._unchecked += size
-        if self._unchecked > self._max_bytes / 100:
-            self._unchecked = 0
-            self._make_room()
-
-    def _make_room(self) -> None:
-        """Remove the files that were not used for longest if the directory is too large."""
-        files = []
-        for folder, _, names in os.walk(self._directory):
-            for name in names:
-                with suppress(OSError):
-                    path = os.path.join(folder, name)
-                    status = os.lstat(path)
-                    if stat.S_ISREG(status.st_mode):
-                        size = getattr(status, "st_blocks", 0) * 512 or status.st_size
-                        used = max(status.st_mtime, status.st_atime)
-                        files.append((used, size, path))
-        total = sum(size for _, size, _ in files)
-        if total <= self._max_bytes:
-            return
-        for _, size, path in sorted(files):
-            if total <= _LOWER * self._max_bytes:
-                return
-            with suppress(OSError):
-                os.unlink(path)
-                total -= size
-
-
-def _sum(data: bytes, number: int) -> bytes:
-    """The checksum of a block; it also says which block it is of."""
-    return xxh64_of(data, number + 1).to_bytes(_SUM, "little")
-
-
-def _length(pack: PackName, number: int) -> int:
-    return min(BLOCK, pack.size - number * BLOCK)
-
-
-def _end(pack: PackName) -> int:
-    """Where the digests are in the file of a pack."""
-    return -(-pack.size // BLOCK) * _ROW
-
-
-def _runs(numbers: list[int]) -> list[tuple[int, int]]:
-    """The first and the last of each row of numbers that follow each other."""
-    runs: list[tuple[int, int]] = []
-    for number in numbers:
-        if runs and runs[-1][1] == number - 1:
-            runs[-1] = (runs[-1][0], number)
-        else:
-            runs.append((number, number))
-    return runs
-
-
-def _part(
-    pack: PackName, blocks: dict[int, bytes], digests: bytes, offset: int, length: int
-) -> bytes:
-    end = min(offset + length, pack.size)
-    first, last = offset // BLOCK, -(-end // BLOCK)
-    if last - first == 1 and offset + length <= pack.size:
-        return blocks[first][offset - first * BLOCK : end - first * BLOCK]
-    parts = [blocks[number] for number in range(first, last)]
-    start = offset - first * BLOCK
-    whole = b"".join(parts)[start : start + max(end - offset, 0)]
-    if offset + length > pack.size:
-        at = max(offset - pack.size, 0)
-        whole += digests[at : offset + length - pack.size]
-    return whole
+            self._files.written(sum(map(len, blocks.values())) + len(digests))

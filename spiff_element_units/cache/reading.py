@@ -1,8 +1,10 @@
 """Reads a pack that lies in a store, in as few requests as can be.
 
+The key that names a pack has the start of it.
+
 A request costs more than the bytes that it brings. So a read asks for more than it needs, and each
 request that this does not spare asks for four times as much as the last one: a walk through a whole
-pack needs a handful of requests, and a start unit needs one.
+pack needs a handful of requests.
 """
 
 from __future__ import annotations
@@ -11,6 +13,7 @@ import hashlib
 from typing import NamedTuple
 
 from ..errors import CacheError, CorruptPack
+from .start import Windows
 from .store import Store, read_one
 
 _AHEAD = 64 * 1024  # bytes that the first request asks for
@@ -54,15 +57,16 @@ class Reader:
     It keeps the bytes of the last few requests.
     """
 
-    __slots__ = ("_ahead", "_pack", "_store", "_told", "_windows")
+    __slots__ = ("_ahead", "_pack", "_start", "_store", "_told", "_windows")
 
-    def __init__(self, store: Store, pack: PackName, start: bytes, told: str) -> None:
+    def __init__(self, store: Store, pack: PackName, start: Windows, told: str) -> None:
         """`start` is what is known of the pack without a request; messages call it `told`."""
         self._store = store
         self._pack = pack
         self._told = told
         self._ahead = _AHEAD
-        self._windows: tuple[tuple[int, bytes], ...] = ((0, start),)
+        self._start = start
+        self._windows: Windows = ()
 
     @property
     def size(self) -> int:
@@ -74,7 +78,7 @@ class Reader:
         Raises CacheError if the store fails, and CorruptPack if it does not have the pack any more.
         """
         length = min(length, self._pack.size - offset)
-        for at, held in self._windows:
+        for at, held in (*self._windows, *self._start):
             if at <= offset and offset + length <= at + len(held):
                 return held[offset - at : offset - at + length]
         if length <= 0:
@@ -83,7 +87,7 @@ class Reader:
         self._ahead = min(4 * self._ahead, _MOST)
         first = 0 if wanted >= self._pack.size else offset
         data = self._request(first, min(wanted, self._pack.size - first))
-        self._windows = (self._windows[0], *self._windows[1:][-_KEPT + 1 :], (first, data))
+        self._windows = (*self._windows[-_KEPT + 1 :], (first, data))
         return data[offset - first : offset - first + length]
 
     def read_whole(self) -> None:
@@ -93,12 +97,12 @@ class Reader:
         if (
             hashlib.sha256(digests).hexdigest() != self._pack.digest
             or digests_of(pack) != digests
-            or not pack.startswith(self._windows[0][1])
+            or any(pack[at : at + len(held)] != held for at, held in self._start)
         ):
             raise CorruptPack(
                 f"{self._told} is damaged (its digest is wrong); cache the workflow again"
             )
-        self._windows = ((0, pack),)
+        self._start, self._windows = ((0, pack),), ()
 
     def _request(self, offset: int, length: int) -> bytes:
         data = read_one(self._store, self._pack.name, offset, length)

@@ -1,6 +1,6 @@
 """Packs in a store: one name for each cache key, and one for each pack.
 
-    f<format>/keys/<sha256 of the key>              a pointer, and the first bytes of the pack
+    f<format>/keys/<sha256 of the key>              which pack it names, and the start of that
     f<format>/packs/<digest>-<random>-<size>        a pack, and the SHA-256 of each block of it
     f<format>/gone/<digest>-<random>-<size>         says since when no key names this pack
 
@@ -27,6 +27,7 @@ from ..core.pack import Pack
 from ..core.verify import xxh64_of
 from ..core.writer import PACK_FORMAT
 from ..errors import CacheError, CorruptPack, UnitNotFound
+from . import start
 from .directory import check, content, key_text, read_pack, tell_published
 from .reading import PackName, Reader, digests_length, digests_of
 from .store import LONGEST_NAME, Store, read_one
@@ -40,8 +41,8 @@ GRACE = 3600.0
 
 _MAGIC = b"\x89SEUKEY\n"
 _FIXED = struct.Struct("<8sQH")  # magic, XXH64 of the pack's name, length of it; then the name
-_START = 64 * 1024  # bytes of the pack behind the name
-_LONGEST = 4096  # bytes of a key's content before the pack, at most
+LONGEST = _FIXED.size + LONGEST_NAME + start.LONGEST
+"""Bytes of a key's content, at most."""
 _PACK = re.compile(rf"{PACKS}([0-9a-f]{{64}})-[0-9a-f]{{16}}-([0-9]{{1,19}})")
 
 
@@ -70,7 +71,7 @@ def pack_name(name: str) -> Optional[PackName]:
 
 
 def pointed(name: str, content: bytes, store: Store) -> tuple[PackName, bytes]:
-    """The pack that a key names, and the first bytes of it.
+    """The pack that a key names, and the start of it.
 
     Raises CorruptPack if the content is not that of a key.
     """
@@ -86,7 +87,7 @@ def pointed(name: str, content: bytes, store: Store) -> tuple[PackName, bytes]:
     )
 
 
-def open_key(store: Store, name: str, length: int = _LONGEST + _START, *, of: str = "") -> Opened:
+def open_key(store: Store, name: str, length: int = LONGEST, *, of: str = "") -> Opened:
     """Open the pack that a key's name names, which takes one request. `of` is for messages.
 
     Raises UnitNotFound if the store has no such name.
@@ -94,9 +95,9 @@ def open_key(store: Store, name: str, length: int = _LONGEST + _START, *, of: st
     content = read_one(store, name, 0, length)
     if content is None:
         raise UnitNotFound(f"{name!r} is not in {store}")
-    named, start = pointed(name, content, store)
+    named, rest = pointed(name, content, store)
     told = f"pack {named.name!r}{of} in {store}"
-    reader = Reader(store, named, start[: named.size], told)
+    reader = Reader(store, named, start.decoded(rest, named.size), told)
     return Opened(content, reader, read_pack(reader.read, named.size, told))
 
 
@@ -180,6 +181,7 @@ def publish(store: Store, cache_key: str, pack: Pack) -> None:
     digests = digests_of(whole)
     assert len(digests) == digests_length(len(whole))
     digest = hashlib.sha256(digests).hexdigest()
+    start_of = start.encoded(whole)
     # If this takes so long that the new pack looks abandoned, upkeep may have removed it.
     started = time.monotonic()
     for _ in range(2):
@@ -188,7 +190,7 @@ def publish(store: Store, cache_key: str, pack: Pack) -> None:
         told = name.encode("ascii")
         store.write(
             key_name(cache_key),
-            _FIXED.pack(_MAGIC, xxh64_of(told, len(told)), len(told)) + told + whole[:_START],
+            _FIXED.pack(_MAGIC, xxh64_of(told, len(told)), len(told)) + told + start_of,
         )
         if time.monotonic() - started < GRACE / 2 or read_one(store, name, 0, 1) is not None:
             return tell_published(cache_key, len(whole))

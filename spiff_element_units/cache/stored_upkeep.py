@@ -29,7 +29,7 @@ from .store import Store, Stored, read_one
 from .stored import GONE, GRACE, KEYS, PACKS, PREFIX, Opened, key_name, open_key, pointed
 
 _CLOCK = f"{PREFIX}clock/"
-_HEADER = 4096  # bytes of a key's content that have the header of most packs
+_HEADER = 8192  # bytes of a key's content that have the header of most packs
 _POINTER = 256
 
 

@@ -71,7 +71,7 @@ def opened_versions(
     if cache_dir:
         place = place_of(cache_dir[0])
         return opened(place, old), opened(place, new)
-    for version in (old, new):
+    for version in map(place_of, (old, new)):
         if is_store(version):
             raise click.UsageError(
                 f"{str(version)!r} is a store; name a key of that cache",

@@ -59,6 +59,10 @@ class Document:
             raise Failure(self.reason)
         return self._root
 
+    def text(self) -> str:
+        """The XML, in any encoding that the file may have. Raises Failure if it is not XML."""
+        return str(etree.tostring(self.xml(), encoding="unicode"))
+
     def mentions(self, id: str) -> bool:
         """Whether an id may be in the file; it may be in a file that cannot be opened."""
         if self._text is None:

@@ -48,6 +48,18 @@ PROCESSES = 100  # that are drawn of a large workflow
     metavar="KEY|FILE",
     help="Compare with an older version: a key of the cache, or a file if you draw a file (html).",
 )
+@click.option(
+    "--state",
+    type=click.Path(exists=True),
+    metavar="STATE",
+    help="Show the instance with this state on the diagrams (html).",
+)
+@click.option(
+    "--states",
+    type=click.Path(exists=True, file_okay=False),
+    metavar="FOLDER",
+    help="Show where the instances with states in a folder wait (html).",
+)
 @click.option("-o", "--output", type=click.Path(dir_okay=False), help="Write to a file.")
 @click.option("--process", "process_id", help="The root process of a BPMN file.")
 @parser
@@ -64,6 +76,8 @@ def graph(
     form: str,
     unit: Optional[tuple[str, str]],
     against: Optional[str],
+    state: Optional[str],
+    states: Optional[str],
     output: Optional[str],
     process_id: Optional[str],
     parser: str,
@@ -78,11 +92,7 @@ def graph(
     With --against, the page colours the processes that were added, removed and changed since
     another version, and lists the elements that differ.
     """
-    if against is not None and (form != "html" or out.as_json):
-        raise click.UsageError(
-            f"--against is for --format html; {PROGRAM} diff compares two versions in text or JSON",
-            click.get_current_context(),
-        )
+    _require_page(form == "html" and not out.as_json, against, state, states)
     with contextlib.ExitStack() as opened:
         old: Optional[ElementUnits] = None
         origins: dict[str, str] = {}
@@ -101,8 +111,11 @@ def graph(
         if form == "html":
             from ._page import Compared, page
 
+            instances = _instances(units, state or states)
+            diagrams = _diagrams(place, key, parser)
             compared = None if old is None else Compared(old, str(against))
-            text = page(facts, key or os.path.basename(str(place)), unit, compared)
+            title = key or os.path.basename(str(place))
+            text = page(facts, title, unit, compared, diagrams, instances)
         else:
             drawing = draw(facts, held, 0 if everything else PROCESSES)
             text = mermaid(drawing) if form == "mermaid" else dot(drawing)
@@ -115,6 +128,43 @@ def graph(
         with open(output, "w", encoding="utf-8", errors="backslashreplace") as stream:
             stream.write(text)
     return None
+
+
+def _require_page(
+    is_page: bool, against: Optional[str], state: Optional[str], states: Optional[str]
+) -> None:
+    """Raises UsageError if an option needs the page, or another option excludes it."""
+    wrong = ""
+    if against is not None and not is_page:
+        wrong = (
+            f"--against is for --format html; {PROGRAM} diff compares two versions in text or JSON"
+        )
+    elif (state or states) and not is_page:
+        wrong = "--state and --states are for --format html"
+    elif state and states:
+        wrong = "give --state for one instance, or --states for many"
+    if wrong:
+        raise click.UsageError(wrong, click.get_current_context())
+
+
+def _instances(units: ElementUnits, place: Optional[str]) -> Any:
+    """The instances whose states are in a file or folder. Raises Failure, which names the file."""
+    from ._instances import Instances
+    from ._states import read_states
+
+    instances = Instances(units)
+    for one in read_states((place,) if place else ()):
+        instances.add(one.name, one.text)
+    return instances
+
+
+def _diagrams(place: Place, key: Optional[str], parser: str) -> list[str]:
+    """The BPMN of a model whose BPMN is at hand."""
+    if key is not None or not isinstance(place, str) or not place.lower().endswith(".bpmn"):
+        return []
+    from ._models import diagrams  # needs SpiffWorkflow
+
+    return diagrams(place, parser)
 
 
 def _described(

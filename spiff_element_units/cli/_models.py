@@ -177,6 +177,11 @@ class Model:
             document = next((one for one in self._files.values() if one.xml() is tree), None)
         return None if document is None else document.path
 
+    def texts(self) -> list[str]:
+        """The texts of its BPMN files."""
+        documents = dict.fromkeys(self._files.values())
+        return [one.text() for one in documents]
+
     def roots(self) -> tuple[str, ...]:
         """The roots: executable processes that no other process calls.
 
@@ -313,6 +318,14 @@ def parsed_file(path: str, kind: str, root: Optional[str], choose: str) -> Parse
     if len(roots) == 1 and root not in model.processes:
         root = roots[0]  # what was asked for may be an embedded subprocess
     return model.spec_json(chosen_root(model, root, roots, choose))
+
+
+def diagrams(path: str, kind: str) -> list[str]:
+    """The texts of the BPMN files that `parsed_file` makes a workflow of."""
+    model = Model(kind)
+    model.add(Document(path, os.path.basename(path)))
+    model.complete(beside(path), processes=True)
+    return model.texts()
 
 
 def chosen_root(model: Model, root: Optional[str], roots: tuple[str, ...], choose: str) -> str:

@@ -1,14 +1,17 @@
 """The page of `graph --format html`: an interactive graph of a workflow in one file.
 
 The page contains its data as JSON in a script element that is not executed, with `<` escaped. Ids
-therefore stay data, whatever they contain. `page/page.js` shows ids only as text. A content
+therefore stay data, whatever they contain. The scripts in `page/` show ids only as text. A content
 security policy keeps the page from loading anything.
 """
 
 from __future__ import annotations
 
+import base64
+import functools
+import gzip
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from importlib.resources import files
 from typing import Any, NamedTuple, Optional
 
@@ -17,6 +20,7 @@ import orjson
 from ..diff import ProcessDiff, told
 from ..units import ElementUnits, Reference
 from ._facts import Facts
+from ._instances import Instances
 from ._paths import ids_of, refers_by
 
 
@@ -27,6 +31,25 @@ class Compared(NamedTuple):
     title: str
 
 
+LIBRARIES = ("elk.bundled.js", "tabulator.min.js")
+# Only in pages with diagrams.
+VIEWER = "bpmn-navigated-viewer.production.min.js"
+_VIEWER_STYLES = ("diagram-js.css", "bpmn-js.css")
+# They are put together in this order, and share their names.
+SCRIPTS = (
+    "load.js",
+    "model.js",
+    "graph.js",
+    "moving.js",
+    "table.js",
+    "tree.js",
+    "finding.js",
+    "layout.js",
+    "instances.js",
+    "diagram.js",
+    "details.js",
+    "page.js",
+)
 _KINDS = {"call": 0, "embedded": 1, "trigger": 2}
 
 
@@ -35,27 +58,41 @@ def page(
     title: str,
     unit: Optional[tuple[str, str]],
     compared: Optional[Compared] = None,
+    diagrams: Sequence[str] = (),
+    instances: Optional[Instances] = None,
 ) -> str:
-    """The page of a workflow. It first shows `unit`, a process and an element."""
-    folder = files("spiff_element_units.cli").joinpath("page")
+    """The page of a workflow. It first shows `unit`, a process and an element.
 
-    def read(name: str) -> str:
-        return folder.joinpath(name).read_text(encoding="utf-8")
-
+    `diagrams` are texts of BPMN files, and `instances` are shown on their diagrams.
+    """
+    data = _data(facts, title, unit)
+    data["against"] = compared and _against(facts, compared)
+    data["diagrams"] = list(diagrams)
+    data["instances"] = instances and instances.told()
+    styles = ("tabulator_simple.min.css", *_VIEWER_STYLES * bool(diagrams), "page.css")
     parts = {
-        "licenses": read("LICENSES.txt").replace("--", "- -"),
-        "styles": read("tabulator_simple.min.css") + read("page.css"),
+        "licenses": _read("LICENSES.txt").replace("--", "- -"),
+        "styles": "".join(map(_read, styles)),
         "libraries": "\n".join(
-            f"<script>{read(name)}</script>"
-            for name in ("cytoscape.min.js", "cytoscape-dagre.min.js", "tabulator.min.js")
+            f'<script type="text/plain" class="library">{_packed(name)}</script>'
+            for name in (*LIBRARIES, *[VIEWER] * bool(diagrams))
         ),
-        "data": _json(
-            {**_data(facts, title, unit), "against": compared and _against(facts, compared)}
-        ),
-        "script": read("page.js"),
+        "data": _json(data),
+        "script": "".join(map(_read, SCRIPTS)),
     }
-    pieces = read("page.html").split("@@")
+    pieces = _read("page.html").split("@@")
     return "".join(parts[piece] if at % 2 else piece for at, piece in enumerate(pieces))
+
+
+def _read(name: str) -> str:
+    folder = files("spiff_element_units.cli").joinpath("page")
+    return folder.joinpath(name).read_text(encoding="utf-8")
+
+
+@functools.cache
+def _packed(name: str) -> str:
+    """A library as gzip in base64, a third of its size. `page/load.js` unpacks it."""
+    return base64.b64encode(gzip.compress(_read(name).encode(), mtime=0)).decode("ascii")
 
 
 def _json(value: Any) -> str:

@@ -79,7 +79,7 @@ def check(
 
     with _loader(cache_dir, key, parser) as loader:
         summary = compare_all(
-            ((one.name, one.text) for one in _read(states)),
+            ((one.name, one.text) for one in read_states(states)),
             loader,
             old=None if old is None else opened(cache_dir, old),
             renamed=_renamed(renamed),
@@ -167,7 +167,7 @@ def migrate(
     with _loader(cache_dir, key, parser) as loader:
         earlier = None if old is None else opened(cache_dir, old)
         comparing = Comparing(loader, earlier, _renamed(renamed))
-        for one in _read(states):
+        for one in read_states(states):
             try:
                 migration = Migration(loader, one.text, comparing)
                 if migration.comparison.can_resume:
@@ -238,7 +238,7 @@ def _renamed(options: tuple[str, ...]) -> dict[str, str]:
     return found
 
 
-def _read(places: tuple[str, ...]) -> Iterator[_State]:
+def read_states(places: tuple[str, ...]) -> Iterator[_State]:
     """The states in files, folders and standard input, one after the other."""
     for place in places:
         if place == "-":

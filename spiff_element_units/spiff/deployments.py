@@ -76,7 +76,7 @@ class Deployments:
         self._texts: dict[str, str] = {}  # by cache key, until they are cached
 
     def __repr__(self) -> str:
-        return f"<Deployments of {self._sources!r} in {self._loaders.cache!r}>"
+        return f"<Deployments of {self._sources!r} in {str(self._loaders.cache)!r}>"
 
     @property
     def loaders(self) -> SpecLoaders:
@@ -108,7 +108,7 @@ class Deployments:
 
     def _opened(self, key: str) -> SpecLoader:
         text = self._texts.get(key)
-        return self._loaders._loader(key, None if text is None else lambda key: text)
+        return self._loaders._get(key, None if text is None else lambda key: text)
 
     def _key(self, process_id: str) -> Optional[str]:
         """The key of a model, as the files are now; None if nobody knows how it is parsed."""

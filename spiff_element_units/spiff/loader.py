@@ -222,9 +222,10 @@ class SpecLoader:
 
         `state` is text, or the state as a mapping: what `to_dict` returned, the value of a JSON
         column, rows that you have put together, or what the serializer's `to_dict` returned. A
-        mapping is not changed, and the workflow shares nothing with it. It is restored by the
-        serializer's `migrate` and `from_dict`. An override of `deserialize_json` is not called. If
-        a mapping has no serializer version, it has the serializer's.
+        mapping is not changed, and the workflow shares nothing with it. Its keys may be in any
+        order, as some JSON columns give them back. It is restored by the serializer's `migrate` and
+        `from_dict`. An override of `deserialize_json` is not called. If a mapping has no serializer
+        version, it has the serializer's.
 
         `process_id` is the process of a state that does not say it, because your application stores
         the state without our header and without its specs. Such a state continues on this version

@@ -21,7 +21,7 @@ from typing import Any, Callable, NamedTuple, Optional, Union
 from ..cache import places
 from ..cache.directory import Published, key_text
 from ..cache.places import Mark
-from ..cache.store import Place, Store
+from ..cache.store import Place, Store, is_store
 from ..errors import CacheError, CorruptPack, ElementUnitsError, UnitNotFound
 from ..units import ElementUnits
 from .events import Event, Events, OnEvent
@@ -86,7 +86,8 @@ class SpecLoaders:
 
     If another workflow is cached under a key, the registry notices it: at once if the same
     operating system process has cached it, and otherwise within a second, or when `for_state` gets
-    a state of it. A loader that was returned before does not change.
+    a state of it. A store that is slow is asked less often. A loader that was returned before does
+    not change.
 
     Several threads can use a registry at the same time, and you can use it after a fork.
     """
@@ -138,16 +139,19 @@ class SpecLoaders:
         InvalidWorkflowSpec if `make_json` returns something else than a workflow, and the errors of
         `make_json`.
         """
+        return self._get(cache_key, self._make_json)
+
+    def _get(self, cache_key: str, make_json: Optional[MakeJson]) -> SpecLoader:
         entry = self._entries.get(cache_key)
         if entry is not None and entry.published == Published.latest:
             if entry.look_at <= monotonic():
-                return self._loader(cache_key, self._make_json, entry.loader)
+                return self._loader(cache_key, make_json, entry.loader)
             try:  # noqa: SIM105 - `suppress` takes as long as all the rest
                 self._entries.move_to_end(cache_key)
             except KeyError:  # it has just been dropped
                 pass
             return entry.loader
-        return self._loader(cache_key, self._make_json)
+        return self._loader(cache_key, make_json)
 
     def for_state(self, state: Union[str, bytes, Mapping[str, Any]]) -> SpecLoader:
         """Return the loader that resumes a state, by the cache key in the state.
@@ -206,6 +210,8 @@ class SpecLoaders:
                 units = entry.loader.units
             if units.digest != entry.digest:
                 return self._put(key, units, mark, published, told)
+            if is_store(self._cache) and entry.mark is not None:  # it was not made in memory
+                entry.loader.units._go_on_with(units)
         entry.looked(mark, published, monotonic() - started)
         self._used(key)
         return entry.loader

@@ -19,6 +19,7 @@ from .pieces import CutPieces, StoredPieces
 from .standin import Piece, can_stand_in
 from .state import NOT_RESTORED, not_restored
 from .subprocesses import Subprocesses
+from .task_order import order_tasks
 from .walks import install
 
 
@@ -52,6 +53,7 @@ class PieceRestorer:
     def restore(self, piece: Piece, task: Any, top_workflow: Any) -> Any:
         decoded = piece.decoded()
         try:
+            order_tasks(decoded)
             with standing(top_workflow, task, self._spec_then(task, piece.version)):
                 return self._registry.restore(decoded, task=task, top_workflow=top_workflow)
         except (ElementUnitsError, SpiffWorkflowException):

@@ -47,6 +47,7 @@ from .state import (
     text_of,
     unzipped,
 )
+from .task_order import put_parents_first
 
 SPECS = ("spec", "subprocess_specs")
 Begin = Callable[[dict[str, Any]], Any]
@@ -208,7 +209,10 @@ class Serializing:
         text = text_of(state, self._serializer)
         if text is state:
             return self._serializer.deserialize_json(unzipped(text))
-        return self._restored(parse(text, self._serializer.json_decoder_cls), Call(self._aliases))
+        run = parse(text, self._serializer.json_decoder_cls)
+        require_run(run)
+        put_parents_first(run)
+        return self._restored(run, Call(self._aliases))
 
     def is_of_earlier_engine(self, run: dict[str, Any]) -> bool:
         """Whether an earlier version of SpiffWorkflow wrote a run, so that it must be migrated."""
@@ -390,6 +394,7 @@ class Resuming(Call):
         if not self.aliases.has_converter(self.typename):  # a plain function, which has no alias
             run["spec"], run["subprocess_specs"] = self._spec, self.mapping
         self._written = {key: run.setdefault(key, {}) for key in SPECS}
+        put_parents_first(run)
         workflow = native(run, **kwargs)
         workflow.subprocess_specs = self.mapping  # SpiffWorkflow replaces an empty one with a dict
         return workflow

@@ -72,8 +72,8 @@ class WaitingTimer(WaitingTask):
     `refresh_timers` or `do_engine_steps` lets the timer fire.
 
     A cycle also has the number of `cycles` that are left, -1 if there is no limit, and the
-    `duration` between them. If no cycles are left, `due` is the time at which it last fired: the
-    next refresh completes the task.
+    `duration` between them. If no cycles are left, `due` is the time at which it last fired, and
+    one of the next refreshes completes the task.
     """
 
     due: Optional[datetime]

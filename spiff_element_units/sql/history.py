@@ -72,9 +72,8 @@ def history_page(place: Place, instance_id: str, after: Optional[str], limit: in
         if row.piece_id != LIVE:
             tasks += _tasks_of(decoded["subprocess"], decoded["subprocess"]["spec"])
             continue
-        tasks += _tasks_of(decoded["state"], started)
-        for one in decoded["state"]["subprocesses"].values():
-            tasks += _tasks_of(one, one["spec"])
+        for process in _living(decoded["state"]):
+            tasks += _tasks_of(process, process.get("spec", started))
     if not rows or rows[-1].piece_id == LIVE:
         return HistoryPage(tuple(tasks), None)
     return HistoryPage(tuple(tasks), f"{rows[-1].version}-{rows[-1].piece_id}")
@@ -97,6 +96,19 @@ def _text(instance_id: str, piece_id: str, content: Any) -> str:
     except StateError as error:
         error.args = (f"instance {instance_id!r}: {error}", *error.args[1:])
         raise
+
+
+def _living(state: dict[str, Any]) -> list[dict[str, Any]]:
+    """The processes of a live piece that have a task, the one that was started first.
+
+    SpiffWorkflow also saves subprocesses of tasks that are no more, and does not restore them.
+    """
+    root = {"tasks": state["tasks"]}
+    found = [root]
+    for process in found:
+        inner = map(state["subprocesses"].get, process["tasks"])
+        found.extend(one for one in inner if one is not None)
+    return found
 
 
 def _tasks_of(process: dict[str, Any], process_id: str) -> Iterator[FinishedTask]:

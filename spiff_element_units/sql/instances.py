@@ -28,7 +28,7 @@ from .errors import Conflict
 from .history import HistoryPage, history_page
 from .stored import Place, StoredInstance, Written, remove, write_first
 from .tables import LONGEST_ID, Tables, tables
-from .waits import WaitingEntry, entry_of, require_short, waits_of
+from .waits import WaitingEntry, entry_of, require_short
 
 
 class Loaders(Protocol):
@@ -133,8 +133,8 @@ class Instances:
         `state` is what `SpecLoader.save` or SpiffWorkflow's `serialize_json` wrote, and `cache_key`
         the key of a workflow on which it continues. `instance_id` is as for `start`.
 
-        Raises UnitNotFound if there is no such workflow, Conflict if the id exists, and the errors
-        of `SpecLoader.resume`.
+        Raises UnitNotFound if there is no such workflow, Conflict if the id exists, and StateError
+        and ChangedWorkflow as `resume` of a loader does.
         """
         loader = self._loader_of(cache_key)
         return self._add(cache_key, loader, loader.resume(state), instance_id, connection, due=None)
@@ -216,7 +216,7 @@ class Instances:
     ) -> None:
         """Move an instance to another version of its workflow, the one with this cache key.
 
-        See `SpecLoader.migrate`. `renamed` maps the old ids of renamed elements to their new ids.
+        See `migrate` of a loader. `renamed` maps the old ids of renamed elements to their new ids.
 
         Raises ChangedWorkflow if the instance cannot be migrated, and the errors of `step`.
         """
@@ -370,7 +370,7 @@ def _written(loader: SpecLoader, workflow: BpmnWorkflow) -> Written:
     ended = getattr(workflow, "completed", None)  # SpiffWorkflow 3.0 computes it
     return Written(
         loader.save_pieces(workflow),
-        waits_of(loader, workflow),
+        loader.waiting(workflow),
         workflow.is_completed() if ended is None else ended,
     )
 

@@ -20,14 +20,14 @@ from sqlalchemy import Connection, Engine, Select, and_, delete, insert, select,
 from sqlalchemy.exc import DBAPIError
 
 from ..errors import ElementUnitsError
-from ..spiff import StatePieces
+from ..spiff import StatePieces, Waiting
 from ..spiff.piece_texts import LIVE
 from . import times
 from .contents import packed, unpacked
 from .dialects import insert_or_replace, is_conflict, lock_database, locking
 from .errors import Conflict, UnknownInstance
 from .tables import Tables
-from .waits import Wait, row_of
+from .waits import rows_of
 
 _AT_ONCE = 500  # ids in one statement
 
@@ -40,7 +40,7 @@ class Written(NamedTuple):
     """What a step writes."""
 
     pieces: StatePieces
-    waits: list[Wait]
+    waiting: Waiting
     ended: bool
 
 
@@ -156,6 +156,7 @@ class StoredInstance:
         instances = self._tables.instances
         if self._conflict is not None:
             raise self._conflict
+        waiting = rows_of(written.waiting, self.instance_id)
         with explained(self.instance_id), self._begin() as connection:
             done = connection.execute(
                 update(instances)
@@ -171,12 +172,11 @@ class StoredInstance:
             write_pieces(
                 connection, self._tables, self.instance_id, self.version + 1, written, compress
             )
-            self._write_waits(connection, written.waits)
+            self._write_waiting(connection, waiting)
 
-    def _write_waits(self, connection: Connection, waits: list[Wait]) -> None:
+    def _write_waiting(self, connection: Connection, wanted: list[dict[str, Any]]) -> None:
         """Delete the rows that no longer hold and insert those that are new."""
         waiting = self._tables.waiting
-        wanted = [row_of(wait, self.instance_id) for wait in waits]
         kept = select(waiting).where(waiting.c.instance_id == self.instance_id)
         gone = []
         for row in connection.execute(kept).mappings():
@@ -204,14 +204,14 @@ def write_first(  # noqa: PLR0913, PLR0917
     state = {**_state_of(written, now), "started_at": times.stored(now)}
     if due is not None:
         state["due_at"] = times.stored(due)
+    waiting = rows_of(written.waiting, instance_id)
     with explained(instance_id), place.begin() as connection:
         connection.execute(
             insert(place.tables.instances).values(id=instance_id, version=1, **about, **state)
         )
         write_pieces(connection, place.tables, instance_id, 1, written, compress)
-        rows = [row_of(wait, instance_id) for wait in written.waits]
-        if rows:
-            connection.execute(insert(place.tables.waiting), rows)
+        if waiting:
+            connection.execute(insert(place.tables.waiting), waiting)
 
 
 def write_pieces(  # noqa: PLR0913, PLR0917 - one place for it
@@ -290,11 +290,11 @@ def changed(instance_id: str) -> Conflict:
 
 def _state_of(written: Written, now: datetime) -> dict[str, Any]:
     """The columns of an instance that each step writes."""
-    due = [wait.due for wait in written.waits if wait.due is not None]
+    due = written.waiting.next_due
     return {
         "changed_at": times.stored(now),
         "ended_at": times.stored(now) if written.ended else None,
-        "due_at": times.stored(min(due)) if due else None,
+        "due_at": None if due is None else times.stored(due),
     }
 
 

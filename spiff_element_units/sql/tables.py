@@ -84,6 +84,7 @@ def tables(
         Column("task_id", _ascii(36), nullable=False),
         Column("process_id", _text(LONGEST_NAME), nullable=False),
         Column("element_id", _text(LONGEST_NAME), nullable=False),
+        Column("name", _long_text()),
         Column("lane", _text(LONGEST_NAME)),
         Column("event", _text(LONGEST_NAME)),
         Column("due_at", _time()),

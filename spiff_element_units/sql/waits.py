@@ -1,4 +1,4 @@
-"""What an instance waits for, as rows of the index table."""
+"""What an instance waits for, as rows of the index table: see `SpecLoader.waiting`."""
 
 from __future__ import annotations
 
@@ -8,34 +8,24 @@ from datetime import datetime
 from typing import Any, NamedTuple, Optional
 
 from ..errors import ElementUnitsError
+from ..spiff import Waiting
 from . import times
 from .tables import LONGEST_NAME
-
-_READY, _WAITING = 16, 8  # SpiffWorkflow's TaskState
-
-
-class Wait(NamedTuple):
-    """One thing that an instance waits for."""
-
-    kind: str
-    task_id: str
-    process_id: str
-    element_id: str
-    lane: Optional[str] = None
-    event: Optional[str] = None
-    due: Optional[datetime] = None
-    details: Optional[dict[str, Any]] = None
 
 
 class WaitingEntry(NamedTuple):
     """One thing that an instance waits for, from the index of `Instances.waiting`.
 
-    `kind` is "human", "timer", "message" or "signal". `task_id` is the id of the task, and
-    `element_id` and `process_id` are those of its element. A human task has a `lane` if its element
-    is in one. A message and a signal have their name in `event`. A timer has its due time in `due`,
-    aware. `details` has the rest: the BPMN name of the element, and the correlation of a message.
+    `kind` is "human", "timer", "message" or "signal". `task_id` is the id of the task, for
+    `workflow.get_task_from_id(UUID(task_id))`. `element_id` is the id of its element in the
+    diagram, and `process_id` that of the process that contains it. `name` is the name of the
+    element, and `lane` that of its lane, if it has one.
 
-    `number` orders the index: pass that of the last one as `after` to get the next page.
+    `event` is the name of the message or signal. `due` says when a timer fires, as an aware
+    `datetime`. `details` has what else SpecLoader.waiting tells: the `form` of a human task, the
+    `cycles` that a timer has left, and the `correlations` of a message.
+
+    `number` grows from entry to entry. `waiting(after=number)` returns those that follow.
     """
 
     number: int
@@ -44,65 +34,58 @@ class WaitingEntry(NamedTuple):
     task_id: str
     process_id: str
     element_id: str
+    name: Optional[str]
     lane: Optional[str]
     event: Optional[str]
     due: Optional[datetime]
     details: dict[str, Any]
 
 
-def waits_of(loader: Any, workflow: Any) -> list[Wait]:
-    """What a workflow waits for."""
-    found = [
-        _wait("human", task, lane=task.task_spec.lane)
-        for task in workflow.get_tasks(state=_READY, manual=True)
+def rows_of(waiting: Waiting, instance_id: str) -> list[dict[str, Any]]:
+    """The rows of what an instance waits for. Raises ElementUnitsError if a name is too long."""
+    return [
+        {
+            "instance_id": instance_id,
+            "kind": kind,
+            "task_id": str(task.id),
+            "process_id": _short(task, "process id", task.process_id),
+            "element_id": _short(task, "id", task.bpmn_id or task.spec_name),
+            "name": task.bpmn_name,
+            "lane": _short(task, "lane", task.lane),
+            "event": _short(task, "event", event),
+            "due_at": None if due is None else times.stored(due),
+            "details": _json(details),
+        }
+        for kind, task, event, due, details in _entries(waiting)
     ]
-    for task in workflow.get_tasks(state=_WAITING):
-        definition = getattr(task.task_spec, "event_definition", None)
-        if definition is not None:
-            found.extend(_events(task, definition))
-    return found
 
 
-def _events(task: Any, definition: Any) -> Iterator[Wait]:
-    for one in getattr(definition, "event_definitions", None) or [definition]:
-        name = type(one).__name__
-        if "Timer" in name:
-            value = one.details(task).value
-            if isinstance(value, str):
-                yield _wait("timer", task, due=datetime.fromisoformat(value))
-        elif name.startswith("Message"):
-            yield _wait("message", task, event=one.name)
-        elif name.startswith("Signal"):
-            yield _wait("signal", task, event=one.name)
+def _entries(waiting: Waiting) -> Iterator[tuple[str, Any, Optional[str], Any, dict[str, Any]]]:
+    for human in waiting.human_tasks:
+        yield "human", human, None, None, {"form": human.form}
+    for timer in waiting.timers:
+        yield "timer", timer, None, timer.due, {"cycles": timer.cycles}
+    for message in waiting.messages:
+        yield "message", message, message.name, None, {"correlations": message.correlations}
+    for signal in waiting.signals:
+        yield "signal", signal, signal.name, None, {}
 
 
-def _wait(kind: str, task: Any, **more: Any) -> Wait:
-    spec = task.task_spec
-    details = {"name": spec.bpmn_name} if spec.bpmn_name else {}
-    return Wait(kind, str(task.id), task.workflow.spec.name, spec.name, details=details, **more)
+def _json(details: dict[str, Any]) -> Optional[str]:
+    given = {name: value for name, value in details.items() if value not in (None, {})}
+    return json.dumps(given, sort_keys=True, default=str) if given else None
 
 
-def row_of(wait: Wait, instance_id: str) -> dict[str, Any]:
-    """The row of what an instance waits for. Raises ElementUnitsError if a name is too long."""
-    values = wait._asdict()
-    for column in ("process_id", "element_id", "lane", "event"):
-        require_short(values[column], f"the {column.split('_')[0]} of task {wait.task_id}")
-    due, details = values.pop("due"), values.pop("details")
-    return {
-        "instance_id": instance_id,
-        **values,
-        "due_at": None if due is None else times.stored(due),
-        "details": json.dumps(details, sort_keys=True, default=str) if details else None,
-    }
+def _short(task: Any, what: str, name: Optional[str]) -> Optional[str]:
+    require_short(name, f"the {what} of element {task.spec_name[:40]!r}")
+    return name
 
 
 def entry_of(row: Any) -> WaitingEntry:
     """What a row says."""
-    details = {} if row.details is None else json.loads(row.details)
-    return WaitingEntry(
-        row.id, row.instance_id, row.kind, row.task_id, row.process_id, row.element_id,
-        row.lane, row.event, times.aware(row.due_at), details,
-    )  # fmt: skip
+    found = {**row._mapping, "number": row.id, "due": times.aware(row.due_at)}
+    found["details"] = {} if row.details is None else json.loads(row.details)
+    return WaitingEntry(*(found[name] for name in WaitingEntry._fields))
 
 
 def require_short(name: Optional[str], what: str, longest: int = LONGEST_NAME) -> None:

@@ -4,45 +4,14 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from command import COMMAND, EXAMPLES, environment, failing, lacking
+from command import EXAMPLES, failing, lacking
+from watching import Watching
 
 from spiff_element_units import ElementUnits
-
-# A shell without job control has what it starts in the background ignore SIGINT.
-HEED = (
-    "import os, signal, sys; signal.signal(signal.SIGINT, signal.SIG_DFL); "
-    "os.execv(sys.argv[1], sys.argv[1:])"
-)
-
-
-class Watching:
-    """The command, while it watches. Both of its streams are read together."""
-
-    def __init__(self, *arguments: object) -> None:
-        self.process = subprocess.Popen(
-            [sys.executable, "-c", HEED, *COMMAND, *map(str, arguments), "--watch"],
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            encoding="utf-8",
-            env=environment(PYTHONUNBUFFERED="1"),
-        )
-
-    def until(self, ending: str) -> list[str]:
-        """The lines up to one that contains a text."""
-        lines: list[str] = []
-        while not lines or ending not in lines[-1]:
-            assert self.process.stdout is not None
-            line = self.process.stdout.readline()
-            assert line, lines
-            lines.append(line.strip())
-        return lines
 
 
 @pytest.fixture
@@ -65,10 +34,7 @@ def watching(tmp_path: Path, tree: Path, options: tuple[str, ...]) -> Iterator[W
         pytest.skip("Windows sends no SIGINT to one process")
     running = Watching("cache", tmp_path / "cache", tree, *options)
     yield running
-    running.process.kill()
-    running.process.wait()
-    assert running.process.stdout is not None
-    running.process.stdout.close()
+    running.stop()
 
 
 def test_each_change_is_cached_until_an_interrupt(

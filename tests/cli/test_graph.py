@@ -147,7 +147,7 @@ def test_any_workflow_is_drawn_whole(text: str) -> None:
 @given(texts())
 def test_a_page_ends_no_element_early(text: str) -> None:
     page = _page.page(Facts(ElementUnits.from_json(text)), "</script><!--", None)
-    assert page.count("<script") == page.count("</script>") == 5
+    assert page.count("<script") == page.count("</script>") == 4
     data = page.split('id="data">')[1].split("</script>")[0]
     assert json.loads(data)["title"] == "</script><!--"
     assert "<" not in data
@@ -165,6 +165,15 @@ def test_many_processes_are_folded(tmp_path: Path) -> None:
 def test_the_libraries_in_a_page_are_named_with_their_licenses() -> None:
     folder = Path(_page.__file__).parent / "page"
     text = (folder / "LICENSES.txt").read_text(encoding="utf-8")
-    for name in folder.glob("*.min.*"):
-        assert re.search(rf"dist/(js/|css/)?{re.escape(name.name)}", text)
-    assert text.count("Permission is hereby granted") == 5
+    libraries = [*folder.glob("*.min.*"), *folder.glob("*.bundled.*")]
+    assert {path.name for path in libraries} > {*_page.LIBRARIES, _page.VIEWER}
+    for path in libraries:
+        assert re.search(rf"(dist|lib)/(js/|css/)?{re.escape(path.name)}", text)
+    assert text.count("Permission is hereby granted") == 2
+    assert text.count("Eclipse Public License - v 2.0") == 1
+
+
+def test_every_script_of_the_page_is_in_it() -> None:
+    folder = Path(_page.__file__).parent / "page"
+    ours = {path.name for path in folder.glob("*.js")} - {*_page.LIBRARIES, _page.VIEWER}
+    assert ours == set(_page.SCRIPTS)

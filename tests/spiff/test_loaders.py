@@ -24,7 +24,7 @@ from SpiffWorkflow.bpmn.serializer.migration.version_migration import MIGRATIONS
 from threads import at_once
 
 from spiff_element_units import CorruptPack, ElementUnits, UnitNotFound, remove_cached_workflow
-from spiff_element_units.cache import directory
+from spiff_element_units.cache import directory, places
 from spiff_element_units.errors import CacheError, ElementUnitsError
 from spiff_element_units.spiff import ChangedWorkflow, SpecLoader, SpecLoaders, StateError
 from spiff_element_units.spiff import loaders as module
@@ -530,6 +530,26 @@ def test_nobody_waits_for_a_key_that_another_thread_opens(tmp_path):
     loaders = registry(tmp_path, make_json)
     with halfway:
         finished(started(loaders["other"]))
+    assert loaders["slow"].units.root == "outer"
+
+
+def test_nobody_waits_for_a_key_that_another_thread_writes_to_the_cache(tmp_path, monkeypatch):
+    publish = places.publish_or_warn
+
+    def slowly(cache, key, *args, **kwargs):
+        if key == "slow":
+            halfway.stop()
+        publish(cache, key, *args, **kwargs)
+
+    monkeypatch.setattr(places, "publish_or_warn", slowly)
+    halfway = Halfway(lambda: loaders["slow"])
+    loaders = registry(tmp_path, lambda key: text_of(CALLS))
+    loaders["kept"]
+    with halfway:
+        for key in ("kept", "other"):
+            loader = loaders[key]
+            state = loader.save(started(loader))
+            finished(loaders.for_state(state).resume(state))
     assert loaders["slow"].units.root == "outer"
 
 

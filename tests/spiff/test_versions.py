@@ -538,5 +538,5 @@ def test_many_states_are_compared_and_summed_up():
 def test_a_state_that_is_no_text_is_counted_and_the_reason_says_so():
     summary = compare_all({"a NULL": None}, loader_of(CALLING))
     assert summary.unreadable == ["a NULL"]
-    assert "state must be str or bytes, not NoneType" in next(iter(summary.reasons))
+    assert "state must be str, bytes or a mapping, not NoneType" in next(iter(summary.reasons))
     assert str(summary).startswith("1 instance: 0 continue")

@@ -3,20 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from importlib.util import find_spec
 from itertools import count
+from typing import TYPE_CHECKING
 
-import databases
 import pytest
 from served import server, servers  # noqa: F401 - fixtures
-from servers import Server
-from sqlalchemy import Engine, MetaData
+from server_process import Server
 
-from spiff_element_units.sql import Tables, tables
+if TYPE_CHECKING:
+    from sqlalchemy import Engine
 
+    from spiff_element_units.sql import Tables
+
+if find_spec("sqlalchemy") is None:
+    collect_ignore_glob = ["test_*.py"]
+
+KINDS = ["sqlite", "postgresql", "mariadb"]
 PREFIXES = (f"t{number}_" for number in count())
 
 
-@pytest.fixture(params=databases.KINDS)
+@pytest.fixture(params=KINDS)
 def kind(request: pytest.FixtureRequest) -> str:
     name: str = request.param
     return name
@@ -24,6 +31,8 @@ def kind(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture
 def engine(server: Server) -> Iterator[Engine]:  # noqa: F811
+    import databases  # noqa: PLC0415 - needs SQLAlchemy
+
     made = databases.engine(server.url)
     yield made
     made.dispose()
@@ -32,6 +41,10 @@ def engine(server: Server) -> Iterator[Engine]:  # noqa: F811
 @pytest.fixture
 def made_tables(engine: Engine) -> Iterator[Tables]:
     """Tables of this test alone."""
+    from sqlalchemy import MetaData  # noqa: PLC0415
+
+    from spiff_element_units.sql import tables  # noqa: PLC0415
+
     metadata = MetaData()
     made = tables(metadata, prefix=next(PREFIXES))
     metadata.create_all(engine)

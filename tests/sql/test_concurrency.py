@@ -39,12 +39,13 @@ def outbox_of(tables: Tables) -> Table:
     )
 
 
-def work(url: str, tables: Tables, outbox: Table, worker: int, ids: list[str], lock: bool) -> None:
+def work(url: str, tables: Tables, outbox: Table, worker: int, lock: bool) -> None:
     """Do human tasks of all instances until none is left, in any order."""
     engine = databases.engine(url)
     instances = instances_of(engine, tables, WORK)
     order = random.Random(worker)
-    left = list(ids)
+    with engine.connect() as connection:
+        left = list(connection.execute(select(tables.instances.c.id)).scalars())
     while left:
         instance_id = order.choice(left)
         try:
@@ -76,7 +77,7 @@ def test_the_history_of_each_instance_is_one_that_a_single_worker_could_have_mad
     try:
         together(
             [
-                lambda worker=worker: work(url, made_tables, outbox, worker, ids, lock)  # type: ignore[misc]
+                lambda worker=worker: work(url, made_tables, outbox, worker, lock)  # type: ignore[misc]
                 for worker in range(PROCESSES)
             ]
         )

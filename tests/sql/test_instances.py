@@ -10,7 +10,7 @@ import databases
 import pytest
 import spiff_bpmn
 from databases import HUMAN_TASKS, do_human_task, human_task, instances_of, rows, started
-from servers import Server
+from server_process import Server
 from sqlalchemy import Column, Engine, Integer, MetaData, String, Table, insert, select, update
 
 from spiff_element_units import ElementUnits, ElementUnitsError, UnitNotFound

@@ -26,12 +26,18 @@ from spiff_element_units import (
     remove_cached_workflow,
     verify_cache,
 )
-from spiff_element_units.cache import cached_store
+from spiff_element_units.cache import blocks, cached_store, reading
 from spiff_element_units.stores import CachedStore
 
 TEXT, OTHER = workflow(200), workflow(200, "other")
 UNITS = ElementUnits.from_json(TEXT)
-LARGE, SMALL = workflow(300), workflow(60)  # packs of more, and of less than 1 MiB
+LARGE, SMALL = workflow(300), workflow(60)
+
+
+@pytest.fixture(autouse=True)
+def _smaller_packs(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Packs of more than 1 MiB are kept as blocks, so that these tests need no larger ones."""
+    monkeypatch.setattr(cached_store, "_WHOLE", 1024 * 1024)
 
 
 @pytest.fixture
@@ -346,8 +352,8 @@ def test_stores_of_different_names_do_not_see_each_other_s_files(tmp_path: Path)
 
 
 def test_a_block_is_kept_behind_a_checksum_that_says_which_it_is() -> None:
-    assert cached_store._sum(b"x", 0) != cached_store._sum(b"x", 1)
-    assert hashlib.sha256(b"").digest_size == cached_store.DIGEST
+    assert blocks.sum_of(b"x", 0) != blocks.sum_of(b"x", 1)
+    assert hashlib.sha256(b"").digest_size == reading.DIGEST
 
 
 WRONG: list[tuple[type[Exception], Callable[[Any, Path], Any]]] = [

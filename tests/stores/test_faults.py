@@ -9,7 +9,6 @@ from __future__ import annotations
 import logging
 import multiprocessing
 import os
-import signal
 import subprocess
 import sys
 import threading
@@ -22,7 +21,8 @@ from urllib.parse import urlsplit
 
 import pytest
 from proxy import Proxy, proxy
-from servers import SECRET, Server, answers
+from server_process import Server, answers
+from servers import SECRET
 from store_workflows import workflow
 
 from spiff_element_units import CacheError, ElementUnits, UnitNotFound, prune_cache, verify_cache
@@ -70,7 +70,7 @@ def without_secrets(error: BaseException) -> str:
     return str(error)
 
 
-@pytest.mark.parametrize("kind", SERVERS)
+@pytest.mark.parametrize("kind", [*SERVERS, "azurite"])
 def test_a_cold_get_takes_at_most_three_round_trips_and_a_warm_one_none(
     store: Any, between: Proxy
 ) -> None:
@@ -81,6 +81,20 @@ def test_a_cold_get_takes_at_most_three_round_trips_and_a_warm_one_none(
     assert between.counted() <= 3
     assert units.workflow("p150") == WANT
     assert between.counted() == 0
+
+
+@pytest.mark.parametrize("kind", [*SERVERS, "azurite"])
+def test_a_start_unit_takes_no_more_round_trips_than_one_read_of_its_bytes(
+    store: Any, between: Proxy
+) -> None:
+    start = UNITS.workflow(UNITS.root)
+    store.write("testing/unit", start.encode())
+    between.counted()
+    assert store.read("testing/unit", [(0, len(start))]) == [start.encode()]
+    one = between.counted()
+    assert one > 0
+    assert ElementUnits.open(store, "key").workflow(UNITS.root) == start
+    assert 0 < between.counted() <= one
 
 
 @pytest.mark.parametrize("kind", SERVERS)
@@ -213,7 +227,7 @@ def test_a_server_that_is_killed_and_restarted_under_load_loses_no_unit(server: 
     try:
         for _ in range(2):
             wait_for_progress(done, workers)
-            server.stop(signal.SIGKILL)
+            server.stop()
             server.start(lambda: answers(port_of(server)))
         wait_for_progress(done, workers)
     finally:

@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from servers import SERVERS, Server
+from server_process import Server
+from servers import SERVERS
 
 from spiff_element_units.stores import CachedStore, open_store
 from spiff_element_units.stores.testing import CHECKS

@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 import random
 from collections.abc import Callable
-from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -32,7 +31,6 @@ from spiff_element_units.stores import CachedStore
 
 TEXT = workflow(200)
 SMALL, OTHER = workflow(6, "small"), workflow(6, "other")
-HOUR = 3600.0
 
 
 @pytest.fixture
@@ -42,10 +40,6 @@ def store() -> MemoryStore:
 
 def packs(store: MemoryStore) -> list[str]:
     return [name for name in store.held if "/packs/" in name]
-
-
-def marks(store: MemoryStore) -> list[str]:
-    return [name for name in store.held if "/gone/" in name]
 
 
 def test_units_from_a_store_are_those_from_memory(store: MemoryStore) -> None:
@@ -78,6 +72,36 @@ def test_a_cold_get_takes_two_requests_and_a_warm_one_none(store: MemoryStore) -
         assert store.counted() <= 1
         units.workflow(process, process)
         assert store.counted() == 0
+
+
+@pytest.mark.parametrize("processes", [1, 6, 200, 1000])
+def test_one_request_opens_a_key_and_brings_the_start_unit_of_its_root(
+    store: MemoryStore, processes: int
+) -> None:
+    units = ElementUnits.from_json(workflow(processes))
+    units.save(store, "key")
+    store.counted()
+    assert ElementUnits.open(store, "key").workflow("p0") == units.workflow("p0")
+    assert store.counted() == 1
+
+
+def test_a_start_unit_that_is_large_takes_another_request_and_its_key_stays_small(
+    store: MemoryStore,
+) -> None:
+    units = ElementUnits.from_json(workflow(3, "large" * 20_000))
+    units.save(store, "key")
+    assert len(store.held[stored.key_name("key")][0]) <= stored.LONGEST < 200_000
+    store.counted()
+    assert ElementUnits.open(store, "key").workflow("p0") == units.workflow("p0")
+    assert store.counted() == 2
+
+
+def test_a_list_of_the_keys_takes_one_request_for_each(store: MemoryStore) -> None:
+    for number in range(5):
+        ElementUnits.from_json(workflow(number + 1)).save(store, f"{number}")
+    store.counted()
+    assert len(cache_keys(store)) == 5
+    assert store.counted() == 6
 
 
 def test_a_walk_through_a_whole_workflow_takes_a_handful_of_requests(store: MemoryStore) -> None:
@@ -224,6 +248,24 @@ def test_old_content_of_a_key_gives_the_old_workflow_or_an_error(store: MemorySt
         ElementUnits.open(store, "key").workflow("p1")
 
 
+@pytest.mark.parametrize("value", [0x00, 0x01, 0x7F, 0xFF])
+def test_a_start_that_is_damaged_is_an_error_and_never_a_wrong_unit(
+    store: MemoryStore, value: int
+) -> None:
+    """The table that says which bytes of the pack a key's content has, and some of these bytes."""
+    ElementUnits.from_json(TEXT).save(store, "key")
+    want = ElementUnits.from_json(TEXT).workflow("p0")
+    name = stored.key_name("key")
+    whole, refused = store.held[name][0], 0
+    for at in range(400):
+        store.write(name, whole[:at] + bytes([value]) + whole[at + 1 :])
+        try:
+            assert ElementUnits.open(store, "key").workflow("p0") == want
+        except (CorruptPack, UnitNotFound):
+            refused += 1
+    assert refused > 100
+
+
 def test_content_of_another_key_is_refused(store: MemoryStore) -> None:
     ElementUnits.from_json(SMALL).save(store, "key")
     ElementUnits.from_json(OTHER).save(store, "other")
@@ -245,142 +287,6 @@ def test_a_store_that_fails_gives_its_own_error(store: MemoryStore) -> None:
     ):
         with pytest.raises(CacheError, match="told to fail"):
             call()
-
-
-# Upkeep
-
-
-def test_what_is_cached_is_listed_with_size_and_time(store: MemoryStore) -> None:
-    for key in ("b", "a"):
-        store.now += 1
-        ElementUnits.from_json(SMALL).save(store, key)
-    first, second = cache_keys(store)
-    assert (first.cache_key, second.cache_key) == ("a", "b")
-    assert first.digest == ElementUnits.from_json(SMALL).digest
-    assert first.cached_at.timestamp() == store.now
-    assert first.path == f"memory/{stored.key_name('a')}"
-
-
-def test_verify_finds_each_kind_of_damage(store: MemoryStore) -> None:
-    for number in range(4):
-        ElementUnits.from_json(workflow(40, str(number))).save(store, f"k{number}")
-    assert verify_cache(store).ok
-    opened = [stored.open_key(store, stored.key_name(f"k{number}")) for number in range(3)]
-    names = [one.reader._pack.name for one in opened]
-    content = store.held[names[0]][0]
-    store.held[names[0]] = content[:-200] + b"?" + content[-199:], store.now
-    del store.held[names[1]]
-    store.held[stored.key_name("k2")] = b"no key", store.now
-    report = verify_cache(store)
-    assert [good.cache_key for good in report.good] == ["k3"]
-    assert {bad.cache_key for bad in report.damaged} == {"k0", "k1", None}
-    assert report.leftovers == (f"memory/{names[2]}",)
-    ElementUnits.from_json(workflow(40, "0")).save(store, "k0")
-    assert "k0" in [good.cache_key for good in verify_cache(store).good]
-
-
-def test_a_removed_workflow_is_gone_and_its_pack_an_hour_later(store: MemoryStore) -> None:
-    ElementUnits.from_json(TEXT).save(store, "key")
-    reader = ElementUnits.open(store, "key")
-    assert remove_cached_workflow(store, "key") is True
-    assert remove_cached_workflow(store, "key") is False
-    assert prune_cache(store).leftovers == ()
-    store.now += HOUR - 1
-    assert prune_cache(store).bytes_freed == 0
-    assert reader.workflow("p150") == ElementUnits.from_json(TEXT).workflow("p150")
-    store.now += 2
-    (name,) = packs(store)
-    size = len(store.held[name][0])
-    assert prune_cache(store, dry_run=True).leftovers == (f"memory/{name}",)
-    report = prune_cache(store)
-    assert (report.leftovers, report.bytes_freed) == ((f"memory/{name}",), size)
-    assert packs(store) == marks(store) == []
-    # It may need more than it has.
-    assert reader.workflow("p150") == ElementUnits.from_json(TEXT).workflow("p150")
-    with pytest.raises(CorruptPack, match="is not there any more; open the cache key again"):
-        reader.workflow("p0", defer="nothing")
-
-
-def test_a_workflow_that_is_cached_is_never_pruned_without_a_limit(store: MemoryStore) -> None:
-    ElementUnits.from_json(SMALL).save(store, "key")
-    for _ in range(3):
-        prune_cache(store)
-        store.now += 2 * HOUR
-    assert verify_cache(store).ok
-    assert len(packs(store)) == 1
-
-
-def test_prune_removes_the_oldest(store: MemoryStore) -> None:
-    for number in range(4):
-        store.now += 100
-        ElementUnits.from_json(workflow(4, str(number))).save(store, f"k{number}")
-    report = prune_cache(store, max_age=timedelta(seconds=250), dry_run=True)
-    assert [one.cache_key for one in report.removed] == ["k0"]
-    assert len(cache_keys(store)) == 4
-    assert [one.cache_key for one in prune_cache(store, max_age=250).removed] == ["k0"]
-    size = sum(one.size for one in cache_keys(store))
-    assert [one.cache_key for one in prune_cache(store, max_bytes=size - 1).removed] == ["k1"]
-    assert [one.cache_key for one in cache_keys(store)] == ["k2", "k3"]
-
-
-def test_prune_leaves_a_workflow_that_is_cached_again_meanwhile(store: MemoryStore) -> None:
-    ElementUnits.from_json(SMALL).save(store, "key")
-    store.now += 1000
-
-    def cache_again(method: str, name: str) -> bool:
-        if method == "delete":
-            store.fail = lambda method, name: False
-            store.now += 1
-            ElementUnits.from_json(OTHER).save(store, "key")
-        return False
-
-    store.fail = cache_again
-    assert prune_cache(store, max_age=10).removed == ()
-    assert ElementUnits.open(store, "key").digest == ElementUnits.from_json(OTHER).digest
-
-
-def test_a_pack_of_a_writer_that_was_killed_is_pruned(store: MemoryStore) -> None:
-    store.fail = lambda method, name: method == "write" and "/keys/" in name
-    with pytest.raises(CacheError):
-        ElementUnits.from_json(SMALL).save(store, "key")
-    store.fail = lambda method, name: False
-    assert len(packs(store)) == len(verify_cache(store).leftovers) == 1
-    prune_cache(store)
-    store.now += HOUR
-    assert len(prune_cache(store).leftovers) == 1
-    assert packs(store) == []
-
-
-def test_a_writer_that_takes_longer_than_an_hour_stores_its_pack_again(
-    store: MemoryStore, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    clock = [0.0]
-    monkeypatch.setattr(stored.time, "monotonic", lambda: clock[0])
-
-    def stall(method: str, name: str) -> bool:
-        if method == "write" and "/keys/" in name and clock[0] == 0:
-            clock[0] += 2 * HOUR
-            prune_cache(store)
-            store.now += HOUR
-            prune_cache(store)
-            assert packs(store) == []
-        return False
-
-    store.fail = stall
-    ElementUnits.from_json(SMALL).save(store, "key")
-    assert verify_cache(store).ok
-    assert len(packs(store)) == 1
-
-
-def test_no_pack_is_pruned_while_a_key_is_unreadable(store: MemoryStore) -> None:
-    ElementUnits.from_json(SMALL).save(store, "key")
-    good = store.held[stored.key_name("key")]
-    store.held[stored.key_name("key")] = b"no key", store.now
-    for _ in range(2):
-        prune_cache(store)
-        store.now += HOUR
-    store.held[stored.key_name("key")] = good
-    assert verify_cache(store).ok
 
 
 @pytest.mark.parametrize("place", [1, None, object(), b"bytes", MemoryStore])

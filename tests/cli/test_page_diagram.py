@@ -1,0 +1,421 @@
+"""The diagrams on the page of `graph --format html`, and instances on them."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree
+
+import pytest
+from chromium import Page, needs_chromium
+from command import EXAMPLES, TOP, command, failing
+from paged import held
+from written import MODEL, call, catch, process, script, timer, write
+
+from spiff_element_units.cli._app import Failure
+from spiff_element_units.cli._facts import Facts
+from spiff_element_units.cli._models import diagrams
+from spiff_element_units.cli._page import page as page_of
+from spiff_element_units.cli._place import opened_file
+
+pytestmark = needs_chromium
+
+BPMN = f"{{{MODEL}}}"
+NOT_DRAWN = {"sequenceFlow", "laneSet", "dataObject", "dataObjectReference", "textAnnotation"}
+# A subprocess that is collapsed, with a diagram of its own, as modelers write it.
+LAID_OUT = """
+<definitions xmlns="http://www.omg.org/spec/BPMN/20100524/MODEL" targetNamespace="t" id="d"
+  xmlns:bpmndi="http://www.omg.org/spec/BPMN/20100524/DI"
+  xmlns:dc="http://www.omg.org/spec/DD/20100524/DC"
+  xmlns:di="http://www.omg.org/spec/DD/20100524/DI">
+<process id="p" isExecutable="true"><startEvent id="s"/><subProcess id="inner">
+<startEvent id="is"/><manualTask id="im" name="&lt;b&gt;in&lt;/b&gt;"/><endEvent id="ie"/>
+<sequenceFlow id="if1" sourceRef="is" targetRef="im"/>
+<sequenceFlow id="if2" sourceRef="im" targetRef="ie"/></subProcess><endEvent id="e"/>
+<sequenceFlow id="f1" sourceRef="s" targetRef="inner"/>
+<sequenceFlow id="f2" sourceRef="inner" targetRef="e"/></process>
+<bpmndi:BPMNDiagram id="D"><bpmndi:BPMNPlane id="P" bpmnElement="p">
+<bpmndi:BPMNShape id="s_di" bpmnElement="s">
+<dc:Bounds x="10" y="60" width="36" height="36"/></bpmndi:BPMNShape>
+<bpmndi:BPMNShape id="inner_di" bpmnElement="inner" isExpanded="false">
+<dc:Bounds x="100" y="40" width="100" height="80"/></bpmndi:BPMNShape>
+<bpmndi:BPMNShape id="e_di" bpmnElement="e">
+<dc:Bounds x="260" y="60" width="36" height="36"/></bpmndi:BPMNShape>
+<bpmndi:BPMNEdge id="f1_di" bpmnElement="f1"><di:waypoint x="46" y="78"/>
+<di:waypoint x="100" y="78"/></bpmndi:BPMNEdge></bpmndi:BPMNPlane></bpmndi:BPMNDiagram>
+<bpmndi:BPMNDiagram id="D2"><bpmndi:BPMNPlane id="inner_plane" bpmnElement="inner">
+<bpmndi:BPMNShape id="im_di" bpmnElement="im">
+<dc:Bounds x="100" y="40" width="100" height="80"/></bpmndi:BPMNShape>
+</bpmndi:BPMNPlane></bpmndi:BPMNDiagram></definitions>
+"""
+
+
+@pytest.fixture(scope="module")
+def page(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Page]:
+    with Page(tmp_path_factory.mktemp("profile")) as made:
+        yield made
+
+
+def graph(place: Path, folder: Path, *options: object) -> Path:
+    """The page of a model."""
+    path = folder / "page.html"
+    done = command("graph", place, "--format", "html", "-o", path, *options)
+    assert done.code == 0, done.err
+    return path
+
+
+def opened(page: Page, path: Path) -> None:
+    page.open(path)
+    page.value("document.querySelector('#drawings input[value=diagram]').click()")
+    page.settle()
+
+
+def drawn(page: Page, mark: str = "djs-shape") -> list[str]:
+    """The elements in the diagram that have a mark."""
+    shapes = f"[...document.querySelectorAll('#diagram .layer-root-list, #diagram .{mark}')]"
+    ids: list[str] = page.value(
+        f"""{shapes}.filter(one => one.matches('.djs-shape') && one.getClientRects().length
+              && !one.dataset.elementId.endsWith('_label')).map(one => one.dataset.elementId)"""
+    )
+    return sorted(ids)
+
+
+def middle(page: Page, element: str) -> tuple[float, float]:
+    shape = f"document.querySelector('#diagram .djs-shape[data-element-id={element}] .djs-visual')"
+    box = f"{shape}.getBoundingClientRect()"
+    x, y = page.value(f"(box => [box.x + box.width / 2, box.y + box.height / 2])({box})")
+    return x, y
+
+
+def crumbs(page: Page) -> list[str]:
+    shown = "[...document.querySelectorAll('#crumbs li')].map(one => one.innerText)"
+    return list(page.value(shown))
+
+
+def pick(page: Page, process_id: str) -> None:
+    """Choose a process, as a link does."""
+    page.value(f"location.hash = new URLSearchParams({{process: {json.dumps(process_id)}}})")
+    page.settle()
+
+
+def elements_of(container: Any) -> Iterator[str]:
+    for one in container:
+        kind = one.tag.replace(BPMN, "")
+        if one.tag.startswith(BPMN) and "id" in one.attrib and kind not in NOT_DRAWN:
+            if re.search("Event$|[Tt]ask$|Gateway$|Activity$|ubProcess$|transaction", kind):
+                yield one.attrib["id"]
+            yield from elements_of(one)
+
+
+@pytest.fixture
+def claim(page: Page, tmp_path: Path) -> Iterator[Page]:
+    opened(page, graph(EXAMPLES / "claim.bpmn", tmp_path))
+    yield page
+    assert page.complaints == []
+
+
+def test_the_diagram_of_the_chosen_process_is_shown_and_says_who_laid_it_out(claim: Page) -> None:
+    root = ElementTree.parse(EXAMPLES / "claim.bpmn").getroot()
+    top = {one.attrib["id"]: one for one in root.iter(f"{BPMN}process")}
+    assert drawn(claim) == sorted(elements_of(top["Claim"]))
+    assert claim.text("#layout") == "This model has no layout. The page has laid it out."
+    pick(claim, "Investigate")
+    assert drawn(claim) == sorted(elements_of(top["Investigate"]))
+    # An embedded subprocess is in the diagram of its process.
+    pick(claim, "interview")
+    assert drawn(claim) == sorted(elements_of(top["Investigate"]))
+
+
+def test_the_watermark_is_seen_in_light_and_dark(claim: Page) -> None:
+    mark = "document.querySelector('.bjs-powered-by')"
+    for scheme in ("light", "dark", "light"):
+        claim.prefer(scheme)
+        uncovered = "([x, y]) => mark.contains(document.elementFromPoint(x, y))"
+        assert claim.value(
+            f"""(mark => {{
+              const {{left, top, right, bottom}} = mark.getBoundingClientRect();
+              return [[left + 3, top + 3], [right - 3, top + 3], [right - 3, bottom - 3],
+                      [(left + right) / 2, (top + bottom) / 2]].every({uncovered});
+            }})({mark})"""
+        )
+        assert claim.value(f"getComputedStyle({mark}).backgroundColor") == "rgb(255, 255, 255)"
+
+
+def test_what_the_unit_holds_is_marked(claim: Page) -> None:
+    held_here = drawn(claim, "held")
+    assert "receive_claim" in held_here
+    assert "settle_large_claim" not in held_here  # what it calls is not held
+    pick(claim, "Pay")
+    claim.click_on("#details .element .id", "order_transfer")
+    claim.value("document.getElementById('from-root').click()")
+    assert held(claim) == ["Claim", "Settle", "Pay"]
+    assert drawn(claim, "chosen") == ["order_transfer"]
+    pick(claim, "Claim")
+    assert drawn(claim, "chosen") == []
+
+
+def test_a_click_on_an_element_chooses_it_in_the_details_and_the_other_way_round(
+    claim: Page,
+) -> None:
+    claim.click(*middle(claim, "receive_claim"))
+    assert claim.text("#unit h3") == "The unit that resumes at receive_claim"
+    assert drawn(claim, "chosen") == ["receive_claim"]
+    claim.click_on("#details .element .id", "how_large")
+    assert drawn(claim, "chosen") == ["how_large"]
+
+
+def test_a_call_leads_to_the_called_diagram_and_the_breadcrumbs_back(claim: Page) -> None:
+    button = "document.querySelector('.djs-overlays[data-container-id=settle_large_claim] .call')"
+    assert claim.value(f"{button}.getAttribute('aria-label')") == "Open Settle"
+    claim.value(f"{button}.click()")
+    claim.settle()
+    assert claim.text("#details h2") == "Settle"
+    assert crumbs(claim) == ["Claim", "Settle"]
+    claim.click(*middle(claim, "pay_claim"), times=2)
+    assert claim.text("#details h2") == "Pay"
+    assert crumbs(claim) == ["Claim", "Settle", "Pay"]
+    claim.click_on("#crumbs .link", "Claim")
+    assert claim.text("#details h2") == "Claim"
+    assert crumbs(claim) == ["Claim"]
+    claim.value(f"{button}.click()")
+    claim.settle()
+    pick(claim, "Reject")  # which Claim calls too
+    pick(claim, "Appeal")
+    assert crumbs(claim) == ["Appeal"]
+
+
+def test_a_layout_of_the_model_is_kept_and_a_collapsed_subprocess_opens(
+    page: Page, tmp_path: Path
+) -> None:
+    model = tmp_path / "p.bpmn"
+    model.write_text(LAID_OUT.strip(), encoding="utf-8")
+    opened(page, graph(model, tmp_path))
+    assert page.text("#layout") == ""
+    assert drawn(page) == ["e", "inner", "s"]
+    page.value("document.querySelector('.bjs-drilldown').click()")
+    page.settle()
+    assert page.text("#details h2") == "inner"
+    assert drawn(page) == ["im"]
+    assert "<b>in</b>" in page.text("#diagram")
+    pick(page, "p")
+    assert drawn(page) == ["e", "inner", "s"]
+    assert page.complaints == []
+
+
+# Finds elements that lie on one another, and lines that cross what they do not join.
+WRONG = """(() => {
+  const all = elementUnits.viewer.get('elementRegistry').getAll().filter(one => !one.labelTarget);
+  const shapes = all.filter(one => !one.waypoints && one.parent), wrong = [];
+  const within = (one, other) => one === other || one.parent && within(one.parent, other);
+  const apart = (one, other) => within(one, other) || within(other, one)
+    || one.host === other || other.host === one;
+  for (const one of shapes)
+    for (const other of shapes)
+      if (!apart(one, other) && one.x < other.x + other.width && other.x < one.x + one.width
+          && one.y < other.y + other.height && other.y < one.y + one.height)
+        wrong.push(`${one.id} lies on ${other.id}`);
+  for (const flow of all.filter(one => one.waypoints)) {
+    const ends = [flow.source, flow.target];
+    for (let at = 1; at < flow.waypoints.length; at++) {
+      const [from, to] = [flow.waypoints[at - 1], flow.waypoints[at]];
+      for (let part = 0; part <= 1; part += 0.02) {
+        const x = from.x + part * (to.x - from.x), y = from.y + part * (to.y - from.y);
+        for (const one of shapes)
+          if (!ends.some(end => within(end, one) || one.host === end || end.host === one)
+              && x > one.x + 1 && x < one.x + one.width - 1
+              && y > one.y + 1 && y < one.y + one.height - 1)
+            wrong.push(`${flow.id} crosses ${one.id}`);
+      }
+    }
+  }
+  return [...new Set(wrong)];
+})()"""
+
+
+def test_every_process_of_every_model_is_laid_out_whole_and_without_crossing(
+    page: Page, tmp_path: Path
+) -> None:
+    checked = 0
+    for model in sorted((TOP / "tests" / "bpmn").glob("*.bpmn")):
+        tree = ElementTree.parse(model).getroot()
+        root = next(one for one in tree.iter(f"{BPMN}process")).attrib["id"]
+        try:
+            units = opened_file(str(model), "spiff", root)
+        except Failure:
+            continue  # it needs another parser
+        path = tmp_path / "page.html"
+        text = page_of(Facts(units), "model", None, diagrams=diagrams(str(model), "spiff"))
+        path.write_text(text, encoding="utf-8")
+        opened(page, path)
+        there = page.value("elementUnits.processes.map(one => one.id)")
+        for one in tree.iter(f"{BPMN}process"):
+            if one.attrib["id"] not in there:
+                continue
+            pick(page, one.attrib["id"])
+            if not model.read_text(encoding="utf-8").isascii():
+                assert "bpmn-js cannot draw this diagram: illegal ID" in page.text("#lost"), model
+                continue
+            assert page.text("#lost") == "", model
+            assert drawn(page) == sorted(elements_of(one)), model
+            assert [model, *page.value(WRONG)] == [model]
+            checked += 1
+        assert page.complaints == []
+    assert checked > 40
+
+
+def test_a_cached_workflow_has_no_diagrams(page: Page, tmp_path: Path) -> None:
+    cache = tmp_path / "cache"
+    assert command("cache", cache, EXAMPLES / "claim.bpmn").code == 0
+    with_diagrams = graph(EXAMPLES / "claim.bpmn", tmp_path).stat().st_size
+    path = graph(cache, tmp_path, "Claim")
+    assert path.stat().st_size < with_diagrams < 2_000_000
+    page.open(path)
+    assert page.value("document.getElementById('drawings').offsetParent") is None
+    assert page.complaints == []
+
+
+def test_a_process_whose_bpmn_is_not_there_says_so(page: Page, tmp_path: Path) -> None:
+    model = write(tmp_path / "m.bpmn", process("root", call("gone"), call("other")))
+    write(tmp_path / "other.bpmn", process("other"))
+    opened(page, graph(model, tmp_path))
+    assert drawn(page) == ["root_0", "root_1", "root_end", "root_start"]
+    buttons = "[...document.querySelectorAll('.djs-overlay .call')].map(one => one.title)"
+    assert page.value(buttons) == ["Open other"]
+    assert page.complaints == []
+
+
+# Instances
+
+
+def approval(folder: Path) -> Path:
+    """A script and a call, and then a person or a message are waited for."""
+    message = "<messageEventDefinition messageRef='paid'/>"
+    root = process("root", script("x = 1"), call("sub"), "<manualTask />", catch(message))
+    return write(
+        folder / "m.bpmn",
+        '<message id="paid" name="paid"/>',
+        root,
+        process("sub", script("y = 2")),
+    )
+
+
+def instance(model: Path, state: Path, *answers: str) -> Path:
+    """The state of an instance that has done human tasks."""
+    options = ["--answers", state.with_suffix(".answers")] if answers else []
+    if answers:
+        state.with_suffix(".answers").write_text(json.dumps({one: {} for one in answers}))
+    done = command("run", model, "--state", state, *options)
+    assert state.exists(), done
+    return state
+
+
+def badges(page: Page) -> dict[str, str]:
+    found: dict[str, str] = page.value(
+        """Object.fromEntries([...document.querySelectorAll('.djs-overlay .count')].map(one =>
+             [one.closest('.djs-overlays').dataset.containerId, one.innerText]))"""
+    )
+    return found
+
+
+def waits(page: Page) -> list[str]:
+    lines = "[...document.querySelectorAll('#waits li')].map(one => one.innerText)"
+    return [" ".join(line.split()) for line in page.value(lines)]
+
+
+def test_an_instance_is_watched_on_its_diagram(page: Page, tmp_path: Path) -> None:
+    model = approval(tmp_path)
+    state = instance(model, tmp_path / "state.json")
+    page.open(graph(model, tmp_path, "--state", state))
+    page.settle()
+    assert page.text("#about").endswith("; 1 instance")
+    assert drawn(page, "done") == ["root_0", "root_1", "root_start"]
+    assert drawn(page, "waits") == ["root_2"]
+    assert drawn(page, "predicted") == ["root_3", "root_end"]
+    assert badges(page) == {"root_start": "1", "root_0": "1", "root_1": "1", "root_2": "waits"}
+    assert waits(page) == ["root_2 a person"]
+    assert page.text("#runs") == "1 running, 0 settled"
+    pick(page, "sub")
+    assert page.text("#runs") == "0 running, 1 settled"
+    assert drawn(page, "done") == ["sub_0", "sub_end", "sub_start"]
+    assert waits(page) == ["root_2 in root, a person"]
+    page.click_on("#waits .link", "root_2")
+    assert drawn(page, "chosen") == ["root_2"]
+    instance(model, state, "root_2")
+    page.open(graph(model, tmp_path, "--state", state))
+    assert drawn(page, "waits") == ["root_3"]
+    assert waits(page) == ["root_3 message 'paid'"]
+    assert page.complaints == []
+
+
+def test_elements_that_ran_more_than_once_say_how_often(page: Page, tmp_path: Path) -> None:
+    root = process("root", call("sub"), call("sub"), "<manualTask />")
+    model = write(tmp_path / "m.bpmn", root, process("sub", script("y = 2")))
+    state = instance(model, tmp_path / "state.json")
+    page.open(graph(model, tmp_path, "--state", state))
+    pick(page, "sub")
+    assert badges(page) == {"sub_start": "2", "sub_0": "2", "sub_end": "2"}
+    assert page.text("#runs") == "0 running, 2 settled"
+
+
+def test_a_timer_says_what_it_waits_for(page: Page, tmp_path: Path) -> None:
+    model = write(tmp_path / "m.bpmn", process("root", timer("timeDuration", '"P1D"')))
+    state = instance(model, tmp_path / "state.json")
+    page.open(graph(model, tmp_path, "--state", state))
+    assert waits(page) == ['root_0 timer "P1D"']
+
+
+def test_many_instances_are_a_heat_map_of_where_they_wait(page: Page, tmp_path: Path) -> None:
+    model = approval(tmp_path)
+    states = tmp_path / "states"
+    states.mkdir()
+    for number in range(5):
+        instance(model, states / f"{number}.json", *["root_2"] * (number == 0))
+    for path in states.glob("*.answers"):
+        path.unlink()
+    page.open(graph(model, tmp_path, "--states", states))
+    assert page.text("#about").endswith("; 5 instances")
+    assert drawn(page, "heat4") == ["root_2"]
+    assert drawn(page, "heat1") == ["root_3"]
+    assert badges(page) == {"root_2": "4", "root_3": "1"}
+    assert waits(page) == ["root_2 a person, 4 times", "root_3 message 'paid'"]
+    assert page.text("#runs") == "5 running, 0 settled"
+    assert page.complaints == []
+
+
+def test_a_file_that_is_no_state_of_the_workflow_is_named(tmp_path: Path) -> None:
+    model = approval(tmp_path)
+    state = instance(model, tmp_path / "state.json")
+    html = ["--format", "html"]
+    for text, said in (
+        ("[]", "is not the state of an instance"),
+        ("{", "is not the state of an instance"),
+        ("{}", "is not the state of an instance: it has no 'spec'"),
+        (
+            state.read_text().replace('"process_id": "root"', '"process_id": "rest"'),
+            "runs process 'rest', which the workflow does not contain",
+        ),
+    ):
+        other = tmp_path / "other.json"
+        other.write_text(text, encoding="utf-8")
+        error = failing("graph", model, *html, "--state", other)
+        assert str(other) in error
+        assert said in error
+    error = failing("graph", model, "--state", state, code=2)
+    assert "--state and --states are for --format html" in error
+    error = failing("graph", model, *html, "--state", state, "--states", tmp_path, code=2)
+    assert "give --state for one instance, or --states for many" in error
+
+
+def test_a_comparison_colours_the_elements_of_the_diagram(page: Page, tmp_path: Path) -> None:
+    before = process("root", script("x = 1"), call("sub"))
+    after = process("root", script("x = 2"), call("sub"), "<manualTask />")
+    old = write(tmp_path / "old" / "m.bpmn", before, process("sub"))
+    new = write(tmp_path / "new" / "m.bpmn", after, process("sub"))
+    opened(page, graph(new, tmp_path, "--against", old))
+    assert drawn(page, "added") == ["root_2"]
+    assert "root_0" in drawn(page, "changed")
+    assert "root_start" not in drawn(page, "changed")
+    assert page.complaints == []
