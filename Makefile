@@ -7,12 +7,13 @@ export PYTHONPATH := $(CURDIR)
 
 .PHONY: help dev-env compile bindings tests run-integration-tests integration-tests fmt lint \
 	wheel wheels installed run-installed-tests docs demo corpus recordings bench bench-quick \
-	run-spiff-versions bench-async bench-instances bench-instructions bench-sql bench-stores \
-	bench-versions stress sanitize fuzz coverage soak drift clean
+	demo-distributed run-spiff-versions bench-async bench-instances bench-instructions bench-sql \
+	bench-stores bench-versions stress sanitize fuzz coverage soak drift clean
 
 help:
 	@echo "make demo     cache a workflow, run it on units, and show what was loaded"
 	@echo "make tests    build the extension and run all tests"
+	@echo "make demo-distributed   run 1,000 instances with Celery, Redis and PostgreSQL"
 	@echo "others: dev-env compile bindings integration-tests run-integration-tests fmt lint"
 	@echo "        bench bench-quick bench-async bench-instances bench-instructions bench-sql"
 	@echo "        bench-stores bench-versions wheel wheels installed docs recordings clean corpus CORPUS=FOLDER"
@@ -21,8 +22,8 @@ help:
 $(VENV)/made: pyproject.toml
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade "pip>=25.1"
-	$(BIN)/python -m pip install --quiet --group test --group stores --group lint --group build \
-		--group dist orjson
+	$(BIN)/python -m pip install --quiet --group test --group stores --group distributed \
+		--group lint --group build --group dist orjson
 	$(BIN)/python -m pip install --quiet --no-deps \
 		'spiff-arena-common>=0.1.50; python_version >= "3.10"' 'axe-playwright-python>=0.1.8'
 	touch $@
@@ -173,6 +174,11 @@ run-spiff-versions: bindings $(SPIFF_VERSIONS:%=build/spiff/%)
 
 demo: bindings
 	$(BIN)/python examples/demo.py
+
+# Celery, Redis and PostgreSQL: 1,000 instances, two workers, one of which is killed. Installs the
+# servers if they are missing and this is root on a Debian.
+demo-distributed: bindings
+	$(BIN)/python -W ignore benchmarks/distributed.py
 
 # What the command prints, in docs/cli.md and in the README's pictures.
 recordings: bindings

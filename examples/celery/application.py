@@ -1,0 +1,304 @@
+"""Instances and models in a database, which all workers share. This module knows nothing of Celery.
+
+    python application.py deploy order order.bpmn
+
+The environment says where everything is:
+
+    DATABASE_URL     instances, models, outbox: postgresql+psycopg://app:password@db/app
+    STORE_URL        packs, see `open_store`; the database by default
+    UNITS_DIRECTORY  a local directory in front of the store, if there is one
+
+Each step of an instance is one transaction. In it are the state of the instance, the calls of its
+service tasks (the outbox) and the id of the message that it received. So each step is done once,
+however often a worker begins it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import os
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from datetime import datetime, timedelta, timezone
+from pathlib import Path
+from typing import Any, NamedTuple, Optional
+
+from SpiffWorkflow.bpmn import BpmnEvent
+from SpiffWorkflow.bpmn.script_engine import PythonScriptEngine
+from SpiffWorkflow.bpmn.serializer import BpmnWorkflowSerializer
+from SpiffWorkflow.bpmn.workflow import BpmnWorkflow
+from SpiffWorkflow.spiff.parser.process import SpiffBpmnParser
+from SpiffWorkflow.spiff.serializer.config import SPIFF_CONFIG
+from SpiffWorkflow.spiff.specs.event_definitions import MessageEventDefinition
+from SpiffWorkflow.util.task import TaskState
+from sqlalchemy import (
+    Column,
+    Connection,
+    DateTime,
+    Integer,
+    MetaData,
+    String,
+    Table,
+    Text,
+    create_engine,
+    func,
+    insert,
+    select,
+    update,
+)
+
+from spiff_element_units.spiff import SpecLoaders
+from spiff_element_units.sql import Conflict, Instances, tables
+from spiff_element_units.stores import CachedStore, open_store
+
+DATABASE_URL = os.environ.get("DATABASE_URL", "postgresql+psycopg://app@localhost/app")
+STORE_URL = os.environ.get("STORE_URL", DATABASE_URL)
+UNITS_DIRECTORY = os.environ.get("UNITS_DIRECTORY")
+
+SERIALIZER = BpmnWorkflowSerializer(BpmnWorkflowSerializer.configure(SPIFF_CONFIG))
+SOON = timedelta(seconds=10)  # a call that was not sent for so long has been forgotten
+
+metadata = MetaData()
+INSTANCES = tables(metadata)
+MODELS = Table(  # each version of a model; the newest of a process is started
+    "models",
+    metadata,
+    Column("number", Integer, primary_key=True),
+    Column("cache_key", String(255), nullable=False),
+    Column("process_id", String(255), nullable=False, index=True),
+    Column("spec_json", Text, nullable=False),
+)
+OUTBOX = Table(  # the calls of service tasks
+    "outbox",
+    metadata,
+    Column("number", Integer, primary_key=True),
+    Column("instance_id", String(64), nullable=False),
+    Column("element_id", String(255), nullable=False),
+    Column("operation", String(255), nullable=False),
+    Column("parameters", Text, nullable=False),
+    Column("made_at", DateTime, nullable=False, server_default=func.now()),
+    Column("sent_at", DateTime, index=True),
+)
+RECEIVED = Table(  # the ids of the messages that instances have received
+    "received",
+    metadata,
+    Column("message_id", String(255), primary_key=True),
+    Column("instance_id", String(64), nullable=False),
+)
+
+
+class NothingToDo(Exception):
+    """The step was done before, so there is nothing to save."""
+
+
+class NotYet(Exception):
+    """The instance does not wait for this message now."""
+
+
+class Call(NamedTuple):
+    """A call of a service task. The service may get it twice, with the same number."""
+
+    number: int
+    instance_id: str
+    operation: str
+    parameters: dict[str, Any]
+
+
+class Step:
+    """What a step works with: the workflow, and the connection in whose transaction it is saved.
+
+    `calls` are the numbers of the calls that its service tasks put into the outbox.
+    """
+
+    def __init__(self, connection: Connection, instance_id: str) -> None:
+        self.connection = connection
+        self.instance_id = instance_id
+        self.workflow: Any = None
+        self.calls: list[int] = []
+
+
+class Outbox(PythonScriptEngine):  # type: ignore[misc] # SpiffWorkflow has no types
+    """Writes the calls of service tasks into the outbox, in the transaction of the step."""
+
+    def __init__(self, step: Step) -> None:
+        super().__init__()
+        self._step = step
+
+    def call_service(self, task: Any, **called: Any) -> str:
+        parameters = {name: one["value"] for name, one in called["operation_params"].items()}
+        row = insert(OUTBOX).values(
+            instance_id=self._step.instance_id,
+            element_id=task.task_spec.name,
+            operation=called["operation_name"],
+            parameters=json.dumps(parameters),
+        )
+        done: Any = self._step.connection.execute(row)
+        self._step.calls.append(done.inserted_primary_key[0])
+        return "null"  # the result is a message that comes later
+
+
+class Application:
+    """The instances and models of one process. A process that forks makes it in its children."""
+
+    def __init__(self) -> None:
+        self.engine = create_engine(DATABASE_URL, pool_pre_ping=True)
+        store: Any = open_store(STORE_URL)
+        if UNITS_DIRECTORY:  # a key contains the digest of its model, so it never changes
+            store = CachedStore(store, UNITS_DIRECTORY, max_bytes=500_000_000, keys_for=math.inf)
+        self.loaders = SpecLoaders(store, SERIALIZER, self.spec_json)
+        self.instances = Instances(self.engine, self.loaders, INSTANCES)
+
+    # Models
+
+    def deploy(self, process_id: str, *files: Path) -> str:
+        """Parse diagrams, store them as the newest version of a process, and return its key."""
+        return self.deploy_bpmn(process_id, *(file.read_bytes() for file in files))
+
+    def deploy_bpmn(self, process_id: str, *diagrams: bytes) -> str:
+        parser = SpiffBpmnParser()
+        for diagram in diagrams:
+            parser.add_bpmn_str(diagram)
+        others = parser.get_subprocess_specs(process_id)
+        spec_json = json.dumps(
+            {
+                "spec": SERIALIZER.to_dict(parser.get_spec(process_id)),
+                "subprocess_specs": {name: SERIALIZER.to_dict(one) for name, one in others.items()},
+                "serializer_version": SERIALIZER.VERSION,
+            }
+        )
+        key = f"{process_id}-{hashlib.sha256(spec_json.encode()).hexdigest()}"
+        row = insert(MODELS).values(cache_key=key, process_id=process_id, spec_json=spec_json)
+        with self.engine.begin() as connection:
+            connection.execute(row)
+        _ = self.loaders[key]  # caches it for all workers
+        return key
+
+    def spec_json(self, cache_key: str) -> str:
+        """The JSON text of a version. The loaders ask for it if the store does not have it."""
+        model = select(MODELS.c.spec_json).where(MODELS.c.cache_key == cache_key).limit(1)
+        with self.engine.connect() as connection:
+            return str(connection.execute(model).scalar_one())
+
+    def newest(self, process_id: str) -> str:
+        """The key of the newest version of a process."""
+        keys = select(MODELS.c.cache_key).where(MODELS.c.process_id == process_id)
+        with self.engine.connect() as connection:
+            found = connection.execute(keys.order_by(MODELS.c.number.desc()).limit(1)).scalar()
+        if found is None:
+            raise LookupError(f"no model of process {process_id!r} was deployed")
+        return str(found)
+
+    def warm_up(self) -> None:
+        """Open the newest version of each process, before the first task needs it."""
+        with self.engine.connect() as connection:
+            processes = list(connection.execute(select(MODELS.c.process_id).distinct()).scalars())
+        for process_id in processes:
+            self.loaders[self.newest(process_id)].start(process_id)  # restores its spec
+
+    # Steps: each returns the numbers of the calls that are to be sent
+
+    def start(self, process_id: str, data: Mapping[str, Any], instance_id: str) -> list[int]:
+        """Start an instance, unless it was started before, and let it run until it waits."""
+        with suppress(Conflict):  # it exists
+            self.instances.start(self.newest(process_id), data=data, instance_id=instance_id)
+        return self.advance(instance_id)
+
+    def advance(self, instance_id: str) -> list[int]:
+        """Let an instance run until it waits: after its start, or if a timer is due."""
+        with self.step(instance_id) as step:
+            step.workflow.refresh_timers()
+            if step.workflow.get_next_task(state=TaskState.READY, manual=False) is None:
+                raise NothingToDo
+        return step.calls
+
+    def complete(self, instance_id: str, task_id: str, data: Mapping[str, Any]) -> list[int]:
+        """Complete a human task, unless it is complete."""
+        with self.step(instance_id) as step:
+            ready = step.workflow.get_tasks(state=TaskState.READY, manual=True)
+            task = next((one for one in ready if str(one.id) == task_id), None)
+            if task is None:
+                raise NothingToDo
+            task.data.update(data)
+            task.run()
+        return step.calls
+
+    def receive(
+        self, message_id: str, instance_id: str, message: str, payload: Mapping[str, Any]
+    ) -> list[int]:
+        """Give a message to an instance, unless it has it. Raises NotYet if it is too early."""
+        with self.step(instance_id) as step:
+            before = select(RECEIVED).where(RECEIVED.c.message_id == message_id)
+            if step.workflow.completed or step.connection.execute(before).first():
+                raise NothingToDo
+            if message not in {event.name for event in step.workflow.waiting_events()}:
+                raise NotYet(f"instance {instance_id!r} does not wait for message {message!r}")
+            row = insert(RECEIVED).values(message_id=message_id, instance_id=instance_id)
+            step.connection.execute(row)
+            event = BpmnEvent(MessageEventDefinition(message), payload=dict(payload))
+            step.workflow.send_event(event)
+        return step.calls
+
+    @contextmanager
+    def step(self, instance_id: str) -> Iterator[Step]:
+        """One step of an instance and the rows that belong to it, in one transaction."""
+        with suppress(NothingToDo), self.engine.begin() as connection:
+            step = Step(connection, instance_id)
+            stepping = self.instances.step(
+                instance_id, script_engine=Outbox(step), connection=connection
+            )
+            with stepping as step.workflow:
+                yield step
+                run_on(step.workflow)
+
+    # What is to be done
+
+    def due(self, limit: int = 1000) -> list[str]:
+        """The instances whose timer is due, or that were started and did not run yet."""
+        return self.instances.due(datetime.now(timezone.utc), limit=limit)
+
+    def forgotten(self, limit: int = 1000) -> list[int]:
+        """The calls that nobody has sent: their worker died before it could tell another."""
+        with self.engine.connect() as connection:
+            now = connection.execute(select(func.now())).scalar_one().replace(tzinfo=None)
+            calls = select(OUTBOX.c.number).where(
+                OUTBOX.c.sent_at.is_(None), OUTBOX.c.made_at < now - SOON
+            )
+            return list(connection.execute(calls.order_by(OUTBOX.c.number).limit(limit)).scalars())
+
+    def call(self, number: int) -> Optional[Call]:
+        """A call of the outbox, or None if it was sent."""
+        row = select(OUTBOX).where(OUTBOX.c.number == number, OUTBOX.c.sent_at.is_(None))
+        with self.engine.connect() as connection:
+            found = connection.execute(row).first()
+        if found is None:
+            return None
+        return Call(number, found.instance_id, found.operation, json.loads(found.parameters))
+
+    def sent(self, number: int) -> None:
+        """Mark a call as sent."""
+        with self.engine.begin() as connection:
+            connection.execute(
+                update(OUTBOX).where(OUTBOX.c.number == number).values(sent_at=func.now())
+            )
+
+
+def run_on(workflow: BpmnWorkflow) -> None:
+    """Let the engine run until the instance waits. A timer may be due when it is reached."""
+    workflow.do_engine_steps()
+    while workflow.get_next_task(state=TaskState.READY, manual=False) is not None:
+        workflow.do_engine_steps()
+
+
+def main() -> None:
+    if len(sys.argv) < 4 or sys.argv[1] != "deploy":
+        sys.exit("python application.py deploy PROCESS FILE..")
+    application = Application()
+    metadata.create_all(application.engine)
+    print("deployed", application.deploy(sys.argv[2], *map(Path, sys.argv[3:])))
+
+
+if __name__ == "__main__":
+    main()

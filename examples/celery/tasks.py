@@ -1,0 +1,118 @@
+"""Celery runs the steps of instances.
+
+    celery --app tasks worker
+    celery --app tasks beat
+
+    from tasks import start
+    start.delay("order", {"pieces": 3}, "order-7")
+
+`BROKER_URL` names the broker: redis://:password@redis/0, or amqp://app:password@rabbitmq// for
+RabbitMQ. What must not be lost is in the database (see application.py).
+
+A message of Celery may be delivered twice, and to two workers at the same time. Each task may
+therefore run twice: only one of two steps is saved, and the other is done again and then finds
+nothing to do.
+"""
+
+# pyright: reportFunctionMemberAccess=false
+from __future__ import annotations
+
+import os
+from functools import cache
+from typing import Any
+
+from application import Application, Call, NotYet
+from celery import Celery
+from celery.signals import worker_process_init
+from sqlalchemy.exc import IntegrityError, OperationalError
+
+from spiff_element_units.sql import Conflict
+
+BROKER_URL = os.environ.get("BROKER_URL", "redis://localhost:6379/0")
+WAKE = float(os.environ.get("WAKE_SECONDS", "5"))  # how often beat looks for due timers
+# Redis delivers a message again if its worker is silent for so long. RabbitMQ notices by itself.
+VISIBILITY = float(os.environ.get("VISIBILITY_SECONDS", "300"))
+
+app = Celery("tasks", broker=BROKER_URL)
+app.conf.update(
+    task_acks_late=True,  # a message is delivered again if its worker dies
+    task_reject_on_worker_lost=True,
+    task_ignore_result=True,  # the result is in the database
+    worker_prefetch_multiplier=1,
+    broker_connection_retry_on_startup=True,
+    broker_transport_options=(
+        {"visibility_timeout": VISIBILITY} if BROKER_URL.startswith("redis") else {}
+    ),
+    beat_schedule={"wake": {"task": "tasks.wake", "schedule": WAKE, "options": {"expires": WAKE}}},
+)
+
+# Conflict: another step of the instance was faster. IntegrityError: another worker receives the
+# same message. OperationalError: the database is away. NotYet: a message comes too early.
+AGAIN = {
+    "autoretry_for": (Conflict, IntegrityError, OperationalError, NotYet),
+    "retry_backoff": True,  # after up to 1, 2, 4, 8 seconds and so on
+    "retry_backoff_max": 60,
+    "max_retries": 20,
+}
+
+
+@cache
+def application() -> Application:
+    """The application of this process. Celery forks its workers, so each makes its own."""
+    return Application()
+
+
+@worker_process_init.connect
+def warm_up(**_: Any) -> None:
+    application().warm_up()
+
+
+@app.task(**AGAIN)
+def start(process_id: str, data: dict[str, Any], instance_id: str) -> None:
+    send_all(application().start(process_id, data, instance_id))
+
+
+@app.task(**AGAIN)
+def advance(instance_id: str) -> None:
+    send_all(application().advance(instance_id))
+
+
+@app.task(**AGAIN)
+def complete(instance_id: str, task_id: str, data: dict[str, Any]) -> None:
+    send_all(application().complete(instance_id, task_id, data))
+
+
+@app.task(**AGAIN)
+def receive(message_id: str, instance_id: str, message: str, payload: dict[str, Any]) -> None:
+    send_all(application().receive(message_id, instance_id, message, payload))
+
+
+@app.task
+def wake() -> None:
+    """Beat runs this: it advances what is due, and sends what was forgotten."""
+    for instance_id in application().due():
+        advance.apply_async((instance_id,), expires=10 * WAKE)
+    send_all(application().forgotten())
+
+
+@app.task(**AGAIN)
+def send(number: int) -> None:
+    """Send a call to its service, at least once."""
+    call = application().call(number)
+    if call is not None:
+        SERVICES[call.operation](call)
+        application().sent(number)
+
+
+def send_all(numbers: list[int]) -> None:
+    for number in numbers:
+        send.delay(number)
+
+
+def ask_the_bank(call: Call) -> None:
+    """Stands in for a bank, which recognises a call by its number and answers with a message."""
+    paid = {"paid": call.parameters["amount"]}
+    receive.delay(f"bank-{call.number}", call.instance_id, "payment", paid)
+
+
+SERVICES = {"bank/request": ask_the_bank}
