@@ -79,9 +79,7 @@ class FullLoaders:
 
     def __getitem__(self, cache_key: str) -> FullLoader:
         if cache_key not in self.kept:
-            self.kept[cache_key] = FullLoader(
-                self.loaders[cache_key], self.spec_json(cache_key)
-            )
+            self.kept[cache_key] = FullLoader(self.loaders[cache_key], self.spec_json(cache_key))
         return self.kept[cache_key]
 
 
