@@ -24,6 +24,7 @@ from typing import Any
 from application import Application, Call, NotYet
 from celery import Celery
 from celery.signals import worker_process_init
+from kombu import Queue
 from sqlalchemy.exc import IntegrityError, OperationalError
 
 from spiff_element_units.sql import Conflict
@@ -43,6 +44,9 @@ app.conf.update(
     broker_transport_options=(
         {"visibility_timeout": VISIBILITY} if BROKER_URL.startswith("redis") else {}
     ),
+    # A queue of its own, so that a long queue of other tasks does not hold up the timers.
+    task_queues=[Queue("celery"), Queue("wake")],
+    task_routes={"tasks.wake": {"queue": "wake"}},
     beat_schedule={"wake": {"task": "tasks.wake", "schedule": WAKE, "options": {"expires": WAKE}}},
 )
 
