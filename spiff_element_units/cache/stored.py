@@ -3,6 +3,7 @@
     f<format>/keys/<sha256 of the key>              which pack it names, and the start of that
     f<format>/packs/<digest>-<random>-<size>        a pack, and the SHA-256 of each block of it
     f<format>/gone/<digest>-<random>-<size>         says since when no key names this pack
+    f<format>/sources/<sha256 of the key>           the source of a workflow: see `kept_source`
 
 A pack never changes, and no two are stored under one name. A writer stores the pack first and then
 lets the key name it. Whatever happens to the writer, a reader gets the old pack or the new one.

@@ -8,13 +8,14 @@ key that is written meanwhile names another pack.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import timedelta
 from typing import NamedTuple, Optional, Union
 
 from ..core.pack import Pack
 from ..errors import CacheError, CorruptPack, UnitNotFound
 from .directory import check
+from .kept_source import SOURCES, source_name
 from .reading import PackName
 from .reports import (
     CachedWorkflow,
@@ -47,7 +48,9 @@ def cache_keys(store: Store) -> tuple[CachedWorkflow, ...]:
 
 
 def remove_cached_workflow(store: Store, cache_key: str) -> bool:
-    return store.delete(key_name(cache_key))
+    there = store.delete(key_name(cache_key))
+    store.delete(source_name(key_name(cache_key)))
+    return there
 
 
 def verify_cache(store: Store) -> CacheReport:
@@ -77,26 +80,38 @@ def prune_cache(
     limit = size_limit(max_bytes)
     # A writer stores a pack before the key that names it. So the packs are listed before the keys.
     packs = list(store.list_names(PACKS))
+    sources = {source.name: source for source in store.list_names(SOURCES)}
     keys = sorted(_keys(store))
     removed = []
+    freed = 0
     named = {key.pack.name for key in keys if key.pack is not None}
     total = sum(key.pack.size for key in keys if key.pack is not None)
+    total += sum(source.size for source in sources.values())
     for key in keys:
         if _nanoseconds(key.modified) > oldest and total <= limit:
             break
         workflow = _describe(store, Stored(key.name, 0, key.modified))
         if not dry_run and not store.delete(key.name, key.modified):
             continue
+        source = sources.get(source_name(key.name))
+        if source is not None:
+            total -= source.size
+            freed += source.size
+            if not dry_run:
+                store.delete(source.name, source.modified)
         if key.pack is not None:
             total -= key.pack.size
             named.discard(key.pack.name)
         if workflow is not None:
             removed.append(workflow)
     if any(key.pack is None for key in keys):
-        return PruneReport(tuple(removed), (), 0)  # nobody knows which packs these keys name
+        return PruneReport(tuple(removed), (), freed)  # nobody knows which packs these keys name
     abandoned = [pack for pack in packs if pack.name not in named]
     deleted = list(_drop_packs(store, abandoned, now, dry_run))
-    freed = sum(pack.size for pack in deleted)
+    for key in keys:
+        sources.pop(source_name(key.name), None)
+    deleted += _drop_orphans(store, sources.values(), now, dry_run)
+    freed += sum(gone.size for gone in deleted)
     leftovers = tuple(f"{store}/{pack.name}" for pack in deleted)
     return PruneReport(tuple(removed), leftovers, freed)
 
@@ -145,6 +160,17 @@ def _drop_packs(
     if not dry_run:
         for mark in marks:  # of packs that a key names, or that are gone
             store.delete(mark)
+
+
+def _drop_orphans(
+    store: Store, sources: Iterable[Stored], now: float, dry_run: bool
+) -> Iterator[Stored]:
+    """Delete sources without a key, unless a writer may be about to write the key."""
+    for source in sources:
+        if now - source.modified >= GRACE and (
+            dry_run or store.delete(source.name, source.modified)
+        ):
+            yield source
 
 
 def _require_place(store: Store, name: str, pack: Pack) -> None:

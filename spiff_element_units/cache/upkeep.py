@@ -7,6 +7,9 @@ replaced while one of these functions runs, it is not removed.
 A cache directory that does not exist counts as an empty cache. The functions ignore files whose
 names are not those of packs or temporary files, and symbolic links in the place of packs.
 
+A source that is kept beside a pack is removed together with the pack. A source without a pack is a
+leftover when it is an hour old: a writer stores the source first.
+
 Each function takes a store in place of the directory. There, "path" means the name of the store and
 a name in it. A store keeps a pack for an hour after its key was removed or cached again. A later
 `prune_cache` then deletes the pack, and reports it as a leftover.
@@ -19,6 +22,7 @@ import re
 import stat
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from datetime import timedelta
 from typing import Callable, NamedTuple, Optional, Union, cast
 
@@ -37,6 +41,7 @@ from .directory import (
     read_pack,
     temporary_path,
 )
+from .kept_source import SUFFIX, source_path
 from .reports import (
     CachedWorkflow,
     CacheReport,
@@ -47,6 +52,7 @@ from .reports import (
     size_limit,
 )
 from .store import CacheDir, Place, Store, is_store
+from .stored import GRACE
 
 __all__ = [
     "CacheReport",
@@ -60,15 +66,20 @@ __all__ = [
 ]
 
 _SHARD = re.compile(r"[0-9a-f]{2}")
-_PACK = re.compile(r"[0-9a-f]{64}\.pack")
-_TEMPORARY = re.compile(r"[0-9a-f]{64}\.(?:pack|note)\.[0-9a-f]+-[0-9a-f]{16}\.tmp")
+_PACK_OR_TEMPORARY = re.compile(
+    r"[0-9a-f]{64}\.(?:pack|(?:pack|note|source)\.[0-9a-f]+-[0-9a-f]{16}\.tmp)"
+)
+_SOURCE = re.compile(r"[0-9a-f]{64}\.source")
 
 # If files cannot be locked, a writer counts as dead when it has taken longer than any writer takes.
 _WRITTEN_WITHIN = 24 * 60 * 60 * 10**9  # nanoseconds
 
 
 class _Found(NamedTuple):
-    """A pack as it was when the cache was listed. Packs sort by age, oldest first."""
+    """A pack as it was when the cache was listed. Packs sort by age, oldest first.
+
+    `size` includes the source beside it.
+    """
 
     time: int
     path: str
@@ -103,13 +114,17 @@ def remove_cached_workflow(cache_dir: Place, cache_key: str) -> bool:
         return stored_upkeep.remove_cached_workflow(cast(Store, cache_dir), cache_key)
     cache_dir = cast(CacheDir, cache_dir)
     path = pack_path(cache_dir, cache_key)
+    there = True
     try:
-        platform.unlink(path)
-    except FileNotFoundError:
-        return False
+        try:
+            platform.unlink(path)
+        except FileNotFoundError:
+            there = False
+        with suppress(FileNotFoundError):
+            platform.unlink(source_path(path))
     except (OSError, ValueError) as error:
         raise CacheError(f"cannot remove the pack {path!r}: {error}") from error
-    return True
+    return there
 
 
 def verify_cache(cache_dir: Place) -> CacheReport:
@@ -153,9 +168,9 @@ def prune_cache(
 
     `max_age` is a timedelta or a number of seconds. Packs that were last cached longer ago are
     removed. Caching the same workflow again makes its pack new. `max_bytes` is a size in bytes. The
-    oldest packs are removed until the packs of the cache have at most this size. Without both, only
-    temporary files are removed. With `dry_run` nothing is removed, and the report says what would
-    be removed.
+    oldest packs are removed until the packs of the cache, with the sources that are kept beside
+    them, have at most this size. Without both, only temporary files and sources without a pack are
+    removed. With `dry_run` nothing is removed, and the report says what would be removed.
 
     A pack that is cached while this function runs is not removed, and neither is a temporary file
     that a process is still writing. If files cannot be locked, as on some network file systems, a
@@ -182,6 +197,11 @@ def prune_cache(
         if size is not None:
             unnamed.append(path)
             freed += size
+    for path in _files(cache_dir, wanted=_SOURCE):
+        size = _remove_orphan(path, dry_run)
+        if size is not None:
+            unnamed.append(path)
+            freed += size
     for pack, workflow in _drop_packs(packs, oldest, limit, dry_run):
         freed += pack.size
         if workflow is None:
@@ -195,9 +215,11 @@ def prune_cache(
 
 
 def _files(
-    cache_dir: CacheDir, unreadable: Optional[Callable[[str, OSError], None]] = None
+    cache_dir: CacheDir,
+    unreadable: Optional[Callable[[str, OSError], None]] = None,
+    wanted: re.Pattern[str] = _PACK_OR_TEMPORARY,
 ) -> Iterator[str]:
-    """The paths of packs and temporary files, in order.
+    """The paths of packs and temporary files, or of others that are wanted, in order.
 
     If a directory in the cache cannot be listed, `unreadable` is called with it. Without
     `unreadable`, that is a CacheError.
@@ -217,7 +239,7 @@ def _files(
             unreadable(directory, error)
             continue
         for name in sorted(names):
-            if _PACK.fullmatch(name) or _TEMPORARY.fullmatch(name):
+            if wanted.fullmatch(name):
                 yield os.path.join(directory, name)
 
 
@@ -288,7 +310,10 @@ def _look(path: str) -> Optional[_Found]:
         raise CacheError(f"cannot read the pack {path!r}: {error}") from error
     if not stat.S_ISREG(status.st_mode):
         return None
-    return _Found(status.st_mtime_ns, path, status.st_size, mark_in(status))
+    size = status.st_size
+    with suppress(OSError):
+        size += os.lstat(source_path(path)).st_size
+    return _Found(status.st_mtime_ns, path, size, mark_in(status))
 
 
 def _drop_packs(
@@ -325,6 +350,8 @@ def _drop(pack: _Found) -> bool:
             platform.put_back(aside, pack.path)
             return False
         os.unlink(aside)
+        with suppress(FileNotFoundError):
+            platform.unlink(source_path(pack.path))
     except FileNotFoundError:
         return False
     except OSError as error:
@@ -351,6 +378,23 @@ def _remove_leftover(path: str, dry_run: bool) -> Optional[int]:
         if platform.in_use(error):
             return None
         raise CacheError(f"cannot remove the temporary file {path!r}: {error}") from error
+    return status.st_size
+
+
+def _remove_orphan(path: str, dry_run: bool) -> Optional[int]:
+    """Remove a source if it has no pack, and nobody is about to write one; its size if it did."""
+    try:
+        status = os.lstat(path)
+        if os.path.lexists(f"{path.removesuffix(SUFFIX)}.pack"):
+            return None
+        if time.time_ns() - status.st_mtime_ns < GRACE * 10**9:
+            return None
+        if not dry_run:
+            platform.unlink(path)
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise CacheError(f"cannot remove the source {path!r}: {error}") from error
     return status.st_size
 
 

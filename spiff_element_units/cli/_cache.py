@@ -5,6 +5,7 @@ A bad file concerns only the workflows that need it. It is named once, at the en
 
 from __future__ import annotations
 
+import json
 import os
 import sys
 from collections.abc import Iterator
@@ -14,7 +15,7 @@ from typing import Any, Callable, Optional
 
 import click
 
-from ..cache import places
+from ..cache import kept_source, places
 from ..cache.store import Place
 from ..errors import ElementUnitsError
 from ..units import ElementUnits, digest_of, read_text
@@ -54,6 +55,11 @@ from ._tree import EACH, File, found
     is_flag=True,
     help="Refuse BPMN models that lose something when they are serialized and restored.",
 )
+@click.option(
+    "--keep-source",
+    is_flag=True,
+    help="Keep the BPMN in the cache too, for the diagrams of `graph --format html`.",
+)
 @click.option("--durable", is_flag=True, help="Sync the cached files to disk.")
 @click.option("--watch", is_flag=True, help="Cache again whenever a file changes, until Ctrl-C.")
 def cache(
@@ -66,6 +72,7 @@ def cache(
     process_id: Optional[str],
     parser: str,
     check: bool,
+    keep_source: bool,
     durable: bool,
     watch: bool,
 ) -> int:
@@ -85,7 +92,7 @@ def cache(
     require_template(key_template)
 
     def once(quiet: bool = False) -> int:
-        run = _Run(out, cache_dir, durable, quiet, check)
+        run = _Run(out, cache_dir, durable, quiet, check, keep_source)
         sources = run.sources(found(files), parser, process_id, each)
         if key is not None and len(sources) > 1:
             raise click.UsageError(
@@ -111,7 +118,13 @@ class _Run:
     """
 
     def __init__(
-        self, out: Output, cache_dir: Place, durable: bool, quiet: bool, check: bool
+        self,
+        out: Output,
+        cache_dir: Place,
+        durable: bool,
+        quiet: bool,
+        check: bool,
+        keep_source: bool,
     ) -> None:
         self.out = out
         self.cache_dir = cache_dir
@@ -123,6 +136,7 @@ class _Run:
         self.keys: dict[str, str] = {}
         self.bar: Any = None
         self.check = check
+        self.keep_source = keep_source
         self.models = Sources(self.failures, check)
 
     def sources(
@@ -133,7 +147,11 @@ class _Run:
             Source(file, partial(_content, file.path)) for file in files if not file.of_model
         ]
         if not any(file.of_model for file in files):
-            for option, used in (("--process", process_id is not None), ("--check", self.check)):
+            for option, used in (
+                ("--process", process_id is not None),
+                ("--check", self.check),
+                ("--keep-source", self.keep_source),
+            ):
                 if used:
                     told = f"{option} is for BPMN files"
                     raise click.UsageError(told, click.get_current_context())
@@ -157,7 +175,11 @@ class _Run:
     def _cache(self, source: Source, key: Optional[str], template: Optional[str]) -> None:
         content = source.read()
         external: Optional[tuple[str, ...]] = None
+        bpmn: Optional[bytes] = None
         if source.process_id is not None:
+            if self.keep_source:
+                bpmn = json.dumps([one.text() for one in content.documents]).encode()
+                kept_source.require_fitting(bpmn)
             external, content = content.external, content.text
         elif source.file.walked and b'"spec"' not in content:
             raise NoWorkflow
@@ -170,6 +192,8 @@ class _Run:
                 f"its key {key!r} is already the key of {self.keys[key]!r}; use --key-template"
             )
         self.keys[key] = source.file.path
+        if bpmn is not None:
+            kept_source.keep_source(self.cache_dir, key, digest, bpmn, durable=self.durable)
         unchanged = places.holds(self.cache_dir, key, digest, durable=self.durable)
         if unchanged:
             units = ElementUnits.open(self.cache_dir, key)

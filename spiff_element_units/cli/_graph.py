@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import shutil
 import subprocess
@@ -11,7 +12,9 @@ from typing import Any, Optional
 
 import click
 
+from ..cache.kept_source import read_source
 from ..cache.store import Place
+from ..errors import ElementUnitsError
 from ..units import ElementUnits
 from ._app import PROGRAM, Failure, command
 from ._diff import opened_versions
@@ -96,6 +99,7 @@ def graph(
     with contextlib.ExitStack() as opened:
         old: Optional[ElementUnits] = None
         origins: dict[str, str] = {}
+        own: Optional[ElementUnits] = None
         if against is None:
             own = opened.enter_context(opened_place(place, key, parser, process_id))
             units, origins = linked(own, place, key)
@@ -112,10 +116,11 @@ def graph(
             from ._page import Compared, page
 
             instances = _instances(units, state or states)
-            diagrams = _diagrams(place, key, parser)
+            diagrams = _diagrams(units if own is None else own, place, key, parser, origins)
             compared = None if old is None else Compared(old, str(against))
             title = key or os.path.basename(str(place))
-            text = page(facts, title, unit, compared, diagrams, instances)
+            hint = "" if diagrams or key is None else _HINT
+            text = page(facts, title, unit, compared, diagrams, instances, hint)
         else:
             drawing = draw(facts, held, 0 if everything else PROCESSES)
             text = mermaid(drawing) if form == "mermaid" else dot(drawing)
@@ -158,13 +163,33 @@ def _instances(units: ElementUnits, place: Optional[str]) -> Any:
     return instances
 
 
-def _diagrams(place: Place, key: Optional[str], parser: str) -> list[str]:
-    """The BPMN of a model whose BPMN is at hand."""
-    if key is not None or not isinstance(place, str) or not place.lower().endswith(".bpmn"):
+_HINT = "for diagrams, cache its BPMN files with --keep-source"
+
+
+def _diagrams(
+    own: ElementUnits, place: Place, key: Optional[str], parser: str, origins: dict[str, str]
+) -> list[str]:
+    """The BPMN of a model whose BPMN is at hand, or kept in the cache with it.
+
+    `origins` has the keys of the other workflows that are drawn.
+    """
+    if key is not None:
+        texts = _kept(place, key, own)
+        for other in dict.fromkeys(origins.values()):
+            with contextlib.suppress(ElementUnitsError), ElementUnits.open(place, other) as units:
+                texts += _kept(place, other, units)
+        return list(dict.fromkeys(texts))
+    if not isinstance(place, str) or not place.lower().endswith(".bpmn"):
         return []
     from ._models import diagrams  # needs SpiffWorkflow
 
     return diagrams(place, parser)
+
+
+def _kept(place: Place, key: str, units: ElementUnits) -> list[str]:
+    """The BPMN that is kept with a workflow of the cache."""
+    source = read_source(place, key, bytes.fromhex(units.digest))
+    return [] if source is None else list(json.loads(source))
 
 
 def _described(

@@ -30,11 +30,15 @@ except ImportError as error:
 
 
 class Parsed(NamedTuple):
-    """A workflow of a model: its root, its spec JSON, and the processes that are missing."""
+    """A workflow of a model: its root, its spec JSON, and the processes that are missing.
+
+    `documents` are the BPMN files that its processes are in.
+    """
 
     root: str
     text: str
     external: tuple[str, ...]
+    documents: tuple[Document, ...]
 
 
 class Broken(Failure):
@@ -247,9 +251,11 @@ class Model:
             self._serializer.VERSION_KEY: self._serializer.VERSION,
         }
         try:
-            return Parsed(root, json.dumps(workflow), external)
+            text = json.dumps(workflow)
         except (TypeError, ValueError) as error:
             raise self._not_serialized(root, error) from error
+        held = [self._files[one] for one in (root, *specs) if one in self._files]
+        return Parsed(root, text, external, tuple(dict.fromkeys(held)))
 
     def _spec(self, process_id: str) -> Any:
         """The parsed spec of a process; None if no file contains it. Raises Broken."""

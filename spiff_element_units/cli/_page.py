@@ -60,14 +60,17 @@ def page(
     compared: Optional[Compared] = None,
     diagrams: Sequence[str] = (),
     instances: Optional[Instances] = None,
+    hint: str = "",
 ) -> str:
     """The page of a workflow. It first shows `unit`, a process and an element.
 
-    `diagrams` are texts of BPMN files, and `instances` are shown on their diagrams.
+    `diagrams` are texts of BPMN files, and `instances` are shown on their diagrams. If there are no
+    diagrams, `hint` says how to get them.
     """
     data = _data(facts, title, unit)
     data["against"] = compared and _against(facts, compared)
     data["diagrams"] = list(diagrams)
+    data["hint"] = hint
     data["instances"] = instances and instances.told()
     styles = ("tabulator_simple.min.css", *_VIEWER_STYLES * bool(diagrams), "page.css")
     parts = {

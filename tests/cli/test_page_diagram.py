@@ -272,7 +272,9 @@ def test_every_process_of_every_model_is_laid_out_whole_and_without_crossing(
     assert checked > 40
 
 
-def test_a_cached_workflow_has_no_diagrams(page: Page, tmp_path: Path) -> None:
+def test_a_cached_workflow_without_its_source_has_no_diagrams_and_says_how_to_get_them(
+    page: Page, tmp_path: Path
+) -> None:
     cache = tmp_path / "cache"
     assert command("cache", cache, EXAMPLES / "claim.bpmn").code == 0
     with_diagrams = graph(EXAMPLES / "claim.bpmn", tmp_path).stat().st_size
@@ -280,6 +282,23 @@ def test_a_cached_workflow_has_no_diagrams(page: Page, tmp_path: Path) -> None:
     assert path.stat().st_size < with_diagrams < 2_000_000
     page.open(path)
     assert page.value("document.getElementById('drawings').offsetParent") is None
+    assert page.text("#about").endswith("; for diagrams, cache its BPMN files with --keep-source")
+    assert page.complaints == []
+
+
+def test_an_instance_of_a_cached_workflow_is_watched_on_the_diagram_that_is_kept(
+    page: Page, tmp_path: Path
+) -> None:
+    cache, state = tmp_path / "cache", tmp_path / "state.json"
+    assert command("cache", cache, approval(tmp_path), "--keep-source").code == 0
+    command("run", cache, "root", "--state", state)
+    page.open(graph(cache, tmp_path, "root", "--state", state))
+    page.settle()
+    assert page.text("#about").endswith("; 1 instance")
+    assert drawn(page, "done") == ["root_0", "root_1", "root_start"]
+    assert drawn(page, "waits") == ["root_2"]
+    pick(page, "sub")
+    assert drawn(page) == ["sub_0", "sub_end", "sub_start"]
     assert page.complaints == []
 
 
