@@ -1,7 +1,8 @@
 """Every code block of the README and of `docs/` does what it says.
 
 A page is one session, in a folder of its own with `examples/` in it, and there the models that lie
-beside the page: its blocks run in their order and see what the earlier ones have left. What a block's language means:
+beside the page: its blocks run in their order and see what the earlier ones have left. What a
+block's language means:
 
 - `python`: it runs; where it is a session with `>>>`, it prints what it shows.
 - `console`: each line after `$` is a command; it runs, and prints what follows it.
