@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 
 import models
+import pytest
 from chromium import Page
 from command import EXAMPLES, command
 
@@ -71,3 +73,13 @@ def in_view(page: Page, process_id: str) -> bool:
     )
     found: bool = x1 <= left and y1 <= top and right <= x2 and bottom <= y2
     return found
+
+
+def axe_script() -> str:
+    """The source of axe-core, which axe-playwright-python has with it."""
+    try:
+        found = distribution("axe-playwright-python")
+    except PackageNotFoundError:
+        pytest.skip("axe-playwright-python is not installed")
+    path = Path(str(found.locate_file("axe_playwright_python/axe.min.js")))
+    return path.read_text(encoding="utf-8")

@@ -100,12 +100,19 @@ class Kept:
     def as_text(self, loader, workflow, to):
         return to.resume(loader.save(workflow), models.script_engine())
 
+    def as_dict(self, loader, workflow, to):
+        return to.resume(loader.to_dict(workflow), models.script_engine())
+
     def as_pieces(self, loader, workflow, to):
         pieces = loader.save_pieces(workflow)
         for one in pieces.removed:
             del self._store[one]
         self._store.update(pieces.changed)
         return to.resume_pieces(self._store.__getitem__, models.script_engine())
+
+    def dict_split_and_joined(self, loader, workflow, to):
+        split = to.split(loader.to_dict(workflow))
+        return to.resume(to.join(split.changed.__getitem__), models.script_engine())
 
     def split_and_joined(self, loader, workflow, to):
         split = to.split(loader.save(workflow))
@@ -125,7 +132,8 @@ class Kept:
 
 
 WAYS = [
-    *(Kept.as_text, Kept.as_pieces, Kept.split_and_joined),
+    *(Kept.as_text, Kept.as_dict, Kept.as_pieces),
+    *(Kept.split_and_joined, Kept.dict_split_and_joined),
     *(Kept.pieces_and_text, Kept.joined_pieces, Kept.text_of_the_other),
 ]
 

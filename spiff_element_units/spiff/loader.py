@@ -195,6 +195,9 @@ class SpecLoader:
     def to_dict(self, workflow: Any) -> dict[str, Any]:
         """Return the state of a workflow as a dict: what `save` returns, decoded as JSON.
 
+            row.state = loader.to_dict(workflow)
+            workflow = loader.resume(row.state)
+
         It contains only what JSON has: dicts with keys of type `str`, lists, strings, numbers,
         booleans and None. Put it into a JSON column, or divide it into rows. It shares nothing with
         the workflow.
@@ -284,6 +287,8 @@ class SpecLoader:
     def state_info(self, state: State) -> StateInfo:
         """Tell what a state says about itself: its process, its versions, and how it was written.
 
+            loader.state_info(state).version.cache_key
+
         `state` is text or a mapping, as for `resume`, or the live piece of an instance in pieces.
         This restores nothing, and reads neither the cache nor settled subprocesses.
 
@@ -296,6 +301,11 @@ class SpecLoader:
         self, workflow_or_state: Union[BpmnWorkflow, State], *, process_id: Optional[str] = None
     ) -> Waiting:
         """Tell what an instance waits for: human tasks, timers, messages and signals.
+
+            waiting = loader.waiting(state)
+            for task in waiting.human_tasks:
+                print(task.lane, task.bpmn_name, task.form)
+            wake_at = waiting.next_due
 
         Pass a workflow, or a state as for `resume`, or the live piece of an instance in pieces. The
         answer is the same. From a state, this restores no spec, reads only the specs of processes

@@ -12,7 +12,7 @@ from xml.etree import ElementTree
 import pytest
 from chromium import Page, needs_chromium
 from command import EXAMPLES, TOP, command, failing
-from paged import held
+from paged import axe_script, held
 from written import MODEL, call, catch, process, script, timer, write
 
 from spiff_element_units.cli._app import Failure
@@ -142,6 +142,12 @@ def test_the_watermark_is_seen_in_light_and_dark(claim: Page) -> None:
             }})({mark})"""
         )
         assert claim.value(f"getComputedStyle({mark}).backgroundColor") == "rgb(255, 255, 255)"
+
+
+def test_axe_finds_nothing_in_a_diagram(claim: Page) -> None:
+    claim.value(f"{axe_script()};0")
+    found = "axe.run().then(({violations}) => violations.map(one => [one.impact, one.id]))"
+    assert claim.value(found) == []
 
 
 def test_what_the_unit_holds_is_marked(claim: Page) -> None:

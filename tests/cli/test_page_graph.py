@@ -5,14 +5,13 @@ from __future__ import annotations
 import json
 import random
 from collections.abc import Iterator
-from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 
 import models
 import pytest
 from chromium import Page, needs_chromium
 from command import wide
-from paged import claim_json, held, in_view, node, nodes, place_of
+from paged import axe_script, claim_json, held, in_view, node, nodes, place_of
 
 from spiff_element_units import ElementUnits
 from spiff_element_units.cli._facts import Facts
@@ -300,16 +299,6 @@ def test_letters_contrast_in_light_and_dark_and_axe_finds_nothing_serious(
         assert claim.value(passed) > 20
     finally:
         claim.prefer("light")
-
-
-def axe_script() -> str:
-    """The source of axe-core, which axe-playwright-python has with it."""
-    try:
-        found = distribution("axe-playwright-python")
-    except PackageNotFoundError:
-        pytest.skip("axe-playwright-python is not installed")
-    path = Path(str(found.locate_file("axe_playwright_python/axe.min.js")))
-    return path.read_text(encoding="utf-8")
 
 
 def test_a_page_is_smaller_than_2_mb_and_has_the_licenses(claim_page: Path) -> None:

@@ -21,7 +21,7 @@ from lockstep import HEADER
 from SpiffWorkflow.util.task import TaskState
 from version_models import WAYS, Kept, at, do, loader_of, started, waiting
 
-from spiff_element_units.spiff import ChangedWorkflow
+from spiff_element_units.spiff import ChangedWorkflow, compare_all
 from spiff_element_units.spiff.standin import is_unopened
 
 try:
@@ -201,12 +201,14 @@ def test_random_versions(tmp_path_factory, pair, choices, data):
     workflow.do_engine_steps()
     take(workflow, choices)
     state = old.save(workflow)
-    comparison = new.compare(state, old=old)
+    given_state = data.draw(st.sampled_from([state, json.loads(state)]))  # text or a dict
+    comparison = new.compare(given_state, old=old)
+    assert set(compare_all([given_state], new, old=old).reasons) == set(comparison.reasons)
     same = all(unchanged(one, *texts) for one in living(native(state, texts[0])))
     assert comparison.can_resume == same
     later = data.draw(st.lists(st.integers(0, 5), max_size=30))
     if same:
-        resumed = new.resume(state, models.script_engine())
+        resumed = new.resume(given_state, models.script_engine())
         if all(unchanged(one, *texts) for one in native(state, texts[0]).subprocesses.values()):
             event("goes on")
             step_by_step(native(state, texts[1]), resumed, later)
@@ -215,7 +217,7 @@ def test_random_versions(tmp_path_factory, pair, choices, data):
             finish(resumed)
         return
     with pytest.raises(ChangedWorkflow) as raised:
-        new.resume(state)
+        new.resume(given_state)
     assert raised.value.comparison.reasons
     reference = None if spiff_diff is None else Reference(state, *texts)
     if reference is None or not reference.allowed or reference.special:
@@ -226,10 +228,10 @@ def test_random_versions(tmp_path_factory, pair, choices, data):
     if not comparison.can_migrate:
         event("refused")
         with pytest.raises(ChangedWorkflow):
-            new.migrate(state, old)
+            new.migrate(given_state, old)
         require_true_reasons(comparison, state)
         return
-    migrated = new.migrate(state, old, script_engine=models.script_engine())
+    migrated = new.migrate(given_state, old, script_engine=models.script_engine())
     assert finished(migrated) == finished(before)
     for process in living(migrated):
         for task in process.tasks.values():

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 
+import awaited
 import driving
 import lockstep
 import models
@@ -153,3 +154,15 @@ def test_a_walk_restores_only_what_it_comes_to(processes, moves):
         met |= {one.spec.name for one in units.subprocesses.values()}
         assert set(loader.kept) <= met | set(units.subprocess_specs.touched)
         assert set(units.subprocess_specs.touched) | {"p0"} == met
+
+
+@settings(max_examples=25)
+@given(TREES, MOVES)
+def test_a_walk_tells_at_each_point_what_it_waits_for(processes, moves):
+    _, units, loader = sides(processes, "p0")
+    for kind, number in [("complete", 0), *moves]:
+        if kind == "save":
+            units = getattr(lockstep, number)(units, loader)
+        elif move(units, kind, number):
+            break
+        awaited.check(loader, units)
