@@ -103,7 +103,7 @@ def wake() -> None:
     workers are busy, because what is due stays due until its turn comes.
     """
     ends = monotonic() + WAKE
-    work = [(advance, one) for one in application().due()]
+    work: list[tuple[Any, Any]] = [(advance, one) for one in application().due()]
     work += [(send, number) for number in application().forgotten()]
     random.shuffle(work)  # other workers do the same
     for task, argument in work:
