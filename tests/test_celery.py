@@ -64,7 +64,7 @@ def deployed(places: Places, folder: Path, monkeypatch: pytest.MonkeyPatch) -> I
     module, tasks = loaded()
     here = tasks.application()
     module.metadata.create_all(here.engine)
-    here.deploy("order", EXAMPLE / "order.bpmn")
+    here.deploy("order", EXAMPLE / "order.bpmn20.xml")
     yield Modules(module, tasks, here)
     module.metadata.drop_all(here.engine)
     here.engine.dispose()
