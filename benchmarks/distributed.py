@@ -64,7 +64,7 @@ def install() -> None:
 
 def diagrams(processes: int) -> list[bytes]:
     """The orders, whose special ones are made by a tree of so many processes."""
-    order = (EXAMPLE / "order.bpmn").read_text("utf-8")
+    order = (EXAMPLE / "order.bpmn20.xml").read_text("utf-8")
     call = f'calledElement="{workflows.ROOT}"'
     tree = workflows.bpmn_texts(workflows.Tree(processes))
     return [text.encode() for text in (order.replace('calledElement="special"', call), *tree)]

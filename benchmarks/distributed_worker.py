@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import application
 import redis
 import tasks
-from celery.signals import task_postrun, task_retry
+from celery.signals import task_postrun
 from psycopg import Cursor
 from SpiffWorkflow.bpmn.workflow import BpmnWorkflow
 from sqlalchemy import create_engine
@@ -32,7 +34,8 @@ class CountingCursor(Cursor[Any]):
 
     def execute(self, query: Any, params: Any = None, **options: Any) -> Any:
         values = params.values() if isinstance(params, dict) else params or ()
-        counted["written"] += sum(len(one) for one in values if isinstance(one, (str, bytes)))
+        plain = [getattr(one, "obj", one) for one in values]  # bytes are in a wrapper
+        counted["written"] += sum(len(one) for one in plain if isinstance(one, (str, bytes)))
         done = super().execute(query, params, **options)
         found = self.pgresult
         if found is not None:
@@ -95,6 +98,15 @@ class Counting(application.Application):
         loaders: Any = FullLoaders(self.loaders, self.spec_json) if full else self.loaders
         self.instances = Instances(self.engine, loaders, application.INSTANCES)
 
+    @contextmanager
+    def step(self, instance_id: str) -> Iterator[application.Step]:
+        try:
+            with super().step(instance_id) as step:
+                yield step
+        except Conflict:
+            counts.hincrby(COUNTS, "conflicts", 1)
+            raise
+
 
 tasks.Application = Counting
 
@@ -105,9 +117,3 @@ def tell(**_: Any) -> None:
     for name, number in counted.items():
         counts.hincrby(COUNTS, name, number)
         counted[name] = 0
-
-
-@task_retry.connect
-def retried(reason: Any = None, **_: Any) -> None:
-    if isinstance(reason, Conflict):
-        counts.hincrby(COUNTS, "conflicts", 1)

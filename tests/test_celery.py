@@ -64,7 +64,7 @@ def deployed(places: Places, folder: Path, monkeypatch: pytest.MonkeyPatch) -> I
     module, tasks = loaded()
     here = tasks.application()
     module.metadata.create_all(here.engine)
-    here.deploy("order", EXAMPLE / "order.bpmn")
+    here.deploy("order", EXAMPLE / "order.bpmn20.xml")
     yield Modules(module, tasks, here)
     module.metadata.drop_all(here.engine)
     here.engine.dispose()
@@ -233,6 +233,28 @@ def test_the_checker_finds_a_history_that_no_single_worker_makes(alone: Modules)
     finish(alone, until_the_bill(alone))
     with alone.here.instances.step("order-0") as workflow:
         bill = next(iter(workflow.get_tasks(spec_name="bill")))
-        bill._last_state_change = 1.0
+        bill.last_state_change = 1.0
     (order,) = check(alone.application, alone.here, {"order-0"}).impossible
     assert order.startswith("order-0: ['bill', 'ordered'")
+
+
+def test_waking_advances_all_that_is_due_though_one_fails(
+    alone: Modules, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ids = ["order-0", "order-1", "order-2"]
+    for instance_id in ids:
+        until_the_timer(alone, instance_id)
+    while len(alone.here.due()) < len(ids):
+        pass  # the timers of a second are not due
+    advance = alone.here.advance
+
+    def failing(instance_id: str) -> Any:
+        if instance_id == "order-1":
+            raise ZeroDivisionError
+        return advance(instance_id)
+
+    monkeypatch.setattr(alone.here, "advance", failing)
+    monkeypatch.setattr(alone.tasks, "WAKE", 1000)
+    alone.tasks.wake()
+    assert [version(alone, instance_id) for instance_id in ids] == [4, 3, 4]
+    assert alone.here.due() == ["order-1"]

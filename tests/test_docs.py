@@ -1,7 +1,8 @@
 """Every code block of the README and of `docs/` does what it says.
 
-A page is one session, in a folder of its own with `examples/` in it: its blocks run in their order
-and see what the earlier ones have left. What a block's language means:
+A page is one session, in a folder of its own with `examples/` in it, and there the models that lie
+beside the page: its blocks run in their order and see what the earlier ones have left. What a
+block's language means:
 
 - `python`: it runs; where it is a session with `>>>`, it prints what it shows.
 - `console`: each line after `$` is a command; it runs, and prints what follows it.
@@ -139,6 +140,8 @@ def test_every_code_block_of_a_page_runs(
     page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     shutil.copytree(TOP / "examples", tmp_path / "examples")
+    for model in page.parent.glob("*.bpmn"):
+        shutil.copy(model, tmp_path / "examples")
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "path", [*sys.path])
     if page.name == "django.md":

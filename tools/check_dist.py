@@ -25,7 +25,7 @@ SDIST = re.compile(
     rf"(PKG-INFO|setup\.(py|cfg)|pyproject\.toml|MANIFEST\.in|LICENSE|(README|CHANGELOG|SECURITY)\.md|Makefile"
     rf"|{PACKAGE}\.egg-info/[^/]+"
     rf"|{PACKAGE}/((\w+/)?\w+\.py|core/\w+\.(pyx|pxd|pyi)|py\.typed|cli/page/[\w.-]+)"
-    rf"|examples/\w+\.(py|bpmn)"
+    rf"|examples/(\w+/)?(\w+\.(py|bpmn|bpmn20\.xml|yaml)|Dockerfile)"
     rf"|tests/(\w+/)?\w+\.(py|bpmn|dmn)|tests/fuzz/(json\.dict|corpus/\w+/[\w.-]+))"
 )
 

@@ -1,6 +1,6 @@
 """Instances and models in a database, which all workers share. This module knows nothing of Celery.
 
-    python application.py deploy order order.bpmn
+    python application.py deploy order order.bpmn20.xml
 
 The environment says where everything is:
 

@@ -14,17 +14,20 @@ therefore run twice: only one of two steps is saved, and the other is done again
 nothing to do.
 """
 
-# pyright: reportFunctionMemberAccess=false
+# pyright: reportFunctionMemberAccess=false, reportAttributeAccessIssue=false
 from __future__ import annotations
 
 import os
+import random
 from functools import cache
+from time import monotonic
 from typing import Any
 
 from application import Application, Call, NotYet
 from celery import Celery
 from celery.signals import worker_process_init
-from kombu import Queue
+from celery.utils.log import get_task_logger
+from kombu.entity import Queue
 from sqlalchemy.exc import IntegrityError, OperationalError
 
 from spiff_element_units.sql import Conflict
@@ -34,6 +37,7 @@ WAKE = float(os.environ.get("WAKE_SECONDS", "5"))  # how often beat looks for du
 # Redis delivers a message again if its worker is silent for so long. RabbitMQ notices by itself.
 VISIBILITY = float(os.environ.get("VISIBILITY_SECONDS", "300"))
 
+logger = get_task_logger(__name__)
 app = Celery("tasks", broker=BROKER_URL)
 app.conf.update(
     task_acks_late=True,  # a message is delivered again if its worker dies
@@ -93,10 +97,24 @@ def receive(message_id: str, instance_id: str, message: str, payload: dict[str, 
 
 @app.task
 def wake() -> None:
-    """Beat runs this: it advances what is due, and sends what was forgotten."""
-    for instance_id in application().due():
-        advance.apply_async((instance_id,), expires=10 * WAKE)
-    send_all(application().forgotten())
+    """Beat runs this: it advances what is due, and sends the calls that were forgotten.
+
+    It does that itself, for as long as until the next one: tasks that it sent would pile up if the
+    workers are busy, because what is due stays due until its turn comes.
+    """
+    ends = monotonic() + WAKE
+    work: list[tuple[Any, Any]] = [(advance, one) for one in application().due()]
+    work += [(send, number) for number in application().forgotten()]
+    random.shuffle(work)  # other workers do the same
+    for task, argument in work:
+        try:
+            task(argument)
+        except Conflict:
+            pass  # another worker does it
+        except Exception:
+            logger.exception("%s %s failed; it is tried again", task.name, argument)
+        if monotonic() > ends:
+            return
 
 
 @app.task(**AGAIN)
