@@ -163,7 +163,7 @@ def _instances(units: ElementUnits, place: Optional[str]) -> Any:
     return instances
 
 
-_HINT = "for diagrams, cache its BPMN files with --keep-source"
+_HINT = "For diagrams, cache its BPMN files with --keep-source."
 
 
 def _diagrams(

@@ -11,7 +11,7 @@ import pytest
 from command import EXAMPLES, command, failing
 from written import call, process, script, write
 
-HINT = "for diagrams, cache its BPMN files with --keep-source"
+HINT = "For diagrams, cache its BPMN files with --keep-source."
 
 
 @pytest.fixture(params=["folder", "store"])

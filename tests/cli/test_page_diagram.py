@@ -282,7 +282,7 @@ def test_a_cached_workflow_without_its_source_has_no_diagrams_and_says_how_to_ge
     assert path.stat().st_size < with_diagrams < 2_000_000
     page.open(path)
     assert page.value("document.getElementById('drawings').offsetParent") is None
-    assert page.text("#about").endswith("; for diagrams, cache its BPMN files with --keep-source")
+    assert page.text("#hint") == "For diagrams, cache its BPMN files with --keep-source."
     assert page.complaints == []
 
 

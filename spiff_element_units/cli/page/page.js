@@ -84,6 +84,6 @@ if (instances) {
   document.getElementById("about").textContent += `; ${things(instances.total, "instance", "instances")}`;
   if (viewer) showDrawing("diagram");
 }
-if (data.hint) document.getElementById("about").textContent += `; ${data.hint}`;
+document.getElementById("hint").textContent = data.hint;
 addEventListener("hashchange", chooseKept);
 window.elementUnits = { unitOf, unitTo, processes, table, view, moveTo, reveal, chosen, drawn: () => drawn, drawing: () => drawing, showing: () => showing, viewer };
