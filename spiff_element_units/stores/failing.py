@@ -24,7 +24,7 @@ _QUERY = re.compile(r"(\w+://[^\s?]+)\?\S*")
 
 def without_credentials(text: str, secrets: Iterable[str]) -> str:
     """A text without these secrets, and without users, passwords and queries of URLs."""
-    for secret in secrets:
+    for secret in filter(None, secrets):
         for form in {secret, quote(secret, safe=""), quote_plus(secret)}:
             text = text.replace(form, "***")
     return _QUERY.sub(r"\1", _USER.sub("//***@", text))
@@ -51,7 +51,7 @@ def failure(
     store: object, doing: str, error: BaseException, secrets: Iterable[str] = ()
 ) -> CacheError:
     """The error of a store that failed. Its cause is `error`, if that has no credentials."""
-    secrets = [secret for secret in secrets if secret]
+    secrets = [*secrets]  # read twice
     reason = str(error).partition("\n\nDebug source")[0]
     reason = " ".join(without_credentials(reason, secrets).split()) or type(error).__name__
     if len(reason) > _LONGEST:

@@ -171,6 +171,10 @@ def test_a_quoted_secret_is_left_out_too() -> None:
     assert "%2F" not in str(told)
 
 
+def test_an_empty_password_hides_nothing() -> None:
+    assert failing.without_credentials("no such host", ["", "hunter2"]) == "no such host"
+
+
 def test_a_reason_without_credentials_is_the_cause() -> None:
     error = OSError("no route")
     assert failing.failure("store", "read", error, ["secret-word"]).__cause__ is error
