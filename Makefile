@@ -94,9 +94,11 @@ installed: wheel
 		bin/spiff-element-units graph unit-cache Claim --format html -o claim.html
 
 # The tests against wheels: on a high Python, and on the lowest with the oldest of everything that we
-# allow. A Python that is not found is skipped. `make tests` has counted instructions already.
+# allow. A Python that is not found is skipped. Tests are left out that take minutes and do not depend
+# on how the package is installed; `make tests` has run them already.
+LONG_TESTS = core/test_growth cache/test_crashes cli/test_page_graph sql/test_lockstep
 run-installed-tests: dev-env
-	$(BIN)/nox --session tests-3.13 minimums-3.9 -- --ignore=tests/core/test_growth.py
+	$(BIN)/nox --session tests-3.13 minimums-3.9 -- $(LONG_TESTS:%=--ignore=tests/%.py)
 
 $(VENV)/for-bench: $(VENV)/made
 	$(BIN)/python -m pip install --quiet --group bench
