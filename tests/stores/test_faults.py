@@ -23,9 +23,10 @@ import pytest
 from proxy import Proxy, proxy
 from server_process import Server, answers
 from servers import SECRET
+from store_workers import hammer, version
 from store_workflows import workflow
 
-from spiff_element_units import CacheError, ElementUnits, UnitNotFound, prune_cache, verify_cache
+from spiff_element_units import CacheError, ElementUnits, verify_cache
 from spiff_element_units.stores import open_store
 
 SERVERS = ["postgresql", "mariadb", "redis", "moto"]
@@ -186,36 +187,10 @@ def test_credentials_are_in_no_message_and_in_no_log(
         assert secret not in said
 
 
-def hammer(url: str, number: int, done: Any, stop: Any, results: Any) -> None:
-    """Cache and read until told to stop; what was read must be one of what is written."""
-    store: Any = open_store(url, timeout=2)
-    texts = {ElementUnits.from_json(text).workflow("p2"): text for text in map(_version, range(3))}
-    try:
-        while not stop.is_set():
-            try:
-                ElementUnits.from_json(_version((done[number] + number) % 3)).save(store, "key")
-                assert ElementUnits.open(store, "key").workflow("p2") in texts
-                if number == 0:
-                    prune_cache(store)
-                done[number] += 1
-            except CacheError:
-                continue
-            except UnitNotFound:
-                if not url.startswith("redis"):  # which has nothing on disk here
-                    raise
-        results.put("")
-    except BaseException:
-        results.put(traceback.format_exc())
-
-
-def _version(number: int) -> str:
-    return workflow(5, f"version {number}")
-
-
 @pytest.mark.parametrize("kind", ["postgresql", "mariadb", "redis"])
 def test_a_server_that_is_killed_and_restarted_under_load_loses_no_unit(server: Server) -> None:
     store: Any = open_store(server.url, timeout=2)
-    ElementUnits.from_json(_version(0)).save(store, "key")
+    ElementUnits.from_json(version(0)).save(store, "key")
     context = multiprocessing.get_context("spawn")
     results, stop, done = context.Queue(), context.Event(), context.Array("i", 3)
     workers = [
@@ -236,7 +211,7 @@ def test_a_server_that_is_killed_and_restarted_under_load_loses_no_unit(server: 
         for worker in workers:
             worker.join()
     assert [one for one in told if one] == []
-    ElementUnits.from_json(_version(0)).save(store, "key")
+    ElementUnits.from_json(version(0)).save(store, "key")
     report = verify_cache(store)
     assert report.ok, report.damaged
 
@@ -316,7 +291,7 @@ def test_a_database_that_is_read_only_is_read_and_an_error_to_write(server: Serv
         reader: Any = open_store(server.url)
         assert ElementUnits.open(reader, "key").workflow("p150") == WANT
         with pytest.raises(CacheError, match="read-only"):
-            ElementUnits.from_json(_version(1)).save(reader, "key")
+            ElementUnits.from_json(version(1)).save(reader, "key")
     finally:
         with engine.connect() as connection:
             connection.execute(
