@@ -55,7 +55,8 @@ class Instances:
         self._total += 1
         here: set[tuple[str, str]] = set()
         for process_id, tasks, run in seen:
-            settled = bool(run.get("completed")) and all(one in _FINISHED for one, _ in tasks)
+            completed = run.get("completed", True)  # SpiffWorkflow 3.0 does not write it
+            settled = bool(completed) and all(one in _FINISHED for one, _ in tasks)
             self._runs.setdefault(process_id, [0, 0])[0 if settled else 1] += 1
             for task_state, task_spec in tasks:
                 self._add_task(process_id, task_state, task_spec, here)
