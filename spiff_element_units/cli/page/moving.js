@@ -97,13 +97,15 @@ function press(number) {
   else describeExternal(number);
 }
 
+// The first click of a double click may move the nodes: the second one means the same node.
+let pressed = null;
 surface.addEventListener("click", event => {
-  const number = numberAt(event.target);
-  if (number !== null && moved <= 4) press(number);
-});
-surface.addEventListener("dblclick", event => {
-  const number = numberAt(event.target);
-  if (number !== null) unfold(number);
+  if (event.detail === 2) {
+    if (pressed !== null) unfold(pressed);
+    return;
+  }
+  pressed = moved <= 4 ? numberAt(event.target) : null;
+  if (pressed !== null) press(pressed);
 });
 
 // One node at a time is reached with the Tab key.
