@@ -11,8 +11,6 @@ from collections.abc import Mapping
 from copy import deepcopy
 from typing import Any, Optional
 
-from SpiffWorkflow.exceptions import SpiffWorkflowException
-
 from ..errors import ElementUnitsError, UnitNotFound
 from ..units import ElementUnits
 from .alignment import Alignment
@@ -20,7 +18,7 @@ from .comparison import ElementComparison, ProcessComparison, StateComparison
 from .judging import Judged, judge
 from .opening import Opening
 from .specs import SpecStore, label
-from .state import NOT_RESTORED, State, StateError, settled_in
+from .state import State, damage_told, settled_in
 from .versions import WorkflowVersion, place, version
 
 
@@ -46,20 +44,13 @@ class Comparing:
 
     def compare(self, state: State) -> StateComparison:
         """Compare one state: one text, a mapping, or a live piece."""
-        try:
+        with damage_told("compared"):
             run = self._loader._serializing.run_of(state)
             opening = Opening(self._loader, False)
             header = opening.begin(run)
             if self._loader._serializing.is_of_earlier_engine(run):
                 self._loader._serializer.migrate(run)
             return _Comparison(self, run, header, opening).result()
-        except (ElementUnitsError, SpiffWorkflowException):
-            raise
-        except NOT_RESTORED as error:
-            raise StateError(
-                f"the state cannot be compared ({type(error).__name__}: {error}); check that it "
-                "was not changed"
-            ) from error
 
     def alignment(
         self, name: str, then: dict[str, Any], header: dict[str, Any], now: SpecStore

@@ -32,6 +32,7 @@ from .state import (
     not_restored,
     parse,
     require_run,
+    require_state,
     text_of,
     unzipped,
 )
@@ -294,7 +295,7 @@ class SpecLoader:
 
         Raises StateError if this is not a state or if it is damaged.
         """
-        _require_state(state)
+        require_state(state)
         return info_of(self._serializing, self._serializer, state)
 
     def waiting(
@@ -325,7 +326,7 @@ class SpecLoader:
         if isinstance(workflow_or_state, BpmnWorkflow):
             registry = self._serializer.registry
             return waiting_of(in_workflow(workflow_or_state, registry.convert), registry)
-        _require_state(workflow_or_state)
+        require_state(workflow_or_state)
         return waiting_in_state(self, workflow_or_state, process_id)
 
     # Other versions of the workflow
@@ -341,7 +342,7 @@ class SpecLoader:
 
         Raises StateError if this is not a state or if it is damaged.
         """
-        _require_state(state)
+        require_state(state)
         return Comparing(self, old, renamed).compare(state)
 
     def migrate(
@@ -373,7 +374,7 @@ class SpecLoader:
         Raises ChangedWorkflow, with the comparison, if the instance cannot be migrated, and the
         errors of `resume`.
         """
-        _require_state(state)
+        require_state(state)
         return Migration(self, state, Comparing(self, old, renamed), script_engine).run()
 
     def migrate_pieces(
@@ -467,11 +468,6 @@ class SpecLoader:
         named = {one.process_id for name in reached for one in self._units.references(name)}
         roster = {root: True, **self._units._roster()}
         return untouched({name: held for name, held in roster.items() if name in named}, root)
-
-
-def _require_state(state: State) -> None:
-    if not isinstance(state, (str, bytes, Mapping)):
-        raise TypeError(f"state must be str, bytes or a mapping, not {type(state).__name__}")
 
 
 def _callable(read: Read) -> Read:

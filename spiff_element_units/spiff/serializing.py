@@ -206,13 +206,14 @@ class Serializing:
 
     def native(self, state: State) -> Any:
         """The workflow of a state with its specs, as SpiffWorkflow restores it."""
-        text = text_of(state, self._serializer)
-        if text is state:
-            return self._serializer.deserialize_json(unzipped(text))
+        text = unzipped(text_of(state, self._serializer))
+        if self._reads and isinstance(state, (str, bytes)):
+            return self._serializer.deserialize_json(text)
         run = parse(text, self._serializer.json_decoder_cls)
         require_run(run)
+        self._serializer.migrate(run)
         put_parents_first(run)
-        return self._restored(run, Call(self._aliases))
+        return self._serializer.from_dict(run)
 
     def is_of_earlier_engine(self, run: dict[str, Any]) -> bool:
         """Whether an earlier version of SpiffWorkflow wrote a run, so that it must be migrated."""

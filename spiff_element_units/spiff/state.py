@@ -22,11 +22,13 @@ import gzip
 import json
 import re
 import zlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any, Callable, Optional, Union
 
 import orjson
 from SpiffWorkflow.bpmn.specs.mixins.subworkflow_task import SubWorkflowTask
+from SpiffWorkflow.exceptions import SpiffWorkflowException
 from SpiffWorkflow.util.task import TaskState
 
 from ..core.cut import has_long_numbers
@@ -84,18 +86,22 @@ def text_of(state: State, serializer: Any) -> Union[str, bytes]:
     """
     if isinstance(state, (str, bytes)):
         return state
-    if isinstance(state, Mapping):
-        return _written(state, serializer)
-    raise TypeError(f"state must be str, bytes or a mapping, not {type(state).__name__}")
+    require_state(state)
+    return _written(state, serializer)
+
+
+def require_state(state: Any) -> None:
+    """Raise TypeError if this has none of the types of a state."""
+    if not isinstance(state, (str, bytes, Mapping)):
+        raise TypeError(f"state must be str, bytes or a mapping, not {type(state).__name__}")
 
 
 def _written(state: Mapping[str, Any], serializer: Any) -> str:
     run = dict(state)
     # The serializer's `to_dict` does not write the version, and rows need not keep it.
     run.setdefault(serializer.VERSION_KEY, serializer.VERSION)
-    encoder = getattr(
-        serializer, "_encoder_cls", serializer.json_encoder_cls
-    )  # the first since 3.2
+    # Since 3.2, `_encoder_cls` is the encoder that the serializer uses.
+    encoder = getattr(serializer, "_encoder_cls", serializer.json_encoder_cls)
     try:
         return json.dumps(run, cls=encoder)
     except (TypeError, ValueError, RecursionError) as error:
@@ -127,6 +133,20 @@ def not_restored(what: str, error: Exception) -> StateError:
 
 # What a serializer raises for a state that was changed, or that another one wrote.
 NOT_RESTORED = (LookupError, TypeError, ValueError, AttributeError)
+
+
+@contextmanager
+def damage_told(what: str) -> Iterator[None]:
+    """Raise StateError, "the state cannot be `what`", for what a damaged state makes code raise."""
+    try:
+        yield
+    except (ElementUnitsError, SpiffWorkflowException):
+        raise
+    except NOT_RESTORED as error:
+        raise StateError(
+            f"the state cannot be {what} ({type(error).__name__}: {error}); check that it was not "
+            "changed"
+        ) from error
 
 
 def is_zipped(state: Union[str, bytes]) -> bool:

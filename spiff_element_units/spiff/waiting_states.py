@@ -8,12 +8,10 @@ from __future__ import annotations
 
 from typing import Any, Optional
 
-from SpiffWorkflow.exceptions import SpiffWorkflowException
-
-from ..errors import ElementUnitsError, UnitNotFound
+from ..errors import UnitNotFound
 from .opening import Opening
 from .specs import SpecStore
-from .state import NOT_RESTORED, State, StateError, no_element
+from .state import State, StateError, damage_told, no_element
 from .versions import WorkflowVersion, place
 from .waiting import Waiting, waiting_of
 from .waiting_tasks import in_run
@@ -21,7 +19,7 @@ from .waiting_tasks import in_run
 
 def waiting_in_state(loader: Any, state: State, process_id: Optional[str]) -> Waiting:
     """What the instance of a state waits for. Raises StateError."""
-    try:
+    with damage_told("read"):
         run = loader._serializing.run_of(state)
         opening = Opening(loader, False, process_id)
         task_specs = _TaskSpecs(loader, run, opening.begin(run), opening)
@@ -29,13 +27,6 @@ def waiting_in_state(loader: Any, state: State, process_id: Optional[str]) -> Wa
             loader._serializer.migrate(run)
         found = in_run(run, opening.process_id, task_specs.one)
         return waiting_of(found, loader._serializer.registry)
-    except (ElementUnitsError, SpiffWorkflowException):
-        raise
-    except NOT_RESTORED as error:
-        raise StateError(
-            f"the state cannot be read ({type(error).__name__}: {error}); check that it was not "
-            "changed"
-        ) from error
 
 
 class _TaskSpecs:

@@ -51,7 +51,8 @@ def test_data_is_kept_when_an_instance_is_migrated():
     own, longer = loader(ORDER), loader(LONGER)
     workflow = waiting(own)
     with_specs = backwards(json.loads(models.serializer().serialize_json(workflow)))
-    assert data(longer.migrate(with_specs)) == {"pieces": 3}
+    for state in (with_specs, json.dumps(with_specs)):
+        assert data(longer.migrate(state)) == {"pieces": 3}
     assert data(longer.migrate(backwards(own.to_dict(workflow)), own)) == {"pieces": 3}
 
 
