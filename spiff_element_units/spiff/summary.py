@@ -83,9 +83,8 @@ def compare_all(
     `states` contains states, which get numbers from 0 as ids, or pairs of an id and a state. It may
     also be a mapping from ids to states. A state is a text or a mapping, as for `resume`. For an
     instance in pieces, pass the live piece. States are read one after another, so a generator over
-    a database needs memory for only one. `old` and
-    `renamed` are those of `SpecLoader.migrate`. A state that cannot be read is counted as
-    unreadable, and the comparison continues.
+    a database needs memory for only one. `old` and `renamed` are those of `SpecLoader.migrate`. A
+    state that cannot be read is counted as unreadable, and the comparison continues.
 
     Raises ElementUnitsError if `renamed` names an element that the new version does not have.
     """

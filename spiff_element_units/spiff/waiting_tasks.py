@@ -1,7 +1,8 @@
 """The READY and WAITING tasks of an instance, from its workflow or from its saved state.
 
-They are those that SpiffWorkflow's `get_tasks` returns, in its order. Nothing walks through the
-history: the tasks are found by their states, and the path from each up to the root gives the order.
+They are those that SpiffWorkflow's `get_tasks` returns, in its order, without its limit of depth.
+Nothing walks through the history: the tasks are found by their states, and the path from each up to
+the root gives the order.
 """
 
 from __future__ import annotations
@@ -63,10 +64,13 @@ def in_workflow(workflow: Any, convert: Callable[[Any], Any]) -> Iterator[Unfini
         if not is_unopened(one)
     ]
     processes[0].name = started or processes[0].name
+    converted: dict[int, Any] = {}  # many tasks may be at one task spec
     for process, task in _in_order(processes, _OF_OBJECT):
-        task_spec = convert(task.task_spec)
-        if hasattr(task.task_spec, "extensions"):  # 3.0 writes them with the process
-            task_spec["extensions"] = task.task_spec.extensions
+        task_spec = converted.get(id(task.task_spec))
+        if task_spec is None:
+            task_spec = converted[id(task.task_spec)] = convert(task.task_spec)
+            if hasattr(task.task_spec, "extensions"):  # 3.0 writes them with the process
+                task_spec["extensions"] = task.task_spec.extensions
         events = task.internal_data.get("seen_events") or ()
         yield UnfinishedTask(
             task.id,
@@ -120,9 +124,10 @@ def _in_order(processes: list[_Process], look: Any) -> list[tuple[_Process, Any]
     if not found:
         return []
     holders = _holders(processes)
+    places: dict[Any, dict[Any, int]] = {}
     placed = []
     for process, key in found:
-        way = _way(process, key, holders, look)
+        way = _way(process, key, holders, look, places)
         if way is not None:
             placed.append((way, process, process.tasks[key]))
     placed.sort(key=itemgetter(0))
@@ -136,21 +141,29 @@ def _holders(processes: list[_Process]) -> dict[Any, _Process]:
 
 
 def _way(
-    process: _Process, key: Any, holders: Mapping[Any, _Process], look: Any
+    process: _Process,
+    key: Any,
+    holders: Mapping[Any, _Process],
+    look: Any,
+    places: dict[Any, dict[Any, int]],
 ) -> Optional[tuple[int, ...]]:
     """The path from the root of an instance to a task; None if the task was removed from the tree.
 
     It has the places among children, and -1 for going into a subprocess, which comes first.
+    `places` keeps the places of children, by the parent.
     """
     way: list[int] = []
     while True:
         while key != process.root:
             parent = look(process.tasks[key])[1]
-            above = process.tasks.get(parent)
-            children = () if above is None else look(above)[2]
+            children = places.get(parent)
+            if children is None:
+                above = process.tasks.get(parent)
+                listed = () if above is None else look(above)[2]
+                children = places[parent] = {child: at for at, child in enumerate(listed)}
             if key not in children:
                 return None
-            way.append(children.index(key))
+            way.append(children[key])
             key = parent
         if process.caller is None:
             return tuple(reversed(way))
