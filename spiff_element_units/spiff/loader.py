@@ -356,10 +356,10 @@ class SpecLoader:
         """Move an instance to this version of its workflow, and return its workflow.
 
         `state` is text or a mapping, as for `resume`, and stays as it is. `old` is the version that
-        the state was saved with. By default, it is the one that is cached
-        under the key that the state names, in the cache of this workflow. A state of
-        `serialize_json` contains its specs, so it needs no `old`. `renamed` is a mapping from the
-        old ids of elements that were renamed to their new ids.
+        the state was saved with. By default, it is the one that is cached under the key that the
+        state names, in the cache of this workflow. A state of `serialize_json` contains its specs,
+        so it needs no `old`. `renamed` is a mapping from the old ids of elements that were renamed
+        to their new ids.
 
         The elements of both versions are aligned by SpiffWorkflow's `bpmn.util.diff`. An instance
         can be migrated if the elements that it has completed or started are the same. Ready and
@@ -368,8 +368,8 @@ class SpecLoader:
         SpiffWorkflow's `migrate_workflow`: a timer waits for its whole time again. The page
         "Changing a model under running instances" has the exact rules.
 
-        You can keep the state to go back. The next state says from which
-        version to which the instance was moved, and when.
+        You can keep the state to go back. The next state says from which version to which the
+        instance was moved, and when.
 
         Raises ChangedWorkflow, with the comparison, if the instance cannot be migrated, and the
         errors of `resume`.
