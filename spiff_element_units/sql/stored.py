@@ -17,7 +17,7 @@ from datetime import datetime
 from typing import Any, Callable, NamedTuple, Optional
 
 from sqlalchemy import Connection, Engine, Select, and_, delete, insert, select, update
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from ..errors import ElementUnitsError
 from ..spiff import StatePieces, Waiting
@@ -69,7 +69,7 @@ class StoredInstance:
     def __init__(self, place: Place, instance_id: str, lock: bool = False) -> None:
         self._tables, self._connect, self._begin = place
         self._lock = lock
-        self._conflict: Optional[Conflict] = None  # found while a piece was read
+        self._failure: Optional[Exception] = None  # why a piece could not be read
         self.instance_id = instance_id
         with explained(instance_id), self._connect() as connection:
             self._row, live = self._read_first(connection)
@@ -114,8 +114,8 @@ class StoredInstance:
                 if content is not None:
                     return unpacked(content)
                 self._require_version(connection)
-        except Conflict as error:
-            self._conflict = error
+        except (Conflict, SQLAlchemyError) as error:
+            self._failure = error
             raise
         return None
 
@@ -137,12 +137,15 @@ class StoredInstance:
 
     @contextmanager
     def naming(self) -> Iterator[None]:
-        """Let errors of the library name the instance. What a conflict has caused becomes it."""
+        """Let errors of the library name the instance.
+
+        If the database is why a piece could not be read, its exception or the conflict is raised.
+        """
         try:
             yield
         except ElementUnitsError as error:
-            if self._conflict is not None and error is not self._conflict:
-                raise self._conflict from error
+            if self._failure is not None and error is not self._failure:
+                raise self._failure from error
             if not str(error).startswith("instance ") and not isinstance(error, _NAMED):
                 named = f"instance {self.instance_id!r}: {error}"
                 error.args = (named, *error.args[1:])
@@ -154,8 +157,8 @@ class StoredInstance:
         `cache_key` is given if it is a new one.
         """
         instances = self._tables.instances
-        if self._conflict is not None:
-            raise self._conflict
+        if self._failure is not None:
+            raise self._failure
         waiting = rows_of(written.waiting, self.instance_id)
         with explained(self.instance_id), self._begin() as connection:
             done = connection.execute(
