@@ -11,6 +11,7 @@ It promises:
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from datetime import datetime
@@ -181,17 +182,19 @@ class StoredInstance:
         """Delete the rows that no longer hold and insert those that are new."""
         waiting = self._tables.waiting
         kept = select(waiting).where(waiting.c.instance_id == self.instance_id)
+        new = Counter(frozenset(row.items()) for row in wanted)
         gone = []
         for row in connection.execute(kept).mappings():
-            plain = {name: value for name, value in row.items() if name != "id"}
-            if plain in wanted:
-                wanted.remove(plain)
+            plain = frozenset(one for one in row.items() if one[0] != "id")
+            if new[plain]:
+                new[plain] -= 1
             else:
                 gone.append(row["id"])
         for some in _parts(gone):
             connection.execute(delete(waiting).where(waiting.c.id.in_(some)))
-        if wanted:
-            connection.execute(insert(waiting), wanted)
+        rows = [dict(one) for one in new.elements()]
+        if rows:
+            connection.execute(insert(waiting), rows)
 
 
 def write_first(  # noqa: PLR0913, PLR0917
