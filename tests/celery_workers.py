@@ -49,7 +49,7 @@ class Places(NamedTuple):
 @contextmanager
 def started_servers(folder: Path) -> Iterator[Places]:
     """PostgreSQL and Redis. Raises `servers.Missing`."""
-    servers.library("celery", "redis", "sqlalchemy", "psycopg")
+    servers.require_packages("celery", "redis", "sqlalchemy", "psycopg")
     with ExitStack() as stack:
         urls = []
         for start in (servers.postgresql, servers.redis):

@@ -5,13 +5,14 @@ Models are small and made of Python values (see `spiff_bpmn`), or are those of `
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import driving
 import models
 import spiff_bpmn
 from SpiffWorkflow.util.task import TaskState
-from sqlalchemy import Engine, create_engine, event, func, select
+from sqlalchemy import Engine, Table, create_engine, event, func, select
 from sqlalchemy.engine import make_url
 
 from spiff_element_units import ElementUnits
@@ -93,7 +94,7 @@ def started_with(instances: Instances, cache_key: str, **options: Any) -> str:
     return instance_id
 
 
-def rows(engine: Engine, tables: Tables) -> dict[str, list[Any]]:
+def rows(engine: Engine, tables: Iterable[Table]) -> dict[str, list[Any]]:
     """Everything in the tables."""
     with engine.connect() as connection:
         return {

@@ -85,10 +85,11 @@ def in_root(name: str) -> list[str]:
     raise Missing(f"no {name} is installed, and none is in STORES_ROOT")
 
 
-def library(*names: str) -> None:
+def require_packages(*names: str) -> None:
+    """Raise Missing if one of these Python packages is not installed."""
     for name in names:
         if find_spec(name) is None:
-            raise Missing(f"the library {name} is not installed")
+            raise Missing(f"the Python package {name} is not installed")
 
 
 def free_port() -> int:

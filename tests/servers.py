@@ -32,8 +32,8 @@ from server_process import (
     Server,
     free_port,
     in_root,
-    library,
     program,
+    require_packages,
     run,
     without_root,
 )
@@ -48,7 +48,7 @@ ACCOUNT_KEY = (
 
 @contextmanager
 def postgresql(folder: Path) -> Iterator[Server]:
-    library("sqlalchemy", "psycopg")
+    require_packages("sqlalchemy", "psycopg")
     command, initdb = program("postgres"), program("initdb")
     port, data = free_port(), folder / "data"
     options = without_root(folder)
@@ -98,7 +98,7 @@ def postgresql(folder: Path) -> Iterator[Server]:
 
 @contextmanager
 def mariadb(folder: Path) -> Iterator[Server]:
-    library("sqlalchemy", "pymysql")
+    require_packages("sqlalchemy", "pymysql")
     command, install = program("mariadbd", "mysqld"), program("mariadb-install-db")
     port, data = free_port(), folder / "data"
     options = without_root(folder)
@@ -141,7 +141,7 @@ def mariadb(folder: Path) -> Iterator[Server]:
 
 @contextmanager
 def sqlite(folder: Path) -> Iterator[Server]:
-    library("sqlalchemy")
+    require_packages("sqlalchemy")
     yield Server([], folder, f"sqlite:///{folder / 'store.db'}")
 
 
@@ -156,7 +156,7 @@ def valkey(folder: Path) -> Iterator[Server]:
 
 
 def _redis(command: list[str], folder: Path, scheme: str) -> Iterator[Server]:
-    library("redis")
+    require_packages("redis")
     port = free_port()
     server = Server(
         [
@@ -209,7 +209,7 @@ def make_bucket(port: int) -> None:
 @contextmanager
 def moto(folder: Path) -> Iterator[Server]:
     """moto's server, which speaks S3 and keeps everything in memory."""
-    library("obstore", "moto.server", "flask")
+    require_packages("obstore", "moto", "flask")
     port = free_port()
     server = Server(
         [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)],
@@ -222,7 +222,7 @@ def moto(folder: Path) -> Iterator[Server]:
 @contextmanager
 def azurite(folder: Path) -> Iterator[Server]:
     """The emulator of Azure's storage."""
-    library("obstore")
+    require_packages("obstore")
     command, port = program("azurite-blob"), free_port()
     place = f"http://127.0.0.1:{port}/{ACCOUNT}"
     server = Server(
@@ -262,7 +262,7 @@ def radosgw(folder: Path) -> Iterator[Server]:
     Raises Missing if it returns other bytes than the range that it is asked for, as the one of Ceph
     20.2 does.
     """
-    library("obstore")
+    require_packages("obstore")
     command, port = in_root("radosgw"), free_port()
     chrooted = command[0] == "chroot"
     place = Path(ROOT, "tmp", f"radosgw-{port}") if chrooted else folder / "data"
@@ -313,7 +313,7 @@ def require_ranges(url: str) -> None:
 
 @contextmanager
 def memory(folder: Path) -> Iterator[Server]:
-    library("obstore")
+    require_packages("obstore")
     yield Server([], folder, "memory://")
 
 

@@ -18,9 +18,9 @@ def packed(text: str, compress: bool) -> bytes:
 def unpacked(stored: Union[bytes, memoryview]) -> Union[str, bytes]:
     """The text of a stored piece. If it is damaged, it is no longer the text of a piece."""
     content = bytes(stored)
-    if content[:1] == _ZLIB:
-        try:
+    try:
+        if content[:1] == _ZLIB:
             content = zlib.decompress(content)
-        except zlib.error:
-            return content
-    return content.decode("utf-8", "surrogatepass")
+        return content.decode("utf-8", "surrogatepass")
+    except (zlib.error, UnicodeDecodeError):
+        return content

@@ -11,13 +11,14 @@ It promises:
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from datetime import datetime
 from typing import Any, Callable, NamedTuple, Optional
 
 from sqlalchemy import Connection, Engine, Select, and_, delete, insert, select, update
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from ..errors import ElementUnitsError
 from ..spiff import StatePieces, Waiting
@@ -69,7 +70,7 @@ class StoredInstance:
     def __init__(self, place: Place, instance_id: str, lock: bool = False) -> None:
         self._tables, self._connect, self._begin = place
         self._lock = lock
-        self._conflict: Optional[Conflict] = None  # found while a piece was read
+        self._failure: Optional[Exception] = None  # why a piece could not be read
         self.instance_id = instance_id
         with explained(instance_id), self._connect() as connection:
             self._row, live = self._read_first(connection)
@@ -114,8 +115,8 @@ class StoredInstance:
                 if content is not None:
                     return unpacked(content)
                 self._require_version(connection)
-        except Conflict as error:
-            self._conflict = error
+        except (Conflict, SQLAlchemyError) as error:
+            self._failure = error
             raise
         return None
 
@@ -137,12 +138,15 @@ class StoredInstance:
 
     @contextmanager
     def naming(self) -> Iterator[None]:
-        """Let errors of the library name the instance. What a conflict has caused becomes it."""
+        """Let errors of the library name the instance.
+
+        If the database is why a piece could not be read, its exception or the conflict is raised.
+        """
         try:
             yield
         except ElementUnitsError as error:
-            if self._conflict is not None and error is not self._conflict:
-                raise self._conflict from error
+            if self._failure is not None and error is not self._failure:
+                raise self._failure from error
             if not str(error).startswith("instance ") and not isinstance(error, _NAMED):
                 named = f"instance {self.instance_id!r}: {error}"
                 error.args = (named, *error.args[1:])
@@ -154,8 +158,8 @@ class StoredInstance:
         `cache_key` is given if it is a new one.
         """
         instances = self._tables.instances
-        if self._conflict is not None:
-            raise self._conflict
+        if self._failure is not None:
+            raise self._failure
         waiting = rows_of(written.waiting, self.instance_id)
         with explained(self.instance_id), self._begin() as connection:
             done = connection.execute(
@@ -178,17 +182,19 @@ class StoredInstance:
         """Delete the rows that no longer hold and insert those that are new."""
         waiting = self._tables.waiting
         kept = select(waiting).where(waiting.c.instance_id == self.instance_id)
+        new = Counter(frozenset(row.items()) for row in wanted)
         gone = []
         for row in connection.execute(kept).mappings():
-            plain = {name: value for name, value in row.items() if name != "id"}
-            if plain in wanted:
-                wanted.remove(plain)
+            plain = frozenset(one for one in row.items() if one[0] != "id")
+            if new[plain]:
+                new[plain] -= 1
             else:
                 gone.append(row["id"])
         for some in _parts(gone):
             connection.execute(delete(waiting).where(waiting.c.id.in_(some)))
-        if wanted:
-            connection.execute(insert(waiting), wanted)
+        rows = [dict(one) for one in new.elements()]
+        if rows:
+            connection.execute(insert(waiting), rows)
 
 
 def write_first(  # noqa: PLR0913, PLR0917

@@ -12,10 +12,11 @@ from typing import Any
 import databases
 import pytest
 from databases import do_human_task
+from SpiffWorkflow.util.task import TaskState
 from sqlalchemy import Engine, event
 
 from spiff_element_units.spiff import SpecLoader
-from spiff_element_units.sql import Instances, Tables
+from spiff_element_units.sql import Instances, Tables, stored
 
 ENOUGH = 150  # tasks until what is finished is left as text, because the engine walks through it
 
@@ -119,3 +120,36 @@ def test_a_page_of_the_history_reads_as_many_pieces_as_asked(
         assert not seen & callers
         seen |= callers
     assert len(seen) == 1111
+
+
+class Compared(str):
+    """A task id that counts how often it is compared."""
+
+    count = 0
+    __hash__ = str.__hash__
+
+    def __eq__(self, other: object) -> bool:
+        Compared.count += 1
+        return str.__eq__(self, other)
+
+
+@pytest.mark.parametrize("kind", ["sqlite"], indirect=True)
+def test_what_still_waits_is_found_without_comparing_each_with_each(
+    engine: Engine, made_tables: Tables, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tasks = 60
+    instances = databases.instances_of(
+        engine, made_tables, {"root": [("parallel", *[[("human",)]] * tasks)]}
+    )
+    instance_id = databases.started(instances)
+    rows_of = stored.rows_of
+
+    def counting(*arguments: Any) -> Any:
+        return [{**row, "task_id": Compared(row["task_id"])} for row in rows_of(*arguments)]
+
+    monkeypatch.setattr(stored, "rows_of", counting)
+    with instances.step(instance_id) as workflow:
+        for task in workflow.get_tasks(state=TaskState.READY, manual=True)[: tasks // 2]:
+            task.run()
+    assert len(instances.waiting(instance_id=instance_id)) == tasks // 2
+    assert 0 < Compared.count <= 2 * tasks

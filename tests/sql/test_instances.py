@@ -269,9 +269,10 @@ def test_a_key_that_no_loader_has_is_named_with_the_instance(
         Instances(engine, elsewhere, made_tables).look(instance_id)
 
 
+@pytest.mark.parametrize("bit", [1, 128])  # the latter is no UTF-8
 @pytest.mark.parametrize("compress", [False, True])
 def test_a_damaged_piece_is_named_with_the_instance(
-    engine: Engine, made_tables: Tables, compress: bool
+    engine: Engine, made_tables: Tables, compress: bool, bit: int
 ) -> None:
     instances = instances_of(engine, made_tables, compress=compress)
     instance_id = started(instances)
@@ -281,7 +282,7 @@ def test_a_damaged_piece_is_named_with_the_instance(
     pieces = made_tables.pieces
     for row in rows(engine, made_tables)[pieces.name]:
         content = bytearray(row.content)
-        content[len(content) // 2] ^= 1
+        content[len(content) // 2] ^= bit
         of_it = pieces.c.piece_id == row.piece_id
         with engine.begin() as connection:
             connection.execute(update(pieces).where(of_it).values(content=bytes(content)))
