@@ -160,6 +160,12 @@ def test_pruning_counts_and_removes_sources_with_their_packs(place: Any) -> None
     assert contents(place) == {}
 
 
+def test_a_source_without_a_pack_does_not_make_a_cache_too_large(place: Any) -> None:
+    kept(place, "there")
+    keep_source(place, "gone", bytes(32), os.urandom(200_000))
+    assert prune_cache(place, max_bytes=100_000).removed == ()
+
+
 def test_a_source_without_a_pack_is_a_leftover_after_an_hour(place: Any) -> None:
     kept(place, "there")
     keep_source(place, "gone", bytes(32), SOURCE)
