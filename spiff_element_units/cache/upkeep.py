@@ -24,7 +24,7 @@ import time
 from collections.abc import Iterator
 from contextlib import suppress
 from datetime import timedelta
-from typing import Callable, NamedTuple, Optional, Union, cast
+from typing import Callable, NamedTuple, Optional, Union
 
 from ..core.pack import Pack
 from ..errors import CacheError, CorruptPack
@@ -51,7 +51,7 @@ from .reports import (
     oldest_kept,
     size_limit,
 )
-from .store import CacheDir, Place, Store, is_store
+from .store import CacheDir, Place, is_store
 from .stored import GRACE
 
 __all__ = [
@@ -96,8 +96,7 @@ def cache_keys(cache_dir: Place) -> tuple[CachedWorkflow, ...]:
     Raises CacheError if the directory cannot be read.
     """
     if is_store(cache_dir):
-        return stored_upkeep.cache_keys(cast(Store, cache_dir))
-    cache_dir = cast(CacheDir, cache_dir)
+        return stored_upkeep.cache_keys(cache_dir)
     listed = (_describe(path) for path in _files(cache_dir) if not _is_temporary(path))
     return tuple(sorted(workflow for workflow in listed if workflow is not None))
 
@@ -111,8 +110,7 @@ def remove_cached_workflow(cache_dir: Place, cache_key: str) -> bool:
     Raises CacheError if the pack cannot be removed.
     """
     if is_store(cache_dir):
-        return stored_upkeep.remove_cached_workflow(cast(Store, cache_dir), cache_key)
-    cache_dir = cast(CacheDir, cache_dir)
+        return stored_upkeep.remove_cached_workflow(cache_dir, cache_key)
     path = pack_path(cache_dir, cache_key)
     there = True
     try:
@@ -136,8 +134,7 @@ def verify_cache(cache_dir: Place) -> CacheReport:
     Raises CacheError if the cache directory itself cannot be read.
     """
     if is_store(cache_dir):
-        return stored_upkeep.verify_cache(cast(Store, cache_dir))
-    cache_dir = cast(CacheDir, cache_dir)
+        return stored_upkeep.verify_cache(cache_dir)
     good: list[CachedWorkflow] = []
     damaged: list[DamagedPack] = []
     leftovers: list[str] = []
@@ -181,9 +178,8 @@ def prune_cache(
     """
     if is_store(cache_dir):
         return stored_upkeep.prune_cache(
-            cast(Store, cache_dir), max_age=max_age, max_bytes=max_bytes, dry_run=dry_run
+            cache_dir, max_age=max_age, max_bytes=max_bytes, dry_run=dry_run
         )
-    cache_dir = cast(CacheDir, cache_dir)
     oldest = oldest_kept(max_age, time.time_ns())
     limit = size_limit(max_bytes)
     paths = list(_files(cache_dir))
