@@ -66,10 +66,10 @@ __all__ = [
 ]
 
 _SHARD = re.compile(r"[0-9a-f]{2}")
-_PACK_OR_TEMPORARY = re.compile(
-    r"[0-9a-f]{64}\.(?:pack|(?:pack|note|source)\.[0-9a-f]+-[0-9a-f]{16}\.tmp)"
+# Packs, sources and temporary files.
+_FILE = re.compile(
+    r"[0-9a-f]{64}\.(?:pack|source|(?:pack|note|source)\.[0-9a-f]+-[0-9a-f]{16}\.tmp)"
 )
-_SOURCE = re.compile(r"[0-9a-f]{64}\.source")
 
 # If files cannot be locked, a writer counts as dead when it has taken longer than any writer takes.
 _WRITTEN_WITHIN = 24 * 60 * 60 * 10**9  # nanoseconds
@@ -97,7 +97,7 @@ def cache_keys(cache_dir: Place) -> tuple[CachedWorkflow, ...]:
     """
     if is_store(cache_dir):
         return stored_upkeep.cache_keys(cache_dir)
-    listed = (_describe(path) for path in _files(cache_dir) if not _is_temporary(path))
+    listed = (_describe(path) for path in _files(cache_dir) if _is_pack(path))
     return tuple(sorted(workflow for workflow in listed if workflow is not None))
 
 
@@ -145,6 +145,7 @@ def verify_cache(cache_dir: Place) -> CacheReport:
     for path in _files(cache_dir, unreadable):
         if _is_temporary(path):
             leftovers.append(path)
+        if not _is_pack(path):
             continue
         found = _verify(path)
         if isinstance(found, CachedWorkflow):
@@ -183,18 +184,15 @@ def prune_cache(
     oldest = oldest_kept(max_age, time.time_ns())
     limit = size_limit(max_bytes)
     paths = list(_files(cache_dir))
-    leftovers = [path for path in paths if _is_temporary(path)]
-    packs = sorted(filter(None, (_look(path) for path in paths if not _is_temporary(path))))
+    packs = sorted(filter(None, (_look(path) for path in paths if _is_pack(path))))
     removed: list[CachedWorkflow] = []
     unnamed: list[str] = []
     freed = 0
-    for path in leftovers:
-        size = _remove_leftover(path, dry_run)
-        if size is not None:
-            unnamed.append(path)
-            freed += size
-    for path in _files(cache_dir, wanted=_SOURCE):
-        size = _remove_orphan(path, dry_run)
+    for path in paths:
+        if _is_pack(path):
+            continue
+        remove = _remove_leftover if _is_temporary(path) else _remove_orphan
+        size = remove(path, dry_run)
         if size is not None:
             unnamed.append(path)
             freed += size
@@ -211,11 +209,9 @@ def prune_cache(
 
 
 def _files(
-    cache_dir: CacheDir,
-    unreadable: Optional[Callable[[str, OSError], None]] = None,
-    wanted: re.Pattern[str] = _PACK_OR_TEMPORARY,
+    cache_dir: CacheDir, unreadable: Optional[Callable[[str, OSError], None]] = None
 ) -> Iterator[str]:
-    """The paths of packs and temporary files, or of others that are wanted, in order.
+    """The paths of packs, sources and temporary files, in order.
 
     If a directory in the cache cannot be listed, `unreadable` is called with it. Without
     `unreadable`, that is a CacheError.
@@ -235,7 +231,7 @@ def _files(
             unreadable(directory, error)
             continue
         for name in sorted(names):
-            if wanted.fullmatch(name):
+            if _FILE.fullmatch(name):
                 yield os.path.join(directory, name)
 
 
@@ -244,6 +240,10 @@ def _names(directory: str) -> list[str]:
         return os.listdir(directory)
     except FileNotFoundError:
         return []
+
+
+def _is_pack(path: str) -> bool:
+    return path.endswith(".pack")
 
 
 def _is_temporary(path: str) -> bool:
