@@ -205,7 +205,6 @@ class CachedStore:
         if content is None:
             content = read_one(self._remote, name, 0, stored.LONGEST)
             if content is None:
-                self._forget(name)
                 return None
             self._keep_key(name, content)
         return [content[at : at + length] for at, length in ranges]
@@ -233,8 +232,6 @@ class CachedStore:
         except OSError as error:
             with suppress(OSError):
                 os.unlink(temporary)
-            with suppress(OSError):
-                os.unlink(path)  # it may say what the key named before
             self._files.cannot(error)
         else:
             self._files.written(len(content))

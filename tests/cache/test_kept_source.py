@@ -179,3 +179,14 @@ def test_a_source_without_a_pack_is_a_leftover_after_an_hour(place: Any) -> None
     assert len(contents(place)) == 1
     assert verify_cache(place).ok
     assert [cached.cache_key for cached in cache_keys(place)] == ["there"]
+
+
+def test_a_source_whose_writer_was_killed_is_a_leftover(tmp_path: Path) -> None:
+    kept(tmp_path, "key")
+    (name,) = contents(tmp_path)
+    half = Path(f"{name}.1f-0123456789abcdef.tmp")
+    half.write_bytes(SOURCE)
+    assert verify_cache(tmp_path).leftovers == (str(half),)
+    assert prune_cache(tmp_path).leftovers == (str(half),)
+    assert not half.exists()
+    assert len(contents(tmp_path)) == 1

@@ -300,6 +300,18 @@ def test_a_key_whose_pack_was_pruned_is_asked_for_again(
     assert ElementUnits.open(store, "key").workflow("p50") == want.workflow("p50")
 
 
+def test_of_a_pack_that_is_pruned_nothing_is_kept(remote: MemoryStore, tmp_path: Path) -> None:
+    ElementUnits.from_json(LARGE).save(remote, "key")
+    store = kept(remote, tmp_path)
+    ElementUnits.open(store, "key").workflow("p150")
+    assert len(files(tmp_path, "packs")) == 1
+    remove_cached_workflow(store, "key")
+    for _ in range(2):
+        prune_cache(store)
+        remote.now += 3600
+    assert files(tmp_path, "packs") == files(tmp_path, "keys") == []
+
+
 def test_files_that_it_did_not_make_are_not_removed(remote: MemoryStore, tmp_path: Path) -> None:
     UNITS.save(tmp_path, "mine")  # a cache directory that was there before
     own = tmp_path / "notes.txt"
