@@ -53,8 +53,8 @@ class CachedStore:
     """A store that keeps what was read from another one in a local directory.
 
     `remote` is the other store. `directory` is made if it does not exist; the processes of one
-    machine share it. `max_bytes` is the size that the directory may have: if it has more, the files
-    that were not used for longest are removed.
+    machine share it. `max_bytes` is the size of what is kept there: if it is more, the files that
+    were not used for longest are removed. Other files in the directory do not count, and stay.
 
     `keys_for` is the time in seconds for which what a key names is kept too. For so long, this
     machine may open the workflow that was cached before, if another machine caches another one
@@ -167,12 +167,19 @@ class CachedStore:
     # What a store does
 
     def read(self, name: str, ranges: Sequence[tuple[int, int]]) -> Optional[list[bytes]]:
-        pack = pack_name(name)
-        if pack is not None and pack.size > _WHOLE:
-            return self._read_pack(pack, ranges)
         if name.startswith(KEYS):
             return self._read_key(name, ranges)
-        return self._remote.read(name, ranges)
+        pack = pack_name(name)
+        if pack is None:
+            return self._remote.read(name, ranges)
+        whole = pack.size <= _WHOLE
+        found = self._remote.read(name, ranges) if whole else self._read_pack(pack, ranges)
+        if found is None:
+            # The key that named this pack was kept for too long.
+            shutil.rmtree(os.path.join(self._files.top, "keys"), ignore_errors=True)
+            with suppress(OSError):
+                os.unlink(self._files.path(name))
+        return found
 
     def write(self, name: str, content: bytes) -> None:
         self._remote.write(name, content)
@@ -198,7 +205,6 @@ class CachedStore:
         if content is None:
             content = read_one(self._remote, name, 0, stored.LONGEST)
             if content is None:
-                self._forget(name)
                 return None
             self._keep_key(name, content)
         return [content[at : at + length] for at, length in ranges]
@@ -226,8 +232,6 @@ class CachedStore:
         except OSError as error:
             with suppress(OSError):
                 os.unlink(temporary)
-            with suppress(OSError):
-                os.unlink(path)  # it may say what the key named before
             self._files.cannot(error)
         else:
             self._files.written(len(content))
@@ -305,10 +309,6 @@ class CachedStore:
                 ranges.append(end)
         found = self._remote.read(pack.name, ranges)
         if found is None:
-            # The key that named this pack was kept for too long.
-            shutil.rmtree(os.path.join(self._files.top, "keys"), ignore_errors=True)
-            with suppress(OSError):
-                os.unlink(path)
             return None
         for data, (at, length) in zip(found, ranges):
             if len(data) != length:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import math
 import os
+import re
 import stat
 import time
 from contextlib import suppress
@@ -15,13 +16,15 @@ from .store import CacheDir
 
 _TOUCHED = 60.0  # seconds until a file that is used becomes new again
 _LOWER = 0.9  # of the limit, that are left if there is too much
+_TOP = re.compile("[0-9a-f]{16}")  # the folder of a store
 
 
 class KeptFiles:
     """The files of one store, which its name in messages tells, below a directory.
 
-    If the directory has more than `max_bytes`, the files that were not used for longest are
-    removed, whatever store they are of. Threads and processes may share it.
+    If the files of all stores have more than `max_bytes`, those that were not used for longest are
+    removed. Other files in the directory do not count, and stay. Threads and processes may share
+    it.
     """
 
     def __init__(self, directory: CacheDir, store: str, max_bytes: int) -> None:
@@ -65,9 +68,12 @@ class KeptFiles:
             self._make_room()
 
     def _make_room(self) -> None:
-        """Remove the files that were not used for longest if the directory is too large."""
+        """Remove the files that were not used for longest if there is too much."""
         files = []
-        for folder, _, names in os.walk(self._directory):
+        for folder, below, names in os.walk(self._directory):
+            if folder == self._directory:
+                below[:] = filter(_TOP.fullmatch, below)
+                continue
             for name in names:
                 with suppress(OSError):
                     path = os.path.join(folder, name)

@@ -14,12 +14,12 @@ from __future__ import annotations
 
 import hashlib
 import zlib
-from typing import Optional, cast
+from typing import Optional
 
 from ..core.verify import xxh64_of
 from ..errors import CacheError
 from . import directory
-from .store import CacheDir, Place, Store, is_store, read_one
+from .store import Place, is_store, read_one
 from .stored import KEYS, PREFIX, key_name
 
 LONGEST = 64 * 1024 * 1024
@@ -67,9 +67,9 @@ def keep_source(
     rest = digest + zlib.compress(source, 9)
     content = _MAGIC + _sum(rest) + rest
     if is_store(place):
-        cast(Store, place).write(source_name(key_name(cache_key)), content)
+        place.write(source_name(key_name(cache_key)), content)
         return
-    path = source_path(directory.pack_path(cast(CacheDir, place), cache_key))
+    path = source_path(directory.pack_path(place, cache_key))
     try:
         directory.write_file(path, (content,), durable=durable)
     except (OSError, ValueError) as error:
@@ -81,9 +81,9 @@ def read_source(place: Place, cache_key: str, digest: bytes) -> Optional[bytes]:
     try:
         if is_store(place):
             name = source_name(key_name(cache_key))
-            content = read_one(cast(Store, place), name, 0, _LONGEST_STORED)
+            content = read_one(place, name, 0, _LONGEST_STORED)
         else:
-            path = source_path(directory.pack_path(cast(CacheDir, place), cache_key))
+            path = source_path(directory.pack_path(place, cache_key))
             with open(path, "rb") as stream:
                 content = stream.read(_LONGEST_STORED)
     except (OSError, ValueError, CacheError):

@@ -9,7 +9,7 @@ wins.
 from __future__ import annotations
 
 import hashlib
-from typing import Optional, cast
+from typing import Optional
 
 from ..core.verify import xxh64_of
 from ..errors import CacheError
@@ -35,8 +35,8 @@ def read_note(place: Place, name: str) -> Optional[bytes]:
     """The content of a note; None if there is none or it cannot be read."""
     try:
         if is_store(place):
-            return _read(cast(Store, place), stored_name(name))
-        with open(note_path(cast(CacheDir, place), name), "rb") as stream:
+            return _read(place, stored_name(name))
+        with open(note_path(place, name), "rb") as stream:
             return stream.read()
     except (OSError, ValueError, CacheError):
         return None
@@ -46,9 +46,9 @@ def write_note(place: Place, name: str, content: bytes) -> None:
     """Write a note. If that is not possible, the log says so at level DEBUG."""
     try:
         if is_store(place):
-            cast(Store, place).write(stored_name(name), _sum(content) + content)
+            place.write(stored_name(name), _sum(content) + content)
         else:
-            directory.write_file(note_path(cast(CacheDir, place), name), (content,))
+            directory.write_file(note_path(place, name), (content,))
     except (OSError, ValueError, CacheError) as error:
         directory.LOG.debug("cannot write the note %r in %s: %s", name, place, error)
 

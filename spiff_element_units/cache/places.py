@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import os
 import warnings
-from typing import Optional, Union, cast
+from typing import Optional, Union
 
 from ..core.pack import Pack
 from ..errors import CacheError
 from . import directory, stored
 from .cached_store import CachedStore
-from .store import CacheDir, Place, Store, is_store, read_one
+from .store import Place, Store, is_store, read_one
 
 Mark = Union[directory.Mark, stored.Mark]
 
@@ -24,8 +24,8 @@ _warned: dict[str, object] = {}  # the caches that a warning has told cannot be 
 def checked(place: Place) -> Union[str, Store]:
     """A store as it is, or the path of a directory. TypeError if it is something else."""
     if is_store(place):
-        return cast(Store, place)
-    return directory.directory_path(cast(CacheDir, place))
+        return place
+    return directory.directory_path(place)
 
 
 def open_pack(place: Place, cache_key: str) -> Pack:
@@ -34,16 +34,16 @@ def open_pack(place: Place, cache_key: str) -> Pack:
     if isinstance(place, CachedStore):
         return place.open_pack(cache_key)
     if is_store(place):
-        return stored.open_pack(cast(Store, place), cache_key)
-    return directory.open_pack(cast(CacheDir, place), cache_key)
+        return stored.open_pack(place, cache_key)
+    return directory.open_pack(place, cache_key)
 
 
 def open_whole_pack(place: Place, cache_key: str) -> Pack:
     if isinstance(place, CachedStore):
         return place.open_whole_pack(cache_key)
     if is_store(place):
-        return stored.open_whole_pack(cast(Store, place), cache_key)
-    return directory.open_whole_pack(cast(CacheDir, place), cache_key)
+        return stored.open_whole_pack(place, cache_key)
+    return directory.open_whole_pack(place, cache_key)
 
 
 def holds(
@@ -56,17 +56,15 @@ def holds(
 ) -> bool:
     """Whether a good pack of this digest is cached under the key. A store is always durable."""
     if is_store(place):
-        return stored.holds(cast(Store, place), cache_key, digest, says_events=says_events)
-    return directory.holds(
-        cast(CacheDir, place), cache_key, digest, says_events=says_events, durable=durable
-    )
+        return stored.holds(place, cache_key, digest, says_events=says_events)
+    return directory.holds(place, cache_key, digest, says_events=says_events, durable=durable)
 
 
 def publish(place: Place, cache_key: str, pack: Pack, *, durable: bool = False) -> None:
     if is_store(place):
-        stored.publish(cast(Store, place), cache_key, pack)
+        stored.publish(place, cache_key, pack)
     else:
-        directory.publish(cast(CacheDir, place), cache_key, pack, durable=durable)
+        directory.publish(place, cache_key, pack, durable=durable)
 
 
 def publish_or_warn(place: Place, cache_key: str, pack: Pack, *, durable: bool = False) -> None:
@@ -96,23 +94,22 @@ def mark_of(place: Place, cache_key: str) -> Optional[Mark]:
     if isinstance(place, CachedStore):
         return place.mark_of(cache_key)
     if is_store(place):
-        return stored.mark_of(cast(Store, place), cache_key)
-    return directory.mark_of(directory.pack_path(cast(CacheDir, place), cache_key))
+        return stored.mark_of(place, cache_key)
+    return directory.mark_of(directory.pack_path(place, cache_key))
 
 
 def is_cached(place: Place, cache_key: str) -> bool:
     """Whether anything is cached under the key, good or damaged."""
     if is_store(place):
-        store = cast(Store, place)
-        return read_one(store, stored.key_name(cache_key), 0, 1) is not None
-    return os.path.lexists(directory.pack_path(cast(CacheDir, place), cache_key))
+        return read_one(place, stored.key_name(cache_key), 0, 1) is not None
+    return os.path.lexists(directory.pack_path(place, cache_key))
 
 
 def pack_size(place: Place, cache_key: str) -> int:
     """The size of the pack of a key in bytes. Raises the errors of `open_pack` in a store."""
     if is_store(place):
-        return stored.open_key(cast(Store, place), stored.key_name(cache_key)).reader.size
-    return os.path.getsize(directory.pack_path(cast(CacheDir, place), cache_key))
+        return stored.open_key(place, stored.key_name(cache_key)).reader.size
+    return os.path.getsize(directory.pack_path(place, cache_key))
 
 
 def _told(place: Place) -> str:

@@ -60,9 +60,9 @@ class PruneReport(NamedTuple):
     """The result of `prune_cache`.
 
     `removed` contains the removed workflows, oldest first. `leftovers` contains the paths of
-    removed files without a key: temporary files of processes that died, sources without a pack,
-    and packs that are too damaged to read their key. `bytes_freed` is the total
-    size of all removed files.
+    removed files without a key: temporary files of processes that died, sources without a pack, and
+    packs that are too damaged to read their key. `bytes_freed` is the total size of all removed
+    files.
     """
 
     removed: tuple[CachedWorkflow, ...]

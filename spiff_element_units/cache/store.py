@@ -8,9 +8,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Sequence
-from typing import NamedTuple, Optional, Protocol, Union
+from typing import TYPE_CHECKING, NamedTuple, Optional, Protocol, Union
 
 from ..errors import CacheError
+
+if TYPE_CHECKING:
+    from typing_extensions import TypeIs
 
 LONGEST_NAME = 200
 
@@ -77,7 +80,7 @@ CacheDir = Union[str, os.PathLike[str]]
 Place = Union[str, os.PathLike[str], Store]
 
 
-def is_store(place: object) -> bool:
+def is_store(place: object) -> TypeIs[Store]:
     """Whether a cache lies in a store. Paths are directories, and so is what is no place at all."""
     return not isinstance(place, (str, os.PathLike)) and all(
         callable(getattr(place, method, None))

@@ -85,15 +85,16 @@ def prune_cache(
     removed = []
     freed = 0
     named = {key.pack.name for key in keys if key.pack is not None}
+    kept = {key.name: sources.pop(source_name(key.name), None) for key in keys}
     total = sum(key.pack.size for key in keys if key.pack is not None)
-    total += sum(source.size for source in sources.values())
+    total += sum(source.size for source in kept.values() if source is not None)
     for key in keys:
         if _nanoseconds(key.modified) > oldest and total <= limit:
             break
         workflow = _describe(store, Stored(key.name, 0, key.modified))
         if not dry_run and not store.delete(key.name, key.modified):
             continue
-        source = sources.get(source_name(key.name))
+        source = kept[key.name]
         if source is not None:
             total -= source.size
             freed += source.size
@@ -108,8 +109,6 @@ def prune_cache(
         return PruneReport(tuple(removed), (), freed)  # nobody knows which packs these keys name
     abandoned = [pack for pack in packs if pack.name not in named]
     deleted = list(_drop_packs(store, abandoned, now, dry_run))
-    for key in keys:
-        sources.pop(source_name(key.name), None)
     deleted += _drop_orphans(store, sources.values(), now, dry_run)
     freed += sum(gone.size for gone in deleted)
     leftovers = tuple(f"{store}/{pack.name}" for pack in deleted)

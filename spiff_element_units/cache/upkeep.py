@@ -24,7 +24,7 @@ import time
 from collections.abc import Iterator
 from contextlib import suppress
 from datetime import timedelta
-from typing import Callable, NamedTuple, Optional, Union, cast
+from typing import Callable, NamedTuple, Optional, Union
 
 from ..core.pack import Pack
 from ..errors import CacheError, CorruptPack
@@ -51,7 +51,7 @@ from .reports import (
     oldest_kept,
     size_limit,
 )
-from .store import CacheDir, Place, Store, is_store
+from .store import CacheDir, Place, is_store
 from .stored import GRACE
 
 __all__ = [
@@ -66,10 +66,10 @@ __all__ = [
 ]
 
 _SHARD = re.compile(r"[0-9a-f]{2}")
-_PACK_OR_TEMPORARY = re.compile(
-    r"[0-9a-f]{64}\.(?:pack|(?:pack|note|source)\.[0-9a-f]+-[0-9a-f]{16}\.tmp)"
+# Packs, sources and temporary files.
+_FILE = re.compile(
+    r"[0-9a-f]{64}\.(?:pack|source|(?:pack|note|source)\.[0-9a-f]+-[0-9a-f]{16}\.tmp)"
 )
-_SOURCE = re.compile(r"[0-9a-f]{64}\.source")
 
 # If files cannot be locked, a writer counts as dead when it has taken longer than any writer takes.
 _WRITTEN_WITHIN = 24 * 60 * 60 * 10**9  # nanoseconds
@@ -96,9 +96,8 @@ def cache_keys(cache_dir: Place) -> tuple[CachedWorkflow, ...]:
     Raises CacheError if the directory cannot be read.
     """
     if is_store(cache_dir):
-        return stored_upkeep.cache_keys(cast(Store, cache_dir))
-    cache_dir = cast(CacheDir, cache_dir)
-    listed = (_describe(path) for path in _files(cache_dir) if not _is_temporary(path))
+        return stored_upkeep.cache_keys(cache_dir)
+    listed = (_describe(path) for path in _files(cache_dir) if _is_pack(path))
     return tuple(sorted(workflow for workflow in listed if workflow is not None))
 
 
@@ -111,8 +110,7 @@ def remove_cached_workflow(cache_dir: Place, cache_key: str) -> bool:
     Raises CacheError if the pack cannot be removed.
     """
     if is_store(cache_dir):
-        return stored_upkeep.remove_cached_workflow(cast(Store, cache_dir), cache_key)
-    cache_dir = cast(CacheDir, cache_dir)
+        return stored_upkeep.remove_cached_workflow(cache_dir, cache_key)
     path = pack_path(cache_dir, cache_key)
     there = True
     try:
@@ -136,8 +134,7 @@ def verify_cache(cache_dir: Place) -> CacheReport:
     Raises CacheError if the cache directory itself cannot be read.
     """
     if is_store(cache_dir):
-        return stored_upkeep.verify_cache(cast(Store, cache_dir))
-    cache_dir = cast(CacheDir, cache_dir)
+        return stored_upkeep.verify_cache(cache_dir)
     good: list[CachedWorkflow] = []
     damaged: list[DamagedPack] = []
     leftovers: list[str] = []
@@ -148,6 +145,7 @@ def verify_cache(cache_dir: Place) -> CacheReport:
     for path in _files(cache_dir, unreadable):
         if _is_temporary(path):
             leftovers.append(path)
+        if not _is_pack(path):
             continue
         found = _verify(path)
         if isinstance(found, CachedWorkflow):
@@ -181,24 +179,20 @@ def prune_cache(
     """
     if is_store(cache_dir):
         return stored_upkeep.prune_cache(
-            cast(Store, cache_dir), max_age=max_age, max_bytes=max_bytes, dry_run=dry_run
+            cache_dir, max_age=max_age, max_bytes=max_bytes, dry_run=dry_run
         )
-    cache_dir = cast(CacheDir, cache_dir)
     oldest = oldest_kept(max_age, time.time_ns())
     limit = size_limit(max_bytes)
     paths = list(_files(cache_dir))
-    leftovers = [path for path in paths if _is_temporary(path)]
-    packs = sorted(filter(None, (_look(path) for path in paths if not _is_temporary(path))))
+    packs = sorted(filter(None, (_look(path) for path in paths if _is_pack(path))))
     removed: list[CachedWorkflow] = []
     unnamed: list[str] = []
     freed = 0
-    for path in leftovers:
-        size = _remove_leftover(path, dry_run)
-        if size is not None:
-            unnamed.append(path)
-            freed += size
-    for path in _files(cache_dir, wanted=_SOURCE):
-        size = _remove_orphan(path, dry_run)
+    for path in paths:
+        if _is_pack(path):
+            continue
+        remove = _remove_leftover if _is_temporary(path) else _remove_orphan
+        size = remove(path, dry_run)
         if size is not None:
             unnamed.append(path)
             freed += size
@@ -215,11 +209,9 @@ def prune_cache(
 
 
 def _files(
-    cache_dir: CacheDir,
-    unreadable: Optional[Callable[[str, OSError], None]] = None,
-    wanted: re.Pattern[str] = _PACK_OR_TEMPORARY,
+    cache_dir: CacheDir, unreadable: Optional[Callable[[str, OSError], None]] = None
 ) -> Iterator[str]:
-    """The paths of packs and temporary files, or of others that are wanted, in order.
+    """The paths of packs, sources and temporary files, in order.
 
     If a directory in the cache cannot be listed, `unreadable` is called with it. Without
     `unreadable`, that is a CacheError.
@@ -239,7 +231,7 @@ def _files(
             unreadable(directory, error)
             continue
         for name in sorted(names):
-            if wanted.fullmatch(name):
+            if _FILE.fullmatch(name):
                 yield os.path.join(directory, name)
 
 
@@ -248,6 +240,10 @@ def _names(directory: str) -> list[str]:
         return os.listdir(directory)
     except FileNotFoundError:
         return []
+
+
+def _is_pack(path: str) -> bool:
+    return path.endswith(".pack")
 
 
 def _is_temporary(path: str) -> bool:

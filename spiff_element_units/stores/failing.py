@@ -30,6 +30,13 @@ def without_credentials(text: str, secrets: Iterable[str]) -> str:
     return _QUERY.sub(r"\1", _USER.sub("//***@", text))
 
 
+def reason_of(error: BaseException, secrets: Iterable[str]) -> str:
+    """The message of another library's error in one line, without these secrets."""
+    reason = str(error).partition("\n\nDebug source")[0]
+    reason = " ".join(without_credentials(reason, secrets).split()) or type(error).__name__
+    return reason if len(reason) <= _LONGEST else f"{reason[:_LONGEST]} (cut off)"
+
+
 @contextmanager
 def failing(
     store: object,
@@ -52,11 +59,7 @@ def failure(
 ) -> CacheError:
     """The error of a store that failed. Its cause is `error`, if that has no credentials."""
     secrets = [*secrets]  # read twice
-    reason = str(error).partition("\n\nDebug source")[0]
-    reason = " ".join(without_credentials(reason, secrets).split()) or type(error).__name__
-    if len(reason) > _LONGEST:
-        reason = f"{reason[:_LONGEST]} (cut off)"
-    told = CacheError(f"{store} cannot {doing}: {reason}")
+    told = CacheError(f"{store} cannot {doing}: {reason_of(error, secrets)}")
     whole = f"{error}{error!r}{error.__cause__!r}{error.__context__!r}"
     told.__cause__ = error if without_credentials(whole, secrets) == whole else None
     return told

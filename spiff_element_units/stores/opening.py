@@ -9,7 +9,7 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 
 from ..cache.store import Store
 from ..errors import ElementUnitsError
-from .failing import TIMEOUT, without_credentials
+from .failing import TIMEOUT, reason_of, without_credentials
 
 _OBJECTS = ("s3", "s3a", "gs", "az", "azure", "abfs", "abfss", "memory")
 _DATABASES = ("postgresql", "mysql", "mariadb", "sqlite")
@@ -52,10 +52,21 @@ def open_store(
         return Path(text)
     parts = urlsplit(text)
     kind = parts.scheme.partition("+")[0]
+    told = without_credentials(text, [])
     try:
         if kind == "file":
+            if parts.netloc not in ("", "localhost"):
+                raise ElementUnitsError(
+                    f"{told!r} names another machine; write a path of this one with three slashes, "
+                    "as in file:///var/cache/units"
+                )
             return Path(unquote(parts.path))
         if kind in _OBJECTS:
+            if not parts.netloc and kind != "memory":
+                raise ElementUnitsError(
+                    f"{told!r} names no bucket; write it behind the two slashes, as in "
+                    "s3://bucket/prefix"
+                )
             from .object_store import ObjectStore  # noqa: PLC0415 - needs obstore
 
             config = dict(parse_qsl(parts.query))
@@ -73,9 +84,6 @@ def open_store(
     except (ImportError, ElementUnitsError):
         raise
     except Exception as error:
-        reason = without_credentials(str(error), [parts.password or ""])
-        told = f"cannot open the store {without_credentials(text, [])!r}: {reason}"
-        raise ElementUnitsError(told) from None
-    raise ElementUnitsError(
-        f"{without_credentials(text, [])!r} names no store that is known; it must be {KNOWN}"
-    )
+        reason = reason_of(error, [parts.password or ""])
+        raise ElementUnitsError(f"cannot open the store {told!r}: {reason}") from None
+    raise ElementUnitsError(f"{told!r} names no store that is known; it must be {KNOWN}")

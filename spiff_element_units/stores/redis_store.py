@@ -58,7 +58,8 @@ class RedisStore:
         self._write = client.register_script(_WRITE)
         self._delete = client.register_script(_DELETE)
         pool = getattr(client, "connection_pool", None)
-        settings = dict(getattr(pool, "connection_kwargs", {}))
+        # A client of a cluster has no pool of its own.
+        settings = dict(getattr(pool, "connection_kwargs", {"host": "cluster"}))
         self._secrets = [str(settings.get("password") or "")]
         if settings.get("decode_responses"):
             raise ValueError("RedisStore needs a client with decode_responses=False")
@@ -129,5 +130,5 @@ def _told(settings: dict[str, Any]) -> str:
     """The server as a URL without credentials."""
     if "path" in settings:
         return f"unix://{settings['path']}"
-    host, port = settings.get("host", "cluster"), settings.get("port", 6379)
+    host, port = settings.get("host", "localhost"), settings.get("port", 6379)
     return f"redis://{host}:{port}/{settings.get('db') or 0}"

@@ -160,6 +160,12 @@ def test_pruning_counts_and_removes_sources_with_their_packs(place: Any) -> None
     assert contents(place) == {}
 
 
+def test_a_source_without_a_pack_does_not_make_a_cache_too_large(place: Any) -> None:
+    kept(place, "there")
+    keep_source(place, "gone", bytes(32), os.urandom(200_000))
+    assert prune_cache(place, max_bytes=100_000).removed == ()
+
+
 def test_a_source_without_a_pack_is_a_leftover_after_an_hour(place: Any) -> None:
     kept(place, "there")
     keep_source(place, "gone", bytes(32), SOURCE)
@@ -173,3 +179,14 @@ def test_a_source_without_a_pack_is_a_leftover_after_an_hour(place: Any) -> None
     assert len(contents(place)) == 1
     assert verify_cache(place).ok
     assert [cached.cache_key for cached in cache_keys(place)] == ["there"]
+
+
+def test_a_source_whose_writer_was_killed_is_a_leftover(tmp_path: Path) -> None:
+    kept(tmp_path, "key")
+    (name,) = contents(tmp_path)
+    half = Path(f"{name}.1f-0123456789abcdef.tmp")
+    half.write_bytes(SOURCE)
+    assert verify_cache(tmp_path).leftovers == (str(half),)
+    assert prune_cache(tmp_path).leftovers == (str(half),)
+    assert not half.exists()
+    assert len(contents(tmp_path)) == 1

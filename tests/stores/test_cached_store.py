@@ -22,6 +22,7 @@ from spiff_element_units import (
     ElementUnits,
     ElementUnitsError,
     UnitNotFound,
+    cache_keys,
     prune_cache,
     remove_cached_workflow,
     verify_cache,
@@ -282,20 +283,45 @@ def test_what_this_machine_caches_or_removes_it_sees_at_once(
         ElementUnits.open(store, "key")
 
 
+@pytest.mark.parametrize("other", [OTHER, workflow(60, "other")], ids=["to large", "to small"])
 def test_a_key_whose_pack_was_pruned_is_asked_for_again(
-    remote: MemoryStore, tmp_path: Path
+    remote: MemoryStore, tmp_path: Path, sized: ElementUnits, other: str
 ) -> None:
-    ElementUnits.from_json(LARGE).save(remote, "key")
-    ElementUnits.open(kept(remote, tmp_path, keys_for=math.inf), "key")
-    ElementUnits.from_json(OTHER).save(remote, "key")
+    sized.save(remote, "key")
+    store = kept(remote, tmp_path, keys_for=math.inf)
+    assert cache_keys(store)  # which keeps what the key names, and nothing of its pack
+    ElementUnits.from_json(other).save(remote, "key")
     for _ in range(2):
         prune_cache(remote)
         remote.now += 3600
-    store = kept(remote, tmp_path, keys_for=math.inf)
     with pytest.raises(CorruptPack, match="open the cache key again"):
-        ElementUnits.open(store, "key").workflow("p150")
-    units = ElementUnits.open(store, "key")
-    assert units.workflow("p150") == ElementUnits.from_json(OTHER).workflow("p150")
+        ElementUnits.open(store, "key").workflow("p50", defer="nothing")
+    want = ElementUnits.from_json(other)
+    assert ElementUnits.open(store, "key").workflow("p50") == want.workflow("p50")
+
+
+def test_of_a_pack_that_is_pruned_nothing_is_kept(remote: MemoryStore, tmp_path: Path) -> None:
+    ElementUnits.from_json(LARGE).save(remote, "key")
+    store = kept(remote, tmp_path)
+    ElementUnits.open(store, "key").workflow("p150")
+    assert len(files(tmp_path, "packs")) == 1
+    remove_cached_workflow(store, "key")
+    for _ in range(2):
+        prune_cache(store)
+        remote.now += 3600
+    assert files(tmp_path, "packs") == files(tmp_path, "keys") == []
+
+
+def test_files_that_it_did_not_make_are_not_removed(remote: MemoryStore, tmp_path: Path) -> None:
+    UNITS.save(tmp_path, "mine")  # a cache directory that was there before
+    own = tmp_path / "notes.txt"
+    own.write_text("mine")
+    age(tmp_path, 1000)
+    ElementUnits.from_json(SMALL).save(remote, "small")
+    ElementUnits.open(kept(remote, tmp_path, max_bytes=0), "small")
+    assert files(tmp_path, "packs") == files(tmp_path, "keys") == []
+    assert own.exists()
+    assert ElementUnits.open(tmp_path, "mine").digest == UNITS.digest
 
 
 def test_the_directory_stays_below_its_limit(remote: MemoryStore, tmp_path: Path) -> None:

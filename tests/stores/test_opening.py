@@ -57,6 +57,7 @@ def test_an_unknown_url_is_an_error_that_lists_the_known(url: str) -> None:
         ("sqlite:///folder/file.db", "sqlite:///folder/file.db", "sqlalchemy"),
         ("redis://u:secret-word@host:7000/3", "redis://host:7000/3", "redis"),
         ("rediss://:secret-word@host", "redis://host:6379/0", "redis"),
+        ("redis://", "redis://localhost:6379/0", "redis"),
         ("valkey://:secret-word@host:1/2", "redis://host:1/2", "redis"),
         ("unix://:secret-word@/run/redis.sock?db=1", "unix:///run/redis.sock", "redis"),
         (
@@ -90,6 +91,7 @@ def test_a_url_gives_a_store_that_names_itself_without_credentials(
         ("postgresql://u:secret-word@host:port/x", "sqlalchemy"),
         ("s3://bucket/x?no_such_setting=secret-word", "obstore"),
         ("postgresql+nodriver://u:secret-word@host/x", "sqlalchemy"),
+        ("memory://secret-word@name", "obstore"),
     ],
 )
 def test_a_url_that_a_library_refuses_is_an_error_without_credentials(
@@ -99,7 +101,21 @@ def test_a_url_that_a_library_refuses_is_an_error_without_credentials(
     with pytest.raises(ElementUnitsError, match="cannot open the store") as caught:
         open_store(url)
     assert "secret-word" not in str(caught.value)
+    assert "Debug source" not in str(caught.value)
     assert caught.value.__cause__ is None
+
+
+@pytest.mark.parametrize("url", ["s3:///bucket/units", "s3://", "gs:///x", "az://?account_name=x"])
+def test_a_url_without_a_bucket_is_an_error_and_no_store_in_memory(url: str) -> None:
+    pytest.importorskip("obstore")
+    with pytest.raises(ElementUnitsError, match="names no bucket"):
+        open_store(url)
+
+
+@pytest.mark.parametrize("url", ["file://cache", "file://models/cache"])
+def test_a_file_url_with_a_host_is_an_error_and_no_other_directory(url: str) -> None:
+    with pytest.raises(ElementUnitsError, match="three slashes"):
+        open_store(url)
 
 
 @pytest.mark.parametrize(

@@ -159,6 +159,49 @@ def test_a_writer_that_takes_longer_than_an_hour_stores_its_pack_again(
     assert len(packs(store)) == 1
 
 
+def test_a_pack_that_was_pruned_while_its_key_was_written_stays_an_hour_after_its_key(
+    store: MemoryStore,
+) -> None:
+    """The mark of that time says nothing about when its key is removed."""
+
+    def prune(method: str, name: str) -> bool:
+        if method == "write" and "/keys/" in name:
+            prune_cache(store)
+        return False
+
+    store.fail = prune
+    ElementUnits.from_json(SMALL).save(store, "key")
+    assert len(marks(store)) == 1
+    store.fail = lambda method, name: False
+    store.now += HOUR
+    prune_cache(store)
+    remove_cached_workflow(store, "key")
+    assert prune_cache(store).leftovers == ()
+    assert len(packs(store)) == 1
+
+
+def test_a_pack_is_marked_by_the_prune_that_removes_its_workflow(store: MemoryStore) -> None:
+    ElementUnits.from_json(SMALL).save(store, "key")
+    store.now += 100
+    assert len(prune_cache(store, max_age=10).removed) == 1
+    store.now += HOUR
+    prune_cache(store)
+    assert packs(store) == []
+
+
+def test_a_start_that_is_damaged_is_found_and_repaired(store: MemoryStore) -> None:
+    """The key has a part of the pack. The pack itself is as it should be."""
+    units = ElementUnits.from_json(SMALL)
+    units.save(store, "key")
+    name = stored.key_name("key")
+    whole = store.held[name][0]
+    for at in range(len(whole) - 200, len(whole)):
+        store.write(name, whole[:at] + bytes([whole[at] ^ 1]) + whole[at + 1 :])
+        assert not verify_cache(store).ok, at
+    units.save(store, "key")
+    assert verify_cache(store).ok
+
+
 def test_no_pack_is_pruned_while_a_key_is_unreadable(store: MemoryStore) -> None:
     ElementUnits.from_json(SMALL).save(store, "key")
     good = store.held[stored.key_name("key")]
