@@ -260,6 +260,41 @@ def test_a_drag_moves_the_graph_and_chooses_nothing(claim: Page) -> None:
     assert held(claim) == ["Claim"]
 
 
+def test_a_press_counts_for_its_node_if_a_layout_ends_before_the_mouse_goes_up(
+    tmp_path: Path, page: Page
+) -> None:
+    path = tmp_path / "page.html"
+    path.write_text(page_of(Facts(wide(100)), "wide", None), encoding="utf-8")
+    page.open(path)
+
+    def mouse(kind: str, x: float, y: float, clicks: int) -> None:
+        place = {"x": x, "y": y, "button": "left", "clickCount": clicks}
+        page.call("Input.dispatchMouseEvent", type=kind, **place)
+
+    def reveal(process_id: str) -> None:
+        page.value(
+            "(({reveal, processes}, id) => reveal([processes.find(one => one.id === id).number]))"
+            f"(elementUnits, {json.dumps(process_id)})"
+        )
+        page.settle()
+
+    pressed = next(one for one in page.value(nodes()) if one != "root" and in_view(page, one))
+    where = place_of(page, pressed)
+    mouse("mousePressed", *where, 1)
+    reveal("P98")
+    assert place_of(page, pressed) != where
+    mouse("mouseReleased", *where, 1)
+    assert held(page) == [pressed]
+    assert "P99" not in page.value(nodes())
+    # The second press of a double click means the node of the first one, wherever it is now.
+    mouse("mousePressed", *where, 2)
+    reveal("P97")
+    mouse("mouseReleased", *where, 2)
+    page.settle()
+    assert "P99" in page.value(nodes())
+    assert page.complaints == []
+
+
 def test_two_fingers_zoom_the_graph(claim: Page) -> None:
     def touch(kind: str, *places: tuple[int, int]) -> None:
         points = [{"x": x, "y": y, "id": at} for at, (x, y) in enumerate(places)]

@@ -145,7 +145,7 @@ function place(nodes, edges, placed, anchor) {
     const { x, y } = boxes.get(node.number);
     let element = (placedAt.get(node.number) || {}).element;
     if (!element) { // a node is kept when it moves, and with it the keyboard's focus and a second click
-      element = draw("g", { "data-number": node.number, role: "button", tabindex: -1 });
+      element = draw("g", { "data-number": node.number, role: "button", tabindex: -1 }, draw("rect", { rx: 5 }));
       layers.nodes.append(element);
     }
     placedAt.set(node.number, { element, x, y, width: node.width, height: node.height });
@@ -168,8 +168,13 @@ function look(element, { number, lines, letters, width, height, more, looks }) {
     made.textContent = line;
     return made;
   }));
-  const shape = inset => draw("rect", { x: inset, y: inset, width: width - 2 * inset, height: height - 2 * inset, rx: 5 });
-  element.replaceChildren(shape(0), ...more ? [shape(3)] : [], text);
+  // The box stays, and takes the mouse for all: there is no click if what was pressed is removed.
+  const box = element.firstChild;
+  while (element.lastChild !== box) element.lastChild.remove();
+  box.setAttribute("width", width);
+  box.setAttribute("height", height);
+  if (more) element.append(draw("rect", { x: 3, y: 3, width: width - 6, height: height - 6, rx: 5 }));
+  element.append(text);
 }
 
 function edgeOf({ from, to, kind, gone }, { startPoint, bendPoints = [], endPoint }) {

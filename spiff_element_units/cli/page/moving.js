@@ -97,15 +97,17 @@ function press(number) {
   else describeExternal(number);
 }
 
-// The first click of a double click may move the nodes: the second one means the same node.
+// A layout may move the nodes while the mouse is down, or between two clicks: the first press counts.
 let pressed = null;
+surface.addEventListener("mousedown", event => {
+  if (event.detail === 1) pressed = numberAt(event.target);
+});
 surface.addEventListener("click", event => {
-  if (event.detail === 2) {
-    if (pressed !== null) unfold(pressed);
-    return;
-  }
-  pressed = moved <= 4 ? numberAt(event.target) : null;
-  if (pressed !== null) press(pressed);
+  const byMouse = event.detail > 0; // and not by a screen reader
+  const number = byMouse ? pressed : numberAt(event.target);
+  if (number === null || byMouse && moved > 4) return;
+  if (event.detail === 2) unfold(number);
+  else press(number);
 });
 
 // One node at a time is reached with the Tab key.
