@@ -85,6 +85,15 @@ def in_root(name: str) -> list[str]:
     raise Missing(f"no {name} is installed, and none is in STORES_ROOT")
 
 
+def set_up(command: list[str], **options: Any) -> None:
+    """Run a command that a server needs once, before it starts."""
+    done = subprocess.run(
+        command, check=False, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, **options
+    )
+    if done.returncode:
+        raise RuntimeError(f"{' '.join(command)} exited with {done.returncode}:\n{done.stdout}")
+
+
 def require_packages(*names: str) -> None:
     """Raise Missing if one of these Python packages is not installed."""
     for name in names:

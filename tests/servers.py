@@ -15,7 +15,6 @@ import hashlib
 import hmac
 import os
 import shutil
-import subprocess
 import sys
 import urllib.error
 import urllib.request
@@ -35,6 +34,7 @@ from server_process import (
     program,
     require_packages,
     run,
+    set_up,
     without_root,
 )
 
@@ -53,7 +53,7 @@ def postgresql(folder: Path) -> Iterator[Server]:
     port, data = free_port(), folder / "data"
     options = without_root(folder)
     (folder / "password").write_text("secret-password")
-    subprocess.run(
+    set_up(
         [
             initdb,
             "--pgdata",
@@ -65,8 +65,6 @@ def postgresql(folder: Path) -> Iterator[Server]:
             "--no-locale",
             "--encoding=UTF8",
         ],
-        check=True,
-        capture_output=True,
         cwd=folder,
         **options,
     )
@@ -103,10 +101,8 @@ def mariadb(folder: Path) -> Iterator[Server]:
     port, data = free_port(), folder / "data"
     options = without_root(folder)
     setup = ["--no-defaults", f"--datadir={data}", "--auth-root-authentication-method=normal"]
-    subprocess.run(
+    set_up(
         [install, *setup, "--skip-test-db"],
-        check=True,
-        capture_output=True,
         cwd=folder,
         **options,
     )
@@ -275,7 +271,7 @@ def radosgw(folder: Path) -> Iterator[Server]:
     )
     options = ["--no-mon-config", "-n", "client.rgw", "-c", f"{inside}/ceph.conf"]
     options += ["--rgw_backend_store=dbstore", "--rgw_config_store=dbstore"]
-    subprocess.run(
+    set_up(
         [
             *command[:-1],
             command[-1].replace("radosgw", "radosgw-admin"),
@@ -287,8 +283,6 @@ def radosgw(folder: Path) -> Iterator[Server]:
             f"--secret-key={SECRET}",
             *options,
         ],
-        check=True,
-        capture_output=True,
     )
     server = Server([*command, "-f", *options], folder, s3_url(port))
     try:

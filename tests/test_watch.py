@@ -85,6 +85,16 @@ def test_a_command_without_a_crash_gives_its_code_and_leaves_nothing(kept: Path,
     assert not kept.exists()
 
 
+@pytest.mark.skipif(os.getuid() != 0, reason="only root runs a process as another user")
+def test_a_server_that_runs_as_another_user_reaches_the_temporary_folder(kept: Path) -> None:
+    program = (
+        "import subprocess, tempfile; "
+        "exit(subprocess.call(['touch', tempfile.gettempdir() + '/socket'], user='nobody'))"
+    )
+    done = watch(kept, str(kept), sys.executable, "-c", program)
+    assert done.returncode == 0, done.stdout
+
+
 def test_with_seconds_the_command_runs_again_until_it_crashes(kept: Path, tmp_path: Path) -> None:
     """The first run passes, the second fails, the third crashes."""
     program = (

@@ -139,6 +139,7 @@ def keep(core: Path, folder: Path) -> None:
 def run(command: list[str], folder: Path) -> tuple[int, int]:
     """Run a command once: its exit code, and how many crashes there were."""
     temporary = Path(tempfile.mkdtemp(prefix="watch-"))
+    temporary.chmod(0o1777)  # as /tmp: servers that tests start as another user write there too
     since = time.time() - 1  # file systems round
     try:
         code = subprocess.call(
