@@ -18,7 +18,7 @@ from typing import Optional
 
 from ..core.verify import xxh64_of
 from ..errors import CacheError
-from . import directory
+from . import directory, writing
 from .store import Place, is_store, read_one
 from .stored import KEYS, PREFIX, key_name
 
@@ -71,7 +71,7 @@ def keep_source(
         return
     path = source_path(directory.pack_path(place, cache_key))
     try:
-        directory.write_file(path, (content,), durable=durable)
+        writing.write_file(path, (content,), durable=durable)
     except (OSError, ValueError) as error:
         raise CacheError(f"cannot write the source {path!r}: {error}") from error
 

@@ -13,7 +13,7 @@ from typing import Optional
 
 from ..core.verify import xxh64_of
 from ..errors import CacheError
-from . import directory
+from . import directory, writing
 from .store import CacheDir, Place, Store, is_store, read_one
 from .stored import PREFIX
 
@@ -48,7 +48,7 @@ def write_note(place: Place, name: str, content: bytes) -> None:
         if is_store(place):
             place.write(stored_name(name), _sum(content) + content)
         else:
-            directory.write_file(note_path(place, name), (content,))
+            writing.write_file(note_path(place, name), (content,))
     except (OSError, ValueError, CacheError) as error:
         directory.LOG.debug("cannot write the note %r in %s: %s", name, place, error)
 

@@ -39,7 +39,6 @@ from .directory import (
     pack_name,
     pack_path,
     read_pack,
-    temporary_path,
 )
 from .kept_source import SUFFIX, source_path
 from .reports import (
@@ -53,6 +52,7 @@ from .reports import (
 )
 from .store import CacheDir, Place, is_store
 from .stored import GRACE
+from .writing import temporary_path
 
 __all__ = [
     "CacheReport",

@@ -22,7 +22,8 @@ from spiff_element_units import (
     verify_cache,
 )
 from spiff_element_units.cache import platform
-from spiff_element_units.cache.directory import _LONGEST_BELOW, pack_path, temporary_path
+from spiff_element_units.cache.directory import _LONGEST_BELOW, pack_path
+from spiff_element_units.cache.writing import temporary_path
 
 
 def put(directory: Path, key: str = "key", mark: str = "m", **options: Any) -> Path:

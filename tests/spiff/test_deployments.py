@@ -13,7 +13,7 @@ from forking import Halfway, in_child
 from threads import at_once
 
 from spiff_element_units import ElementUnits, UnitNotFound, prune_cache
-from spiff_element_units.cache import directory, notes, sources
+from spiff_element_units.cache import directory, notes, sources, writing
 from spiff_element_units.errors import CacheError, ElementUnitsError, InvalidWorkflowSpec
 from spiff_element_units.spiff import Deployments, SpecLoaders
 from spiff_element_units.spiff import deployments as module
@@ -448,7 +448,7 @@ def test_a_cache_that_cannot_be_written_costs_a_parse_for_each_worker(place, mon
     def full(*args, **kwargs):
         raise OSError("No space left on device")
 
-    monkeypatch.setattr(directory, "write_file", full)
+    monkeypatch.setattr(writing, "write_file", full)
     deployments = place.deployments()
     with pytest.warns(RuntimeWarning, match="No space left"):
         loader = deployments["one"]
