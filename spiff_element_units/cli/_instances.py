@@ -18,7 +18,7 @@ from ._paths import ids_of
 
 # SpiffWorkflow's TaskState
 _PREDICTED = (1, 2, 4)  # MAYBE, LIKELY, FUTURE
-_WAITING, _READY, _ERROR, _COMPLETED = 8, 16, 128, 64
+_WAITING, _READY, _STARTED, _COMPLETED, _ERROR = 8, 16, 32, 64, 128
 _FINISHED = (_COMPLETED, _ERROR, 256)  # 256: CANCELLED
 
 
@@ -74,10 +74,12 @@ class Instances:
             self._done[place] += 1
         elif state in _PREDICTED:
             self._predicted[place] += 1
-        elif state in (_WAITING, _READY, _ERROR):
+        elif state in (_WAITING, _READY, _STARTED, _ERROR):
             self._waits[place] += 1
-            self._why[(process_id, element, _why(state, spec))] += 1
             here.add(place)
+            # What a call has started, or a loop, says itself what it waits for.
+            if state != _STARTED or not ("spec" in spec or "task_spec" in spec):
+                self._why[(process_id, element, _why(state, spec))] += 1
 
     def _task_specs(self, process_id: str) -> dict[str, Any]:
         if process_id not in self._specs:
@@ -142,6 +144,8 @@ def _why(state: int, spec: dict[str, Any]) -> str:
     """What a task waits for, in words."""
     if state == _ERROR:
         return "it failed"
+    if state == _STARTED:
+        return "its result"
     event = spec.get("event_definition")
     if isinstance(event, dict):
         kind = str(event.get("typename", "")).replace("EventDefinition", "")

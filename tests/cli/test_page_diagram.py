@@ -13,6 +13,7 @@ import pytest
 from chromium import Page, needs_chromium
 from command import EXAMPLES, TOP, command, failing
 from paged import axe_script, held
+from SpiffWorkflow.util.task import TaskState
 from written import MODEL, call, catch, process, script, timer, write
 
 from spiff_element_units.cli._app import Failure
@@ -383,6 +384,40 @@ def test_elements_that_ran_more_than_once_say_how_often(page: Page, tmp_path: Pa
     pick(page, "sub")
     assert badges(page) == {"sub_start": "2", "sub_0": "2", "sub_end": "2"}
     assert page.text("#runs") == "0 running, 2 settled"
+
+
+def test_a_call_waits_while_the_process_that_it_calls_runs(page: Page, tmp_path: Path) -> None:
+    root = process("root", call("sub"), "<manualTask />")
+    model = write(tmp_path / "m.bpmn", root, process("sub", "<manualTask />"))
+    state = instance(model, tmp_path / "state.json")
+    page.open(graph(model, tmp_path, "--state", state))
+    assert page.text("#details h2") == "sub"  # the page opens where somebody must do something
+    assert waits(page) == ["sub_0 a person"]
+    pick(page, "root")
+    assert drawn(page, "waits") == ["root_0"]
+    assert badges(page) == {"root_start": "1", "root_0": "waits"}
+    assert drawn(page, "predicted") == ["root_1", "root_end"]
+    (tmp_path / "states").mkdir()
+    for number in range(2):
+        (tmp_path / "states" / f"{number}.json").write_bytes(state.read_bytes())
+    page.open(graph(model, tmp_path, "--states", tmp_path / "states"))
+    pick(page, "root")
+    assert badges(page) == {"root_0": "2"}
+    assert page.complaints == []
+
+
+def test_a_task_that_was_started_and_has_nothing_below_it_waits_for_its_result(
+    page: Page, tmp_path: Path
+) -> None:
+    """As a service task does whose engine answers later."""
+    model = write(tmp_path / "m.bpmn", process("root", "<manualTask />"))
+    state = instance(model, tmp_path / "state.json")
+    text = json.loads(state.read_text())
+    (ready,) = (one for one in text["tasks"].values() if one["task_spec"] == "root_0")
+    ready["state"] = TaskState.STARTED
+    state.write_text(json.dumps(text))
+    page.open(graph(model, tmp_path, "--state", state))
+    assert waits(page) == ["root_0 its result"]
 
 
 def test_a_timer_says_what_it_waits_for(page: Page, tmp_path: Path) -> None:
