@@ -12,57 +12,27 @@ A case is a function that sets up, untimed, and returns an `Operation`. `run.py`
 
 from __future__ import annotations
 
-import gc
 import json
-import os
-import pickle
-import tempfile
-from collections.abc import Callable
-from functools import partial
 from itertools import count
-from pathlib import Path
-from time import perf_counter
-from typing import Any, NamedTuple, Optional
+from typing import Any
 
-KEY = "workflow"
-
-
-class Operation(NamedTuple):
-    """What is timed, and what is done, untimed, after each time."""
-
-    run: Callable[[], object]
-    after: Optional[Callable[[], None]] = None
-
-
-class Given(NamedTuple):
-    """What a case works on: the folder of the workflow, and an empty one to write to."""
-
-    folder: Path
-    scratch: Path
-
-    @property
-    def about(self) -> Any:
-        """The ids to ask for."""
-        return json.loads((self.folder / "about.json").read_text(encoding="utf-8"))
-
-    def text(self, name: str = "spec") -> str:
-        """The text of one JSON file of the folder."""
-        return (self.folder / f"{name}.json").read_text(encoding="utf-8")
-
-
-CASES: dict[tuple[str, str], Callable[[Given], Operation]] = {}
-
-
-def case(name: str, *subjects: str) -> Callable[[Any], Any]:
-    """Register a function as a case for some subjects; it is called with both and a `Given`."""
-
-    def register(function: Any) -> Any:
-        for subject in subjects:
-            CASES[name, subject] = partial(function, name, subject)
-        return function
-
-    return register
-
+from given import (
+    KEY,
+    Given,
+    asked_for,
+    cache_workflow,
+    cached_file,
+    new_engine,
+    new_serializer,
+    remove_files,
+    resumed_instance,
+    saved_instance,
+    specs_of,
+    state_name,
+    unit_text,
+    without_specs,
+)
+from timing import Operation, case, run_case
 
 # Caching and getting
 
@@ -77,7 +47,7 @@ def cache(name: str, subject: str, given: Given) -> Operation:
     def run() -> None:
         cache_element_units_for_workflow(str(given.scratch), f"{KEY} {next(numbers)}", text)
 
-    return Operation(run, lambda: _remove_files(given.scratch))
+    return Operation(run, lambda: remove_files(given.scratch))
 
 
 @case("cache", "loads")
@@ -92,14 +62,14 @@ def parse(name: str, subject: str, given: Given) -> Operation:
 @case("cache", "write")
 def write(name: str, subject: str, given: Given) -> Operation:
     """The limit: write the bytes that end up in the cache to a new file."""
-    data = _cached_file(given).read_bytes()
+    data = cached_file(given).read_bytes()
     numbers = count()
 
     def run() -> None:
         with open(given.scratch / f"{next(numbers)}", "wb") as file:
             file.write(data)
 
-    return Operation(run, lambda: _remove_files(given.scratch))
+    return Operation(run, lambda: remove_files(given.scratch))
 
 
 @case("cache again", "ours", "0.3.1")
@@ -118,8 +88,8 @@ def get(name: str, subject: str, given: Given) -> Operation:
     """Get a unit; the name of the case says which."""
     from spiff_element_units import workflow_from_cached_element_unit
 
-    _cache(given)
-    where, asked = str(given.scratch), _asked(given, name)
+    cache_workflow(given)
+    where, asked = str(given.scratch), asked_for(given, name)
     return Operation(lambda: workflow_from_cached_element_unit(where, KEY, *asked))
 
 
@@ -130,7 +100,7 @@ def read(name: str, subject: str, given: Given) -> Operation:
     """The limit: read a file that holds just the unit."""
     path = str(given.scratch / "unit.json")
     with open(path, "wb") as file:
-        file.write(_unit(given, name).encode())
+        file.write(unit_text(given, name).encode())
 
     def run() -> str:
         with open(path, "rb") as file:
@@ -145,9 +115,9 @@ def unit_of_open(name: str, subject: str, given: Given) -> Operation:
     """Ask an `ElementUnits` that is open."""
     from spiff_element_units import ElementUnits
 
-    _cache(given)
+    cache_workflow(given)
     units = ElementUnits.open(str(given.scratch), KEY)
-    process_id = _asked(given, name)[0]
+    process_id = asked_for(given, name)[0]
     return Operation(lambda: units.workflow(process_id))
 
 
@@ -155,7 +125,7 @@ def unit_of_open(name: str, subject: str, given: Given) -> Operation:
 @case("workflow() leaf", "copy")
 def copy_of_unit(name: str, subject: str, given: Given) -> Operation:
     """The limit: copy the unit's bytes."""
-    unit = memoryview(_unit(given, name).encode())
+    unit = memoryview(unit_text(given, name).encode())
     return Operation(lambda: bytes(unit))
 
 
@@ -170,14 +140,14 @@ def run_ours(name: str, subject: str, given: Given) -> Operation:
     from spiff_element_units import ElementUnits
     from spiff_element_units.spiff import SpecLoader
 
-    _cache(given)
-    serializer, engine, where = _serializer(), _engine(), str(given.scratch)
+    cache_workflow(given)
+    serializer, engine, where = new_serializer(), new_engine(), str(given.scratch)
 
     def loader() -> Any:
         return SpecLoader(ElementUnits.open(where, KEY), serializer)
 
     kept = loader()
-    state = kept.save(_saved(given, name))
+    state = kept.save(saved_instance(given, name))
 
     def start() -> Any:
         loaded = kept if subject == "warm" else loader()
@@ -197,7 +167,7 @@ def start(name: str, subject: str, given: Given) -> Operation:
     """Start on the full workflow: with specs in memory (engine), or kept as a text or pickle."""
     from SpiffWorkflow.bpmn.workflow import BpmnWorkflow
 
-    specs, engine = _specs(given, subject), _engine()
+    specs, engine = specs_of(given, subject), new_engine()
 
     def run() -> Any:
         root, others = specs()
@@ -214,7 +184,7 @@ def start_root(name: str, subject: str, given: Given) -> Operation:
     import orjson
     from SpiffWorkflow.bpmn.workflow import BpmnWorkflow
 
-    serializer, engine = _serializer(), _engine()
+    serializer, engine = new_serializer(), new_engine()
     text = orjson.dumps(json.loads(given.text())["spec"])
 
     def run() -> Any:
@@ -235,9 +205,9 @@ def resume(name: str, subject: str, given: Given) -> Operation:
     """
     import orjson
 
-    serializer, engine, full = _serializer(), _engine(), given.text(_state(name))
-    specs = None if subject in ("json", "orjson") else _specs(given, subject)
-    state = full if specs is None else _without_specs(full)
+    serializer, engine, full = new_serializer(), new_engine(), given.text(state_name(name))
+    specs = None if subject in ("json", "orjson") else specs_of(given, subject)
+    state = full if specs is None else without_specs(full)
 
     def run() -> Any:
         if subject == "json":
@@ -258,7 +228,7 @@ def resume(name: str, subject: str, given: Given) -> Operation:
 @case("save deep", "ours")
 def save_ours(name: str, subject: str, given: Given) -> Operation:
     """Save with a `SpecLoader`."""
-    loader, workflow = _resumed(given, name)
+    loader, workflow = resumed_instance(given, name)
     return Operation(lambda: loader.save(workflow))
 
 
@@ -270,7 +240,7 @@ def save(name: str, subject: str, given: Given) -> Operation:
 
     import orjson
 
-    serializer, workflow = _serializer(), _saved(given, name)
+    serializer, workflow = new_serializer(), saved_instance(given, name)
 
     def run() -> object:
         if subject == "json":
@@ -286,161 +256,5 @@ def save(name: str, subject: str, given: Given) -> Operation:
     return Operation(run)
 
 
-# What they share
-
-
-def _remove_files(folder: Path) -> None:
-    """Remove the files under a folder; the folders stay."""
-    for parent, _, names in os.walk(folder):
-        for name in names:
-            os.unlink(os.path.join(parent, name))
-
-
-def _cache(given: Given) -> None:
-    from spiff_element_units import cache_element_units_for_workflow
-
-    cache_element_units_for_workflow(str(given.scratch), KEY, given.text())
-
-
-def _cached_file(given: Given) -> Path:
-    _cache(given)
-    return next(given.scratch.glob("v2/*/*.pack"))
-
-
-def _asked(given: Given, name: str) -> tuple[str, str]:
-    """The process and the element that a case asks for."""
-    about = given.about
-    if name.endswith("leaf"):
-        return about["leaf"], about["leaf"]
-    return about["root"], about["deep" if name.endswith("deep") else "root"]
-
-
-def _unit(given: Given, name: str) -> str:
-    """The unit that a case asks for."""
-    from spiff_element_units import ElementUnits
-
-    return ElementUnits.from_json(given.text()).workflow(*_asked(given, name))
-
-
-def _serializer() -> Any:
-    from workflows import serializer
-
-    return serializer()
-
-
-def _engine() -> Any:
-    from SpiffWorkflow.bpmn.script_engine import PythonScriptEngine
-
-    return PythonScriptEngine()
-
-
-def _state(name: str) -> str:
-    return "deep" if name.endswith("deep") else "state"
-
-
-def _specs(given: Given, subject: str) -> Callable[[], tuple[Any, dict[str, Any]]]:
-    """A function that gives the specs of the full workflow, `(root, others)`."""
-    import orjson
-
-    if subject in ("engine", "pickle"):
-        data = (given.folder / "specs.pickle").read_bytes()
-        if subject == "pickle":
-            return lambda: pickle.loads(data)
-        kept = pickle.loads(data)
-        return lambda: (kept[0], dict(kept[1]))
-    text, serializer = given.text(), _serializer()
-    loads = json.loads if subject == "json" else orjson.loads
-
-    def restored() -> tuple[Any, dict[str, Any]]:
-        workflow = loads(text)
-        others = workflow["subprocess_specs"]
-        return serializer.from_dict(workflow["spec"]), {
-            name: serializer.from_dict(spec) for name, spec in others.items()
-        }
-
-    return restored
-
-
-def _saved(given: Given, name: str) -> Any:
-    """The instance that a case resumes or saves, on the full workflow in memory."""
-    serializer = _serializer()
-    run = json.loads(_without_specs(given.text(_state(name))))
-    serializer.migrate(run)
-    run["spec"], run["subprocess_specs"] = _specs(given, "engine")()
-    return serializer.from_dict(run)
-
-
-def _resumed(given: Given, name: str) -> tuple[Any, Any]:
-    """A loader, and the instance that a case saves, resumed by it."""
-    from spiff_element_units import ElementUnits
-    from spiff_element_units.spiff import SpecLoader
-
-    _cache(given)
-    loader = SpecLoader(ElementUnits.open(str(given.scratch), KEY), _serializer())
-    return loader, loader.resume(loader.save(_saved(given, name)))
-
-
-def _without_specs(state: str) -> str:
-    run = json.loads(state)
-    del run["spec"], run["subprocess_specs"]
-    return json.dumps(run)
-
-
-# Timing
-
-
-def timed(operation: Operation, loops: int) -> float:
-    """Seconds that an operation takes `loops` times."""
-    run, after = operation
-    if after is None:
-        before = perf_counter()
-        for _ in range(loops):
-            run()
-        return perf_counter() - before
-    total = 0.0
-    for _ in range(loops):
-        before = perf_counter()
-        run()
-        total += perf_counter() - before
-        after()
-    return total
-
-
-def loops_for(operation: Operation, seconds: float) -> int:
-    """How often an operation has to run to take about so long; runs it a few times."""
-    loops, spent = 1, timed(operation, 1)
-    while spent < seconds / 4 and loops < 1 << 20:
-        loops *= 2
-        spent = timed(operation, loops)
-    return max(1, round(loops * seconds / spent))
-
-
-def _add_arguments(command: list[str], arguments: Any) -> None:
-    """Hand the arguments on to the worker processes that pyperf starts."""
-    command += [arguments.name, arguments.subject, arguments.folder]
-
-
-def main() -> None:
-    import pyperf
-
-    runner = pyperf.Runner(add_cmdline_args=_add_arguments)
-    for argument in ("name", "subject", "folder"):
-        runner.argparser.add_argument(argument)
-    runner.argparser.add_argument(
-        "--seconds", type=float, help="find how many loops take so long, and time those"
-    )
-    arguments = runner.parse_args()
-    with tempfile.TemporaryDirectory() as scratch:
-        given = Given(Path(arguments.folder), Path(scratch))
-        operation = CASES[arguments.name, arguments.subject](given)
-        gc.collect()
-        gc.freeze()  # what was set up does not slow down collections of what is measured
-        if arguments.seconds:
-            arguments.loops = loops_for(operation, arguments.seconds)
-        runner.bench_time_func(
-            f"{arguments.name} {arguments.subject}", lambda loops: timed(operation, loops)
-        )
-
-
 if __name__ == "__main__":
-    main()
+    run_case()

@@ -23,9 +23,9 @@ from statistics import median
 from time import perf_counter
 from typing import Any
 
-from cases import KEY, Given, Operation, _cache, _engine, _serializer, case
-from cases import main as run_case
-from probes import _now, run_probe
+from given import KEY, Given, cache_workflow, new_engine, new_serializer
+from probes import memory_now, run_probe
+from timing import Operation, case, run_case
 from workflows import go_on
 
 KEPT = 20  # resumed instances whose memory is measured
@@ -37,8 +37,8 @@ def _loader(given: Given) -> Any:
     from spiff_element_units import ElementUnits
     from spiff_element_units.spiff import SpecLoader
 
-    _cache(given)
-    return SpecLoader(ElementUnits.open(str(given.scratch), KEY), _serializer())
+    cache_workflow(given)
+    return SpecLoader(ElementUnits.open(str(given.scratch), KEY), new_serializer())
 
 
 # Steps
@@ -51,7 +51,7 @@ def _loader(given: Given) -> Any:
 @case("step, resting", "text", "0.4.0")
 def step_of_text(name: str, subject: str, given: Given) -> Operation:
     """A step on one text."""
-    loader, engine = _loader(given), _engine()
+    loader, engine = _loader(given), new_engine()
     state = loader.save(loader.resume(given.text("state")))
 
     def run() -> str:
@@ -70,7 +70,7 @@ def step_of_text(name: str, subject: str, given: Given) -> Operation:
 @case("step, resting", "pieces")
 def step_of_pieces(name: str, subject: str, given: Given) -> Operation:
     """A step on pieces."""
-    loader, engine, store = _loader(given), _engine(), _split(given)
+    loader, engine, store = _loader(given), new_engine(), _split(given)
 
     def run() -> Any:
         workflow = loader.resume_pieces(store.__getitem__, script_engine=engine)
@@ -88,7 +88,7 @@ def step_of_pieces(name: str, subject: str, given: Given) -> Operation:
 @case("step, resting", "json")
 def step_of_spiffworkflow(name: str, subject: str, given: Given) -> Operation:
     """A step with SpiffWorkflow's own serializer."""
-    serializer, engine, state = _serializer(), _engine(), given.text("state")
+    serializer, engine, state = new_serializer(), new_engine(), given.text("state")
 
     def run() -> str:
         workflow = serializer.deserialize_json(state)
@@ -127,7 +127,7 @@ def waiting_of_spiffworkflow(name: str, subject: str, given: Given) -> Operation
     """The same with SpiffWorkflow: restore the instance, and ask it for its unfinished tasks."""
     from SpiffWorkflow.util.task import TaskState
 
-    serializer, state = _serializer(), given.text("state")
+    serializer, state = new_serializer(), given.text("state")
     unfinished = TaskState.READY | TaskState.WAITING
     return Operation(lambda: serializer.deserialize_json(state).get_tasks(state=unfinished))
 
@@ -153,7 +153,7 @@ def cut(name: str, subject: str, given: Given) -> Operation:
 @case("start, nothing settled", "text", "0.4.0")
 def start(name: str, subject: str, given: Given) -> Operation:
     """Start an instance with a loader that is kept."""
-    loader, engine = _loader(given), _engine()
+    loader, engine = _loader(given), new_engine()
 
     def run() -> Any:
         workflow = loader.start(script_engine=engine)
@@ -167,7 +167,7 @@ def start(name: str, subject: str, given: Given) -> Operation:
 @case("resume deep, nothing settled", "text", "0.4.0")
 def resume(name: str, subject: str, given: Given) -> Operation:
     """Resume an instance that waits in the root, or three levels down."""
-    loader, engine = _loader(given), _engine()
+    loader, engine = _loader(given), new_engine()
     state = loader.save(loader.resume(given.text(_state(name))))
     return Operation(lambda: loader.resume(state, script_engine=engine))
 
@@ -204,7 +204,7 @@ def moved(given: Given, subject: str) -> dict[str, Any]:
         read.append(len(store[piece_id]))
         return store[piece_id]
 
-    workflow = loader.resume_pieces(counted, script_engine=_engine())
+    workflow = loader.resume_pieces(counted, script_engine=new_engine())
     go_on(workflow)
     changed = loader.save_pieces(workflow).changed
     return {
@@ -217,7 +217,7 @@ def moved(given: Given, subject: str) -> dict[str, Any]:
 
 def resumed(given: Given, subject: str) -> dict[str, Any]:
     """What a resumed instance takes: the mean of some, each of a text that nobody else keeps."""
-    loader, engine = _loader(given), _engine()
+    loader, engine = _loader(given), new_engine()
     data = loader.save(loader.resume(given.text("state"))).encode()
 
     def one() -> Any:
@@ -225,10 +225,10 @@ def resumed(given: Given, subject: str) -> dict[str, Any]:
 
     kept = [one()]
     gc.collect()
-    before = _now()
+    before = memory_now()
     kept += [one() for _ in range(KEPT)]
     gc.collect()
-    return {"each": (_now() - before) // KEPT, "text": len(data)}
+    return {"each": (memory_now() - before) // KEPT, "text": len(data)}
 
 
 def walk(given: Given, subject: str) -> dict[str, Any]:
@@ -236,7 +236,7 @@ def walk(given: Given, subject: str) -> dict[str, Any]:
     sys.path.insert(0, str(Path(__file__).parent.parent / "examples"))
     from sqlite_instances import create_tables, resume, store
 
-    loader, engine, times = _loader(given), _engine(), []
+    loader, engine, times = _loader(given), new_engine(), []
     with closing(sqlite3.connect(given.scratch / "instances.db")) as database:
         database.execute("PRAGMA synchronous = OFF")  # no time of the disk is measured
         create_tables(database)

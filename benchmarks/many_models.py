@@ -11,9 +11,9 @@ import os
 import sys
 from typing import Any
 
-from cases import Given, Operation, _engine, _serializer, case
-from cases import main as run_case
-from probes import _now, run_probe
+from given import Given, new_engine, new_serializer
+from probes import memory_now, run_probe
+from timing import Operation, case, run_case
 from workflows import Tree, bpmn_texts, process_id
 
 FILES = 500
@@ -27,7 +27,7 @@ def hit(name: str, subject: str, given: Given) -> Operation:
     from spiff_element_units.spiff import SpecLoaders
 
     text = given.text()
-    loaders = SpecLoaders(given.scratch, _serializer(), lambda key: text)
+    loaders = SpecLoaders(given.scratch, new_serializer(), lambda key: text)
     for number in range(OPEN):
         loaders[f"{number}"]
     return Operation(lambda: loaders["7"])
@@ -54,7 +54,7 @@ def unchanged(name: str, subject: str, given: Given) -> Operation:
             parser.add_bpmn_io(files.open(file), file)
         return parser.get_spec(asked), parser.get_subprocess_specs(asked)
 
-    loaders = SpecLoaders(given.scratch / "cache", _serializer())
+    loaders = SpecLoaders(given.scratch / "cache", new_serializer())
     deployments = Deployments(
         loaders, parse, given.scratch / "models", trust_stat=subject == "stat"
     )
@@ -71,8 +71,8 @@ def worker(given: Given, subject: str) -> dict[str, Any]:
     from spiff_element_units.cache.directory import pack_path
     from spiff_element_units.spiff import SpecLoaders
 
-    text, engine = given.text(), _engine()
-    loaders = SpecLoaders(given.scratch, _serializer(), lambda key: text)
+    text, engine = given.text(), new_engine()
+    loaders = SpecLoaders(given.scratch, new_serializer(), lambda key: text)
 
     def serve(numbers: range) -> int:
         for number in numbers:
@@ -82,9 +82,9 @@ def worker(given: Given, subject: str) -> dict[str, Any]:
             for name in loader.units.process_ids:
                 loader.spec(name)
         gc.collect()
-        return _now()
+        return memory_now()
 
-    before = _now()
+    before = memory_now()
     few = serve(range(FEW))
     many = serve(range(FEW, MANY))
     kept = sum(len(loaders[key].kept) for key in loaders.kept)

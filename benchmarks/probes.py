@@ -18,7 +18,7 @@ from pathlib import Path
 from time import perf_counter
 from typing import Any
 
-from cases import KEY, Given, _asked, _cache, _engine, _saved, _serializer
+from given import KEY, Given, asked_for, cache_workflow, new_engine, new_serializer, saved_instance
 
 STARTS = 1_000
 OPENED = 100
@@ -50,7 +50,7 @@ def _peak() -> int:
     return _status("VmHWM:") or resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
 
 
-def _now() -> int:
+def memory_now() -> int:
     return _status("VmRSS:") or _peak()
 
 
@@ -84,10 +84,10 @@ def opened(given: Given, subject: str) -> dict[str, Any]:
 
     one()
     gc.collect()
-    before = _now()
+    before = memory_now()
     kept = [one() for _ in range(OPENED)]
     file = next(given.scratch.glob("v2/*/*.pack"))
-    return {"each": (_now() - before) // len(kept), "file": file.stat().st_size}
+    return {"each": (memory_now() - before) // len(kept), "file": file.stat().st_size}
 
 
 def loader(given: Given, subject: str) -> dict[str, Any]:
@@ -96,14 +96,14 @@ def loader(given: Given, subject: str) -> dict[str, Any]:
     from spiff_element_units.spiff import SpecLoader
 
     _cache_elsewhere(given)
-    loader = SpecLoader(ElementUnits.open(str(given.scratch), KEY), _serializer())
-    engine = _engine()
+    loader = SpecLoader(ElementUnits.open(str(given.scratch), KEY), new_serializer())
+    engine = new_engine()
 
     def start(times: int) -> tuple[int, int]:
         for _ in range(times):
             loader.start(script_engine=engine).do_engine_steps()
         gc.collect()
-        return _now(), sys.getallocatedblocks()
+        return memory_now(), sys.getallocatedblocks()
 
     before, blocks = start(STARTS // 10)
     after, more = start(STARTS)
@@ -117,22 +117,23 @@ def loader(given: Given, subject: str) -> dict[str, Any]:
 
 def reading(given: Given, subject: str) -> dict[str, Any]:
     """How often, and how many bytes, a get reads from the file."""
-    from spiff_element_units import cache, workflow_from_cached_element_unit
+    from spiff_element_units import workflow_from_cached_element_unit
+    from spiff_element_units.cache.directory import PackFile
 
-    _cache(given)
+    cache_workflow(given)
     read: list[int] = []
-    plain = cache.PackFile.read
+    plain = PackFile.read
 
     def counted(self: Any, offset: int, length: int) -> bytes:
         data = plain(self, offset, length)
         read.append(len(data))
         return data
 
-    cache.PackFile.read = counted  # type: ignore[method-assign]
+    PackFile.read = counted  # type: ignore[method-assign]
     found: dict[str, Any] = {"file": next(given.scratch.glob("v2/*/*.pack")).stat().st_size}
     for name in ("start", "deep", "leaf"):
         read.clear()
-        unit = workflow_from_cached_element_unit(str(given.scratch), KEY, *_asked(given, name))
+        unit = workflow_from_cached_element_unit(str(given.scratch), KEY, *asked_for(given, name))
         found[name] = {"reads": len(read), "bytes": sum(read), "unit": len(unit.encode())}
     return found
 
@@ -142,13 +143,13 @@ def sizes(given: Given, subject: str) -> dict[str, Any]:
     from spiff_element_units import ElementUnits
     from spiff_element_units.spiff import SpecLoader
 
-    loader = SpecLoader(ElementUnits.from_json(given.text()), _serializer())
+    loader = SpecLoader(ElementUnits.from_json(given.text()), new_serializer())
     return {
         "text": len(given.text()),
         "full": len(given.text("state")),
-        "state": len(loader.save(_saved(given, "save"))),
+        "state": len(loader.save(saved_instance(given, "save"))),
         "full deep": len(given.text("deep")),
-        "state deep": len(loader.save(_saved(given, "save deep"))),
+        "state deep": len(loader.save(saved_instance(given, "save deep"))),
     }
 
 
@@ -163,7 +164,7 @@ def _cache_elsewhere(given: Given) -> None:
     """Cache the workflow in another process, so that this one has never held it."""
     import multiprocessing
 
-    child = multiprocessing.get_context("spawn").Process(target=_cache, args=(given,))
+    child = multiprocessing.get_context("spawn").Process(target=cache_workflow, args=(given,))
     child.start()
     child.join()
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import subprocess
 import sys
 from pathlib import Path
 
@@ -18,6 +19,7 @@ BENCHMARKS = Path(__file__).parent.parent / "benchmarks"
 sys.path.insert(0, str(BENCHMARKS))
 
 import async_starts  # noqa: E402
+import cases  # noqa: E402, F401 - registers the cases
 import histories  # noqa: E402
 import history_rows  # noqa: E402
 import instances  # noqa: E402
@@ -26,9 +28,10 @@ import many_models  # noqa: E402
 import many_rows  # noqa: E402
 import store_gets  # noqa: E402
 import workflows  # noqa: E402
-from cases import CASES, Given  # noqa: E402
+from given import Given  # noqa: E402
 from histories import History  # noqa: E402
 from measured import Results, name_of  # noqa: E402
+from timing import CASES  # noqa: E402
 from workflows import Tree  # noqa: E402
 
 TREES = [
@@ -171,6 +174,16 @@ def test_a_tree_calls_as_many_processes_as_it_says_or_there_is_none():
     assert History("tree", 1_110).width == 10
     with pytest.raises(StopIteration):
         _ = History("tree", 1_000).width
+
+
+@pytest.mark.parametrize("probe", ["caching", "opened", "reading", "sizes"])
+def test_each_probe_tells_what_it_has_found(probe, tmp_path):
+    folder = workflows.prepared(Tree(3), tmp_path)
+    command = [sys.executable, str(BENCHMARKS / "probes.py"), probe, "ours", str(folder)]
+    found = json.loads(subprocess.run(command, check=True, capture_output=True).stdout)
+    if probe == "reading":
+        assert 0 < found["leaf"]["bytes"] < found["start"]["bytes"] < found["file"]
+    assert found
 
 
 @pytest.mark.parametrize("kind", ["tree", "first", "loop", "multi", "resting"])
