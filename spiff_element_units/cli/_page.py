@@ -77,7 +77,7 @@ def page(
         "licenses": _read("LICENSES.txt").replace("--", "- -"),
         "styles": "".join(map(_read, styles)),
         "libraries": "\n".join(
-            f'<script type="text/plain" class="library">{_packed(name)}</script>'
+            f'<script type="text/plain" class="packed">{_packed(name)}</script>'
             for name in (*LIBRARIES, *[VIEWER] * bool(diagrams))
         ),
         "data": _json(data),

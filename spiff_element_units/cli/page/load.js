@@ -1,5 +1,5 @@
 /* Unpacks the libraries, which the page has as gzip in base64, and runs them in their order. */
-const LIBRARIES = document.querySelectorAll("script.library");
+const LIBRARIES = document.querySelectorAll("script.packed");
 
 async function unpacked(text) {
   const bytes = Uint8Array.from(atob(text), letter => letter.charCodeAt(0));
