@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any, Callable, Optional, Union
 from uuid import UUID
@@ -12,7 +12,6 @@ from SpiffWorkflow.bpmn.specs.mixins.subworkflow_task import SubWorkflowTask
 from SpiffWorkflow.bpmn.util.subworkflow import BpmnSubWorkflow
 from SpiffWorkflow.bpmn.workflow import BpmnWorkflow
 from SpiffWorkflow.exceptions import SpiffWorkflowException
-from SpiffWorkflow.workflow import Workflow
 
 from ..errors import ElementUnitsError
 from .pieces import CutPieces, StoredPieces
@@ -117,14 +116,21 @@ def can_leave_out(registry: Any) -> bool:
 
     They can if the workflow's converter treats subprocesses as SpiffWorkflow's own does.
     """
-    known = [(cls, name) for cls, name in registry.typenames.items() if issubclass(cls, Workflow)]
-    classes = [cls for cls, _ in known if issubclass(cls, BpmnSubWorkflow)]
-    names = [name for cls, name in known if issubclass(cls, BpmnWorkflow)]
+    typenames = registry.typenames
+    classes = [cls for cls in _with_subclasses(BpmnSubWorkflow) if cls in typenames]
+    names = [typenames[cls] for cls in _with_subclasses(BpmnWorkflow) if cls in typenames]
     return (
         bool(classes)
         and all(map(can_stand_in, classes))
         and all(_is_native(registry.convert_from_dict.get(name)) for name in names)
     )
+
+
+def _with_subclasses(cls: Any) -> Iterator[Any]:
+    """A class and all below it: few, where a registry has many classes."""
+    yield cls
+    for below in cls.__subclasses__():
+        yield from _with_subclasses(below)
 
 
 def _is_native(conversion: Any) -> bool:

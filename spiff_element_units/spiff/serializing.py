@@ -95,9 +95,8 @@ class Serializing:
         # Overrides of these methods may lose what a resume needs.
         methods = ("serialize_json", "to_dict", "deserialize_json", "migrate", "from_dict")
         encoder = serializer.json_encoder_cls or json.JSONEncoder
-        self._checks = any(_overrides(serializer, name) for name in methods) or any(
-            getattr(encoder, name) is not getattr(json.JSONEncoder, name)
-            for name in ("encode", "iterencode")
+        self._checks = _overrides(serializer, *methods) or _differs(
+            encoder, json.JSONEncoder, ("encode", "iterencode")
         )
         self._leaves_out: Optional[bool] = None
 
@@ -432,7 +431,15 @@ class _Found(BaseException):
         self.run = run
 
 
-def _overrides(serializer: Any, method: str) -> bool:
-    """Whether a serializer overrides a method."""
-    own = method in vars(serializer)
-    return own or getattr(type(serializer), method) is not getattr(BpmnWorkflowSerializer, method)
+def _overrides(serializer: Any, *methods: str) -> bool:
+    """Whether a serializer overrides one of these methods."""
+    return not vars(serializer).keys().isdisjoint(methods) or _differs(
+        type(serializer), BpmnWorkflowSerializer, methods
+    )
+
+
+def _differs(cls: type, base: type, methods: Iterable[str]) -> bool:
+    """Whether a class has one of these methods otherwise than another class."""
+    return cls is not base and any(
+        getattr(cls, name) is not getattr(base, name) for name in methods
+    )

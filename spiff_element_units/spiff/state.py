@@ -264,8 +264,7 @@ def needed_specs(
             task_spec = task_specs.get(task["task_spec"])
             if task_spec is None:
                 raise no_element(task["task_spec"], name)
-            subprocess = subprocesses.pop(task_id, None)
-            if subprocess is None:
+            if task_id not in subprocesses:
                 continue
             if not isinstance(task_spec, SubWorkflowTask):
                 raise StateError(
@@ -273,7 +272,7 @@ def needed_specs(
                     f"{name!r}, but that element refers to no process; {_EARLIER}"
                 )
             called = task_spec.spec
-            waiting.append((called, spec_of(task_id, called), subprocess))
+            waiting.append((called, spec_of(task_id, called), subprocesses.pop(task_id)))
 
 
 FINISHED = int(TaskState.FINISHED_MASK)

@@ -8,7 +8,7 @@ PostgreSQL's `jsonb` does not.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Optional
 
 
 def put_parents_first(run: dict[str, Any]) -> None:
@@ -21,10 +21,9 @@ def put_parents_first(run: dict[str, Any]) -> None:
 def order_tasks(process: dict[str, Any]) -> None:
     """Put the tasks of one workflow or subprocess into order, if they are not."""
     tasks = process["tasks"]
-    before: set[str] = set()
+    before: set[Optional[str]] = {None}
     for task_id, task in tasks.items():
-        parent = task["parent"]
-        if parent is not None and parent not in before and parent in tasks:
+        if task["parent"] not in before and task["parent"] in tasks:
             process["tasks"] = _from_the_root(tasks)
             return
         before.add(task_id)
