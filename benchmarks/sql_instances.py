@@ -17,9 +17,7 @@ Each step is a commit. The servers write without fsync, SQLite with `journal_mod
 from __future__ import annotations
 
 import argparse
-import os
 import sys
-import tempfile
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -28,12 +26,11 @@ from functools import partial
 from importlib.util import find_spec
 from itertools import count, cycle
 from pathlib import Path
-from statistics import median
-from time import perf_counter
 from typing import Any
 from uuid import uuid4
 
 from histories import History, prepared
+from side_by_side import Missing, in_turns, running
 from sqlalchemy import (
     Column,
     Engine,
@@ -58,7 +55,6 @@ from spiff_element_units.sql import Instances, Tables, tables
 sys.path.append(str(Path(__file__).parent.parent / "tests"))
 
 import databases
-from servers import SERVERS, Missing
 
 CACHE = Path(__file__).parent.parent / "build" / "histories"
 RESULTS = Path(__file__).parent / "results" / "sql"
@@ -70,31 +66,15 @@ ONE_HUMAN = {"root": [("script", "x = 1"), ("human",), ("human",)]}
 Rows = list[list[str]]
 
 
-def in_turns(rounds: int, *actions: Callable[[], object]) -> list[float]:
-    """The median time of each action in milliseconds. Each round does all of them."""
-    times: list[list[float]] = [[] for _ in actions]
-    for number in range(rounds + WARM_UP):
-        for of_action, action in zip(times, actions):
-            start = perf_counter()
-            action()
-            if number >= WARM_UP:
-                of_action.append(1000 * (perf_counter() - start))
-    return [median(of_action) for of_action in times]
-
-
 @contextmanager
 def started(name: str) -> Iterator[Engine]:
     """An engine for a server, which ends with the block. Raises Missing."""
-    with tempfile.TemporaryDirectory(prefix="bench-sql-") as top:
-        os.chmod(top, 0o711)  # PostgreSQL does not run as root
-        folder = Path(top, name)
-        folder.mkdir()
-        with SERVERS[name](folder) as server:
-            engine = databases.engine(server.url)
-            if name == "sqlite":
-                event.listen(engine, "connect", _usual)
-            yield engine
-            engine.dispose()
+    with running(name) as server:
+        engine = databases.engine(server.url)
+        if name == "sqlite":
+            event.listen(engine, "connect", _usual)
+        yield engine
+        engine.dispose()
 
 
 def _usual(connection: Any, _: Any) -> None:
@@ -139,8 +119,9 @@ def steps(engine: Engine, rounds: int) -> Rows:
     with engine.begin() as connection:
         for number in range(rounds + WARM_UP):
             connection.execute(insert(whole).values(id=str(number), state=state))
-    short, long = in_turns(rounds, *actions)
-    (one,) = in_turns(max(1, rounds // 10), partial(_whole_step, engine, whole, numbers))
+    short, long = in_turns(rounds, *actions, warm_up=WARM_UP)
+    step = partial(_whole_step, engine, whole, numbers)
+    (one,) = in_turns(max(1, rounds // 10), step, warm_up=WARM_UP)
     name = engine.dialect.name
     told = [f"{short:.1f} ms", f"{long:.1f} ms", *_judged(long / short, FLAT, at_most=True)]
     row = [f"{one:.0f} ms", f"{long:.1f} ms", *_judged(one / long, FASTER, at_most=False)]
@@ -192,7 +173,7 @@ def many(engine: Engine, rounds: int, number: int) -> Rows:
     names = ["due, 50 are", "waiting, all are", "waiting, 20 are", "a step"]
     found = []
     for name, few, lots in zip(names, *questions):
-        short, long = in_turns(rounds, few, lots)
+        short, long = in_turns(rounds, few, lots, warm_up=WARM_UP)
         told = [f"{short:.2f} ms", f"{long:.2f} ms", *_judged(long / short, MANY_FLAT, True)]
         found.append([f"{engine.dialect.name}: {name}, {FEW:,} and {number:,} instances", *told])
     for metadata in every:
@@ -263,7 +244,8 @@ def pieces(rounds: int) -> Rows:
         for way, (compress, decompress) in ways.items():
             small = compress(text)
             assert decompress(small) == text
-            there, back = in_turns(10 * rounds, partial(compress, text), partial(decompress, small))
+            actions = partial(compress, text), partial(decompress, small)
+            there, back = in_turns(10 * rounds, *actions, warm_up=WARM_UP)
             size = f"{len(text):,} -> {len(small):,} bytes ({len(small) / len(text):.0%})"
             found.append([f"{name} piece, {way}", size, f"{there:.3f} ms", f"{back:.3f} ms"])
     return found

@@ -16,25 +16,17 @@ are medians. Exits with 1 if a number is not reached. Servers that are missing a
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
-from statistics import median
-from time import perf_counter
 from typing import Any
 
+from side_by_side import Missing, in_turns, running
 from workflows import Tree, spec_json
 
 from spiff_element_units import ElementUnits
 from spiff_element_units.stores import CachedStore, open_store
-
-sys.path.append(str(Path(__file__).parent.parent / "tests"))
-
-from server_process import Missing
-from servers import SERVERS
 
 MEASURED = ("sqlite", "postgresql", "mariadb", "redis", "valkey", "radosgw", "moto", "azurite")
 AT_MOST = 2.0  # times one read
@@ -42,27 +34,11 @@ KEPT_AT_MOST = 1.2  # times a get from a directory
 WARM_UP = 10
 
 
-def in_turns(rounds: int, *actions: Callable[[], object]) -> list[float]:
-    """The median time of each action in milliseconds. Each round does all of them."""
-    times: list[list[float]] = [[] for _ in actions]
-    for number in range(WARM_UP + rounds):
-        for of_action, action in zip(times, actions):
-            start = perf_counter()
-            action()
-            if number >= WARM_UP:
-                of_action.append(1000 * (perf_counter() - start))
-    return [median(of_action) for of_action in times]
-
-
 @contextmanager
 def started(name: str) -> Iterator[Any]:
     """A store on a server, which ends with the block. Raises Missing."""
-    with tempfile.TemporaryDirectory(prefix="bench-stores-") as folder:
-        os.chmod(folder, 0o711)  # PostgreSQL does not run as root
-        place = Path(folder, name)
-        place.mkdir()
-        with SERVERS[name](place) as server:
-            yield open_store(server.url)
+    with running(name) as server:
+        yield open_store(server.url)
 
 
 def measure(store: Any, units: ElementUnits, rounds: int) -> list[float]:
@@ -76,6 +52,7 @@ def measure(store: Any, units: ElementUnits, rounds: int) -> list[float]:
         lambda: store.read("benchmarks/unit", [(0, len(unit))]),
         lambda: ElementUnits.open(store, "key").workflow(units.root),
         lambda: opened.workflow(units.root),
+        warm_up=WARM_UP,
     )
 
 
@@ -91,6 +68,7 @@ def measure_kept(store: Any, units: ElementUnits, rounds: int) -> list[float]:
             rounds,
             lambda: ElementUnits.open(directory, "key").workflow(units.root),
             lambda: ElementUnits.open(cached, "key").workflow(units.root),
+            warm_up=WARM_UP,
         )
 
 

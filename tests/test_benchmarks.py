@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -180,7 +181,8 @@ def test_a_tree_calls_as_many_processes_as_it_says_or_there_is_none():
 def test_each_probe_tells_what_it_has_found(probe, tmp_path):
     folder = workflows.prepared(Tree(3), tmp_path)
     command = [sys.executable, str(BENCHMARKS / "probes.py"), probe, "ours", str(folder)]
-    found = json.loads(subprocess.run(command, check=True, capture_output=True).stdout)
+    path = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+    found = json.loads(subprocess.run(command, check=True, capture_output=True, env=path).stdout)
     if probe == "reading":
         assert 0 < found["leaf"]["bytes"] < found["start"]["bytes"] < found["file"]
     assert found
@@ -241,7 +243,7 @@ def test_what_is_measured_of_a_store_is_the_same_unit_each_time(monkeypatch):
     store, units = MemoryStore(), ElementUnits.from_json(workflows.spec_json(Tree(10)))
     seen = []
 
-    def once(rounds, *actions):
+    def once(rounds, *actions, warm_up):
         seen.append([action() for action in actions])
         return [1.0 for _ in actions]
 

@@ -23,6 +23,8 @@ HERE = Path(__file__).parent
 EXAMPLES = HERE.parent / "examples"
 FASTAPI = ("-m", "uvicorn", "--app-dir", str(EXAMPLES), "fastapi_application:app", "--port", "0")
 DJANGO = (str(EXAMPLES / "django_application.py"), "runserver", "--noreload", "127.0.0.1:0")
+ORDER = {"process": "order", "data": {"customer": "Ada", "pieces": 3}}
+TASKS = ["Check the order", "Receive the money", "Put it in a box", "Hand it over"]
 
 _OPENER = build_opener(ProxyHandler({}))  # whatever proxy the environment names
 
@@ -107,3 +109,44 @@ def winner(answers: list[Answer]) -> int:
     statuses = [answer.status for answer in answers]
     assert sorted(statuses) == [200] + [409] * (len(answers) - 1), answers
     return statuses.index(200)
+
+
+def task_url(server: str, instance: Any, end: str = "") -> str:
+    """Where the only task of an instance is done. `end` is "/" if each path ends with one."""
+    (task,) = instance["tasks"]
+    return f"{server}/instances/{instance['instance']}/tasks/{task}{end}"
+
+
+def an_instance_is_driven_to_its_end_by(servers: tuple[str, str], end: str = "") -> None:
+    """Two servers take turns, and each tells what the other has done."""
+    instance = ask(f"{servers[0]}/instances{end}", ORDER).json
+    done = []
+    while not instance["completed"]:
+        assert ask(f"{servers[0]}/instances/{instance['instance']}{end}").json == instance
+        done += instance["tasks"].values()
+        instance = ask(task_url(servers[len(done) % 2], instance, end), {}).json
+    assert done == TASKS
+    assert (instance["data"]["price"], instance["data"]["label"]) == (36, "to Ada")
+
+
+def of_concurrent_submits_exactly_one_succeeds(servers: tuple[str, str], end: str = "") -> None:
+    """Eight clients submit each task of an instance, four to each server."""
+    instance, winners = ask(f"{servers[0]}/instances{end}", ORDER).json, {}
+    for name in TASKS:
+        assert list(instance["tasks"].values()) == [name]
+        urls = [task_url(server, instance, end) for server in servers * 4]
+        answers = submit_at_once(urls, [{name: number} for number in range(8)])
+        won = winner(answers)
+        instance = answers[won].json
+        assert ask(f"{servers[0]}/instances/{instance['instance']}{end}").json == instance
+        winners[name] = won
+    assert {name: instance["data"][name] for name in TASKS} == winners
+
+
+def it_says_what_it_does_not_have(server: str, end: str = "") -> None:
+    instances = f"{server}/instances"
+    assert ask(f"{instances}{end}", {"process": "nothing"}).status == 404
+    assert ask(f"{instances}/1{end}").status == 404
+    assert ask(f"{instances}/1/tasks/1{end}", {}).status == 404
+    number = ask(f"{instances}{end}", ORDER).json["instance"]
+    assert ask(f"{instances}/{number}/tasks/1{end}", {}).status == 409

@@ -33,11 +33,6 @@ TEXT = workflow(200)
 SMALL, OTHER = workflow(6, "small"), workflow(6, "other")
 
 
-@pytest.fixture
-def store() -> MemoryStore:
-    return MemoryStore()
-
-
 def packs(store: MemoryStore) -> list[str]:
     return [name for name in store.held if "/packs/" in name]
 

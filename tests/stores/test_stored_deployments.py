@@ -15,20 +15,6 @@ from memory_store import MemoryStore
 from spiff_element_units import ElementUnits, prune_cache, verify_cache
 from spiff_element_units.cache import notes
 from spiff_element_units.spiff import Deployments, SpecLoaders
-from spiff_element_units.spiff import loaders as module
-
-
-@pytest.fixture
-def store() -> MemoryStore:
-    return MemoryStore()
-
-
-@pytest.fixture
-def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
-    """A clock that stands still until a test moves it on."""
-    now = [1000.0]
-    monkeypatch.setattr(module, "monotonic", lambda: now[0])
-    return now
 
 
 class Worker:

@@ -16,7 +16,6 @@ from spiff_element_units import CacheError, CorruptPack, prune_cache, remove_cac
 from spiff_element_units.cache import stored
 from spiff_element_units.cache.directory import Published
 from spiff_element_units.spiff import ChangedWorkflow, SpecLoaders
-from spiff_element_units.spiff import loaders as module
 from spiff_element_units.stores import CachedStore
 
 CALLS = {
@@ -24,19 +23,6 @@ CALLS = {
     "claim": [("human", "review"), ("human", "decide")],
 }
 OTHER = {**CALLS, "claim": [("human", "review"), ("human", "check"), ("human", "decide")]}
-
-
-@pytest.fixture
-def store() -> MemoryStore:
-    return MemoryStore()
-
-
-@pytest.fixture
-def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
-    """A clock that stands still until a test moves it on."""
-    now = [1000.0]
-    monkeypatch.setattr(module, "monotonic", lambda: now[0])
-    return now
 
 
 def cached_elsewhere(store: Any, key: str, processes: dict[str, Any]) -> str:

@@ -24,11 +24,6 @@ SMALL, OTHER = workflow(6, "small"), workflow(6, "other")
 HOUR = 3600.0
 
 
-@pytest.fixture
-def store() -> MemoryStore:
-    return MemoryStore()
-
-
 def packs(store: MemoryStore) -> list[str]:
     return [name for name in store.held if "/packs/" in name]
 
