@@ -43,7 +43,7 @@ bindings: dev-env
 # of a file run in one process, because they share data. tests/conftest.py says which files start.
 PARALLEL = --numprocesses auto --maxprocesses 8 --dist loadfile --no-loadscope-reorder
 tests: bindings
-	@echo "7,000 tests take about two minutes on eight cores, and five on two."
+	@echo "10,000 tests take about 13 minutes on two cores."
 	$(BIN)/python -m pytest tests $(PARALLEL)
 
 run-integration-tests:
