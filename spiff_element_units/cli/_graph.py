@@ -93,7 +93,7 @@ def graph(
     to the root are drawn, and the others are folded.
 
     With --against, the page colours the processes that were added, removed and changed since
-    another version, and lists the elements that differ.
+    another version, and lists the elements that differ. It shows the diagrams of both versions.
     """
     _require_page(form == "html" and not out.as_json, against, state, states)
     with contextlib.ExitStack() as opened:
@@ -117,7 +117,12 @@ def graph(
 
             instances = _instances(units, state or states)
             diagrams = _diagrams(units if own is None else own, place, key, parser, origins)
-            compared = None if old is None else Compared(old, str(against))
+            compared = None
+            if old is not None:
+                older = str(against)
+                where = (older, None) if key is None else (place, older)
+                kept = _diagrams(old, where[0], where[1], parser, {})
+                compared = Compared(old, older, kept, _OLD_HINTS[key is not None])
             title = key or os.path.basename(str(place))
             hint = "" if diagrams or key is None else _HINT
             text = page(facts, title, unit, compared, diagrams, instances, hint)
@@ -164,6 +169,10 @@ def _instances(units: ElementUnits, place: Optional[str]) -> Any:
 
 
 _HINT = "For diagrams, cache its BPMN files with --keep-source."
+_OLD_HINTS = (
+    "For its diagrams, compare with its BPMN files.",
+    "For its diagrams, cache its BPMN files with --keep-source.",
+)
 
 
 def _diagrams(
@@ -179,7 +188,7 @@ def _diagrams(
             with contextlib.suppress(ElementUnitsError), ElementUnits.open(place, other) as units:
                 texts += _kept(place, other, units)
         return list(dict.fromkeys(texts))
-    if not isinstance(place, str) or not place.lower().endswith(".bpmn"):
+    if not isinstance(place, str) or not (os.path.isdir(place) or place.lower().endswith(".bpmn")):
         return []
     from ._models import diagrams  # needs SpiffWorkflow
 

@@ -17,6 +17,7 @@ from ._app import Failure
 from ._documents import BPMN, Document
 from ._failures import NOT_EXECUTABLE
 from ._output import one_line
+from ._tree import found
 
 try:
     from SpiffWorkflow.bpmn.parser.BpmnParser import BpmnParser
@@ -327,8 +328,13 @@ def parsed_file(path: str, kind: str, root: Optional[str], choose: str) -> Parse
 
 
 def diagrams(path: str, kind: str) -> list[str]:
-    """The texts of the BPMN files that `parsed_file` makes a workflow of."""
+    """The texts of the BPMN files that `parsed_file` makes a workflow of, or those of a folder."""
     model = Model(kind)
+    if os.path.isdir(path):
+        for file in found((path,)):
+            if file.suffix == ".bpmn":
+                model.add(Document(file.path, file.within))
+        return model.texts()
     model.add(Document(path, os.path.basename(path)))
     model.complete(beside(path), processes=True)
     return model.texts()

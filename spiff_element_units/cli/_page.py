@@ -25,10 +25,15 @@ from ._paths import ids_of, refers_by
 
 
 class Compared(NamedTuple):
-    """The version that a page compares with, and what it is called."""
+    """The version that a page compares with, and what it is called.
+
+    `diagrams` are texts of its BPMN files. If there are none, `hint` says how to get them.
+    """
 
     units: ElementUnits
     title: str
+    diagrams: Sequence[str] = ()
+    hint: str = ""
 
 
 LIBRARIES = ("elk.bundled.js", "tabulator.min.js")
@@ -46,6 +51,7 @@ SCRIPTS = (
     "finding.js",
     "layout.js",
     "instances.js",
+    "versions.js",
     "diagram.js",
     "details.js",
     "page.js",
@@ -68,17 +74,18 @@ def page(
     diagrams, `hint` says how to get them.
     """
     data = _data(facts, title, unit)
-    data["against"] = compared and _against(facts, compared)
+    data["against"] = compared and _against(facts, compared, diagrams)
     data["diagrams"] = list(diagrams)
     data["hint"] = hint
     data["instances"] = instances and instances.told()
-    styles = ("tabulator_simple.min.css", *_VIEWER_STYLES * bool(diagrams), "page.css")
+    with_viewer = bool(diagrams or (compared and compared.diagrams))
+    styles = ("tabulator_simple.min.css", *_VIEWER_STYLES * with_viewer, "page.css")
     parts = {
         "licenses": _read("LICENSES.txt").replace("--", "- -"),
         "styles": "".join(map(_read, styles)),
         "libraries": "\n".join(
             f'<script type="text/plain" class="packed">{_packed(name)}</script>'
-            for name in (*LIBRARIES, *[VIEWER] * bool(diagrams))
+            for name in (*LIBRARIES, *[VIEWER] * with_viewer)
         ),
         "data": _json(data),
         "script": "".join(map(_read, SCRIPTS)),
@@ -195,23 +202,32 @@ def _leading(task_specs: dict[str, Any], references: Iterable[Reference]) -> dic
     return leading
 
 
-def _against(facts: Facts, compared: Compared) -> dict[str, Any]:
+def _against(facts: Facts, compared: Compared, diagrams: Sequence[str]) -> dict[str, Any]:
     """What the page says of the other version. Removed processes have the numbers after the others.
 
     `gone` are the references of the other version to them and from them: from, kind, to, element.
+    A diagram that both versions have is the number that it has in `diagrams`.
     """
     old = compared.units
     found = old.diff(facts.units)
     ids = [*facts.process_ids, *found.removed]
     numbers = {one: number for number, one in enumerate(ids)}
     removed = set(found.removed)
+    shared = {text: number for number, text in enumerate(diagrams)}
     return {
         "title": compared.title,
+        "diagrams": [shared.get(text, text) for text in compared.diagrams],
+        "hint": compared.hint,
         "summary": found.summary,
         "workflow": told(found.fields) if found.fields else "",
         "added": [numbers[one] for one in found.added],
         "removed": [
-            [one, len(old.spec_json(one)), len(orjson.loads(old.spec_json(one))["task_specs"])]
+            [
+                one,
+                len(old.spec_json(one)),
+                len(orjson.loads(old.spec_json(one))["task_specs"]),
+                old.element_ids(one),
+            ]
             for one in found.removed
         ],
         "changed": [[numbers[one.process_id], *_changes(one, numbers)] for one in found.changed],

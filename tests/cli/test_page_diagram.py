@@ -479,3 +479,180 @@ def test_a_comparison_colours_the_elements_of_the_diagram(page: Page, tmp_path: 
     assert "root_0" in drawn(page, "changed")
     assert "root_start" not in drawn(page, "changed")
     assert page.complaints == []
+
+
+# The diagrams of the version that is compared with
+
+
+@pytest.fixture
+def versions(tmp_path: Path) -> tuple[Path, Path]:
+    """An old and a new version. `gone` and its call were removed, and `fresh` was added."""
+    steps = script("x = 1"), call("kept"), call("gone"), "<manualTask />"
+    old = process("root", *steps), process("gone", script("z = 1")), process("kept")
+    steps = script("x = 2"), call("kept")
+    new = process("root", *steps), process("fresh"), process("kept", call("fresh"))
+    return write(tmp_path / "old" / "m.bpmn", *old), write(tmp_path / "new" / "m.bpmn", *new)
+
+
+def choose_version(page: Page, name: str) -> None:
+    page.click_on("#versions label", f"{name} version")
+
+
+def checked_version(page: Page) -> str:
+    return page.value("document.querySelector('#versions :checked').value")
+
+
+def flows(page: Page, mark: str) -> list[str]:
+    """The flows that are coloured as what was added or removed."""
+    colour = {"added": "--come", "removed": "--gone"}[mark]
+    ids: list[str] = page.value(
+        f"""[...document.querySelectorAll('#diagram .djs-connection')].filter(one => {{
+              const line = one.querySelector('.djs-visual > path'), root = document.documentElement;
+              const probe = root.appendChild(document.createElement('i'));
+              probe.style.color = 'var({colour})';
+              const wanted = getComputedStyle(probe).color;
+              probe.remove();
+              return getComputedStyle(line).stroke === wanted;
+            }}).map(one => one.dataset.elementId)"""
+    )
+    return sorted(ids)
+
+
+def test_the_old_diagram_shows_what_was_removed_and_changed(
+    page: Page, tmp_path: Path, versions: tuple[Path, Path]
+) -> None:
+    old, new = versions
+    opened(page, graph(new, tmp_path, "--against", old))
+    assert checked_version(page) == "new"
+    assert drawn(page, "removed") == []
+    assert drawn(page) == ["root_0", "root_1", "root_end", "root_start"]
+    choose_version(page, "Old")
+    assert drawn(page) == ["root_0", "root_1", "root_2", "root_3", "root_end", "root_start"]
+    assert drawn(page, "removed") == ["root_2", "root_3"]
+    assert "root_0" in drawn(page, "changed")
+    assert drawn(page, "added") == drawn(page, "held") == []
+    assert flows(page, "removed") == ["root_1_flow", "root_2_flow", "root_3_flow"]
+    choose_version(page, "New")
+    assert flows(page, "added") == ["root_1_flow"]
+    assert drawn(page) == ["root_0", "root_1", "root_end", "root_start"]
+    assert page.complaints == []
+
+
+def test_a_process_that_was_removed_is_shown_and_is_reached_by_the_old_call(
+    page: Page, tmp_path: Path, versions: tuple[Path, Path]
+) -> None:
+    old, new = versions
+    opened(page, graph(new, tmp_path, "--against", old))
+    pick(page, "gone")
+    assert (checked_version(page), page.text("#lost")) == ("old", "")
+    assert drawn(page) == drawn(page, "removed") == ["gone_0", "gone_end", "gone_start"]
+    disabled = "[...document.querySelectorAll('#versions :disabled')].map(one => one.value)"
+    assert page.value(disabled) == ["new"]
+    pick(page, "fresh")
+    assert (checked_version(page), page.value(disabled)) == ("new", ["old"])
+    assert drawn(page, "added") == ["fresh_end", "fresh_start"]
+    pick(page, "root")
+    choose_version(page, "Old")
+    page.value("document.querySelector('.djs-overlay [title=\"Open gone\"]').click()")
+    page.settle()
+    assert (page.text("#details h2"), crumbs(page)) == ("gone", ["root", "gone"])
+    page.click_on("#crumbs .link", "root")
+    assert (checked_version(page), page.value(disabled)) == ("old", [])
+    assert page.complaints == []
+
+
+def test_an_element_that_was_removed_leads_to_itself_in_the_old_diagram_and_back(
+    page: Page, tmp_path: Path, versions: tuple[Path, Path]
+) -> None:
+    old, new = versions
+    page.open(graph(new, tmp_path, "--against", old))
+    page.click_on("#changes .link", "root_2")
+    assert (checked_version(page), drawn(page, "chosen")) == ("old", ["root_2"])
+    page.click(*middle(page, "root_3"))
+    assert drawn(page, "chosen") == ["root_3"]
+    page.click_on("#changes .link", "root_1")
+    assert (checked_version(page), drawn(page, "chosen")) == ("new", ["root_1"])
+    assert page.complaints == []
+
+
+def test_the_address_keeps_the_version_which_is_switched_with_the_keyboard_too(
+    page: Page, tmp_path: Path, versions: tuple[Path, Path]
+) -> None:
+    old, new = versions
+    path = graph(new, tmp_path, "--against", old)
+    opened(page, path)
+    page.value("document.querySelector('#versions :checked').focus()")
+    page.press("ArrowLeft")
+    assert checked_version(page) == "old"
+    fragment = page.value("location.hash")
+    page.open(path, fragment)
+    assert (checked_version(page), drawn(page, "removed")) == ("old", ["root_2", "root_3"])
+    assert page.complaints == []
+
+
+def test_axe_finds_nothing_in_an_old_diagram(
+    page: Page, tmp_path: Path, versions: tuple[Path, Path]
+) -> None:
+    old, new = versions
+    opened(page, graph(new, tmp_path, "--against", old))
+    choose_version(page, "Old")
+    page.value(f"{axe_script()};0")
+    found = "axe.run().then(({violations}) => violations.map(one => [one.impact, one.id]))"
+    assert page.value(found) == []
+
+
+def test_versions_in_folders_and_in_a_cache_have_the_diagrams_of_both(
+    page: Page, tmp_path: Path, versions: tuple[Path, Path]
+) -> None:
+    old, new = (one.parent for one in versions)
+    cache = tmp_path / "cache"
+    for key, folder in (("1", old), ("2", new)):
+        options = ["--process", "root", "--key", key, "--keep-source"]
+        assert command("cache", cache, folder, *options).code == 0
+    of_cache = graph(cache, tmp_path, "2", "--against", "1"), "1"
+    (tmp_path / "folders").mkdir()
+    folders = graph(new, tmp_path / "folders", "--against", old, "--process", "root"), str(old)
+    for path, _ in (of_cache, folders):
+        opened(page, path)
+        choose_version(page, "Old")
+        assert drawn(page, "removed") == ["root_2", "root_3"]
+        pick(page, "gone")
+        assert drawn(page) == ["gone_0", "gone_end", "gone_start"]
+        assert page.complaints == []
+
+
+def test_a_version_whose_bpmn_is_not_at_hand_says_how_to_get_its_diagrams(
+    page: Page, tmp_path: Path, versions: tuple[Path, Path]
+) -> None:
+    cache = tmp_path / "cache"
+    for key, model, *options in (("1", versions[0]), ("2", versions[1], "--keep-source")):
+        options += ["--process", "root", "--key", key]
+        assert command("cache", cache, model, *options).code == 0
+    opened(page, graph(cache, tmp_path, "2", "--against", "1"))
+    assert drawn(page, "changed") == ["root_0", "root_1", "root_end"]
+    assert flows(page, "added") == []  # nothing is known of them
+    choose_version(page, "Old")
+    assert page.text("#lost") == (
+        "The BPMN of this process in 1 is not in the page. For its diagrams, cache its BPMN files "
+        "with --keep-source."
+    )
+    choose_version(page, "New")
+    assert page.text("#lost") == ""
+    # The other way round, the diagrams are those of the old version.
+    opened(page, graph(cache, tmp_path, "1", "--against", "2"))
+    assert page.text("#lost") == "The BPMN of this process is not in the page."
+    assert page.text("#hint") == "For diagrams, cache its BPMN files with --keep-source."
+    choose_version(page, "Old")
+    assert drawn(page, "removed") == []
+    assert "root_0" in drawn(page, "changed")
+    assert page.complaints == []
+
+
+def test_a_diagram_that_both_versions_have_is_in_the_page_once(tmp_path: Path) -> None:
+    same = write(tmp_path / "same.bpmn", process("same", script("mark = 'once'")))
+    for version in "12":
+        folder = tmp_path / version
+        write(folder / "m.bpmn", process("root", script(f"x = {version}"), call("same")))
+        (folder / "same.bpmn").write_bytes(same.read_bytes())
+    path = graph(tmp_path / "2" / "m.bpmn", tmp_path, "--against", tmp_path / "1" / "m.bpmn")
+    assert path.read_text(encoding="utf-8").count("mark = 'once'") == 1

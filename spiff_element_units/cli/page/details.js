@@ -69,6 +69,14 @@ function elementsOf(process, positions) {
 
 const badge = change => make("span", { className: `mark ${change}`, textContent: change });
 
+// An element that differs. It leads to the element in a diagram, if a diagram may have it.
+function changed(process, change, element) {
+  const gone = change === "removed";
+  if (!viewer || !topOf(process.number, gone ? "old" : "new")) return blank(element);
+  return make("button", { type: "button", className: "link", textContent: blank(element),
+    on: () => gone ? showGone(process.number, element) : showChanged(process.number, element) });
+}
+
 // What of a process differs from the other version.
 function changesOf(process) {
   if (!process.change) return [];
@@ -78,7 +86,7 @@ function changesOf(process) {
     if (fields) entries.push([badge("changed"), "the process", make("p", { textContent: fields })]);
     for (const number of within) entries.push([badge("changed"), "within it: ", link(number)]);
     for (const [change, element, words] of elements)
-      entries.push([badge(change), blank(element), make("p", { textContent: words })]);
+      entries.push([badge(change), changed(process, change, element), make("p", { textContent: words })]);
   } else entries.push([badge(process.change), "the process"]);
   const list = listOf(entries);
   list.className = "changes";

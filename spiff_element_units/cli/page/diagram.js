@@ -1,23 +1,11 @@
 /* The diagram of the chosen process, which bpmn-js draws from the BPMN of the model. The elements are
    those of the details: a click chooses one, and what is chosen and held is marked. */
 
-const CONTAINERS = ["process", "subProcess", "transaction", "adHocSubProcess"];
 const lost = document.getElementById("lost");
 const paper = document.getElementById("diagram");
 const crumbs = document.getElementById("crumbs");
 
-// Where each process is, embedded ones too: the number of its file, and the process of that file.
-const homes = new Map();
-data.diagrams.forEach((text, file) => {
-  for (const one of new DOMParser().parseFromString(text, "application/xml").getElementsByTagName("*")) {
-    if (!CONTAINERS.includes(one.localName) || homes.has(one.id)) continue;
-    let top = one;
-    while (top.localName !== "process" && top.parentElement) top = top.parentElement;
-    homes.set(one.id, { file, top: top.id });
-  }
-});
-
-const viewer = data.diagrams.length ? new BpmnJS({
+const viewer = texts.length ? new BpmnJS({
   container: paper,
   bpmnRenderer: { defaultFillColor: "var(--paper)", defaultStrokeColor: "var(--ink)", defaultLabelColor: "var(--ink)" },
 }) : null;
@@ -35,16 +23,10 @@ function diagramFor(own, process) {
     && (plane.get("planeElement").some(one => one.bpmnElement && inside.has(one.bpmnElement.id))));
 }
 
-// The process whose diagram a process is in; null if its BPMN is not here.
-const topOf = number => {
-  const home = number >= 0 ? homes.get(processes[number].id) : null;
-  return home || null;
-};
-
 async function open(home) {
   const moddle = viewer.get("moddle");
   if (!definitions.has(home.file)) {
-    const { rootElement, warnings } = await moddle.fromXML(data.diagrams[home.file]);
+    const { rootElement, warnings } = await moddle.fromXML(texts[home.file]);
     // bpmn-js would leave out elements whose ids have letters that are not ASCII.
     const illegal = warnings.map(one => one.message.match(/illegal ID <.*>/)).find(Boolean);
     if (illegal) throw new Error(illegal[0]);
@@ -79,10 +61,12 @@ function showDiagram() {
   showing = showing.then(async () => {
     const home = topOf(chosen.process);
     paper.hidden = home === null;
-    lost.textContent = home === null ? "The BPMN of this process is not in the page." : "";
+    lost.textContent = home === null ? missing(chosen.process) : "";
+    document.getElementById("path").hidden = home === null && !against;
+    markVersion();
     if (home === null) return;
     try {
-      if (!shownTop || shownTop.file !== home.file || shownTop.top !== home.top) await open(home);
+      if (!isShown(home)) await open(home);
     } catch (error) { // a model may be wrong in a way that SpiffWorkflow does not mind
       paper.hidden = true;
       lost.textContent = `bpmn-js cannot draw this diagram: ${error.message}`;
@@ -93,23 +77,24 @@ function showDiagram() {
   });
 }
 
-const inDiagram = number => {
-  const home = topOf(number);
-  return home !== null && home.file === shownTop.file && home.top === shownTop.top;
-};
+const isShown = home => shownTop !== null && home !== null
+  && ["version", "file", "top"].every(part => home[part] === shownTop[part]);
+const inDiagram = number => shownTop !== null && isShown(topOf(number, shownTop.version));
 const owners = new Map(); // id of an element in the diagram -> the process that it is of
 const ownerOf = id => owners.has(id) ? owners.get(id) : null;
 
 function findOwners() {
   owners.clear();
-  for (const one of processes.slice(0, current).filter(one => inDiagram(one.number)))
-    for (const id of one.elements) owners.set(id, one.number);
+  for (const one of processes.filter(one => inDiagram(one.number)))
+    for (const id of elementsIn(one, shownTop.version)) owners.set(id, one.number);
 }
 
-// What an element calls, or embeds, as the number of a process
-const leadsTo = (number, id) => processes[number].references.filter(([, , element]) => element === id).map(([kind, to]) => [kind, to]);
+// The processes that an element of the diagram calls.
+const calledBy = element => element.businessObject.calledElement
+  ? processes.filter(one => one.id === element.businessObject.calledElement).map(one => one.number)
+  : [];
 
-const MARKS = ["held", "chosen", "added", "changed", "done", "waits", "predicted", "heat1", "heat2", "heat3", "heat4"];
+const MARKS = ["held", "chosen", "added", "changed", "removed", "done", "waits", "predicted", "heat1", "heat2", "heat3", "heat4"];
 
 function markDiagram() {
   const canvas = viewer.get("canvas"), all = viewer.get("elementRegistry");
@@ -117,25 +102,34 @@ function markDiagram() {
   const collapsed = all.get(`${processes[chosen.process].id}_plane`);
   canvas.setRootElement(collapsed || (embedded && embedded.parent ? canvas.findRoot(embedded) : mainRoot));
   for (const element of all.getAll()) {
-    if (element.waypoints || element.labelTarget || !element.parent) continue;
-    const id = element.businessObject.id, owner = ownerOf(id), marks = new Set();
-    if (owner !== null) {
-      if (owner === chosen.process && id === chosen.element) marks.add("chosen");
-      // A call is held if what it calls is.
-      const called = leadsTo(owner, id).filter(([kind]) => kind === CALL).map(([, to]) => to);
-      if (called.length ? called.some(to => chosen.held.has(to)) : chosen.held.has(owner)) marks.add("held");
-      const changes = processes[owner].changes;
-      if (processes[owner].change === "added") marks.add("added");
-      for (const [change, element] of changes ? changes.elements : []) if (element === id && change !== "removed") marks.add(change);
-      for (const mark of countMarks(owner, id)) marks.add(mark);
-    }
+    if (element.labelTarget || !element.parent) continue;
+    const marks = new Set(element.waypoints ? marksOfFlow(element.businessObject) : marksOf(element));
     for (const mark of MARKS)
       if (marks.has(mark)) canvas.addMarker(element, mark);
       else canvas.removeMarker(element, mark);
   }
-  const at = chosen.element !== null && all.get(chosen.element);
+  const at = all.get(shownElement());
   if (at && at.parent) canvas.scrollToElement(at, 60);
 }
+
+// The element that is marked: one that was removed, or what is chosen.
+const shownElement = () => chosen.gone === null ? chosen.element : chosen.gone;
+
+function marksOf(element) {
+  const id = element.businessObject.id, owner = ownerOf(id);
+  if (owner === null) return [];
+  const isNew = shownTop.version === "new", change = changeOf(processes[owner], id);
+  const counted = element.businessObject.calledElement ? calledBy(element) : [owner];
+  return [
+    owner === chosen.process && id === shownElement() && "chosen",
+    change !== (isNew ? "removed" : "added") && change,
+    // The unit and the instances are of the new version. A call is held if what it calls is.
+    ...isNew ? [counted.some(to => chosen.held.has(to)) && "held", ...countMarks(owner, id)] : [],
+  ].filter(Boolean);
+}
+
+const marksOfFlow = ({ $type, $parent, sourceRef, targetRef }) => $type === "bpmn:SequenceFlow" && sourceRef && targetRef
+  ? [changeOfFlow($parent.id, sourceRef.id, targetRef.id, shownTop.version)].filter(Boolean) : [];
 
 // Where a call leads, as a button at its element
 
@@ -143,8 +137,8 @@ function addCalls() {
   const overlays = viewer.get("overlays");
   for (const element of viewer.get("elementRegistry").getAll()) {
     const owner = element.labelTarget ? null : ownerOf(element.id);
-    const calls = owner === null ? [] : leadsTo(owner, element.id).filter(([kind, to]) => kind === CALL && topOf(to));
-    for (const [, to] of calls.slice(0, 1)) {
+    const calls = owner === null ? [] : calledBy(element).filter(to => topOf(to));
+    for (const to of calls.slice(0, 1)) {
       const name = blank(nameOf(to));
       const button = make("button", { type: "button", className: "call", textContent: "→", title: `Open ${name}`, on: event => { event.stopPropagation(); follow(owner, to); } });
       button.setAttribute("aria-label", `Open ${name}`);
@@ -163,7 +157,8 @@ function showTrail() {
   const back = trail.indexOf(chosen.process);
   if (back >= 0) trail = trail.slice(0, back);
   const last = trail[trail.length - 1];
-  if (last !== undefined && !below(last).some(([to]) => to === chosen.process) && !inDiagram(last)) trail = [];
+  const called = last !== undefined && linked(processes[last]).some(([, to]) => to === chosen.process);
+  if (last !== undefined && !called && !inDiagram(last)) trail = [];
   crumbs.replaceChildren(...trail.map((number, at) => make("li", {}, make("button", {
     type: "button", className: "link", textContent: blank(nameOf(number)), on: () => { trail = trail.slice(0, at); choose(number); } }))),
     make("li", { textContent: blank(nameOf(chosen.process)) }));
@@ -172,7 +167,9 @@ function showTrail() {
 if (viewer) {
   viewer.get("eventBus").on("element.click", ({ element }) => {
     const id = element.businessObject.id, owner = ownerOf(id);
-    if (owner !== null && element.parent) choose(owner, id);
+    if (owner === null || !element.parent) return;
+    if (processes[owner].elements.includes(id) && owner < current) choose(owner, id);
+    else showGone(owner, id);
   });
   // A collapsed subprocess is opened with a button of bpmn-js, and left with its breadcrumbs.
   viewer.get("eventBus").on("root.set", ({ element }) => {
@@ -180,9 +177,8 @@ if (viewer) {
     if (shownTop && number >= 0 && number !== chosen.process && inDiagram(number)) choose(number);
   });
   viewer.get("eventBus").on("element.dblclick", ({ element }) => {
-    const owner = ownerOf(element.businessObject.id);
-    const [, to] = (owner === null ? [] : leadsTo(owner, element.businessObject.id)).find(([kind, to]) => kind === CALL && topOf(to)) || [];
-    if (to !== undefined) follow(owner, to);
+    const owner = ownerOf(element.businessObject.id), to = calledBy(element).find(to => topOf(to));
+    if (owner !== null && to !== undefined) follow(owner, to);
   });
   new ResizeObserver(() => { if (shownTop && paper.clientWidth) viewer.get("canvas").resized(); }).observe(paper);
 }
@@ -190,10 +186,15 @@ if (viewer) {
 const isDiagram = () => document.getElementById("drawing").dataset.view === "diagram";
 const drawings = document.querySelectorAll("#drawings input");
 
-function showDrawing(name) {
+function setDrawing(name) {
   document.getElementById("drawing").dataset.view = name;
   for (const one of drawings) one.checked = one.value === name;
+}
+
+function showDrawing(name) {
+  setDrawing(name);
   showDiagram();
+  keep();
 }
 
 for (const one of drawings) one.addEventListener("change", () => showDrawing(one.value));

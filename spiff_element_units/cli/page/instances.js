@@ -20,7 +20,7 @@ function badgeOf({ done, waits, at }) {
 }
 
 function addCounts() {
-  if (!instances) return;
+  if (!instances || shownTop.version === "old") return; // they are of the new version
   const overlays = viewer.get("overlays");
   for (const element of viewer.get("elementRegistry").getAll()) {
     if (element.labelTarget || element.waypoints) continue;

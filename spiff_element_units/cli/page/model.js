@@ -16,9 +16,9 @@ const current = processes.length;
 
 const against = data.against;
 if (against) {
-  for (const [id, bytes, tasks] of against.removed)
+  for (const [id, bytes, tasks, elements] of against.removed)
     processes.push({
-      number: processes.length, id, bytes, tasks, elements: [], references: [], leading: {}, referrers: [], gone: [],
+      number: processes.length, id, bytes, tasks, elements, references: [], leading: {}, referrers: [], gone: [],
       name: "", names: {}, added: new Set(), change: "removed", changes: null,
     });
   for (const number of against.added) processes[number].change = "added";

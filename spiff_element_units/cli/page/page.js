@@ -1,20 +1,21 @@
-/* What is chosen: a process, an element of it, and the process whose unit is shown. */
+/* What is chosen: a process, an element of it, and the process whose unit is shown. `gone` is an
+   element that the version has which is compared with. */
 
-const chosen = { process: data.root, element: null, from: data.root, held: new Set() };
+const chosen = { process: data.root, element: null, from: data.root, held: new Set(), gone: null };
 
 function choose(number, element = null, from = number, asked = null) {
   if (number >= current) return chooseRemoved(number);
   const own = () => unitOf(number, element === null ? processes[number].id : element);
   const unit = asked || (from === number ? own() : unitTo(from, number));
   if (unit === null) return;
-  Object.assign(chosen, { process: number, element, from, held: new Set(unit) });
+  Object.assign(chosen, { process: number, element, from, held: new Set(unit), gone: null });
   reveal([number, ...unit.slice(0, ONCE)]);
   showChosen();
   describe(unit);
 }
 
 function chooseRemoved(number) {
-  Object.assign(chosen, { process: number, element: null, from: number, held: new Set() });
+  Object.assign(chosen, { process: number, element: null, from: number, held: new Set(), gone: null });
   reveal([number]);
   showChosen();
   describeRemoved(processes[number]);
@@ -41,6 +42,8 @@ function keep() {
   const said = new URLSearchParams({ process: processes[chosen.process].id });
   if (chosen.element !== null) said.set("element", chosen.element);
   if (chosen.from !== chosen.process) said.set("from", processes[chosen.from].id);
+  if (viewer && isDiagram() !== Boolean(instances)) said.set("drawing", isDiagram() ? "diagram" : "graph");
+  if (wanted === "old") said.set("version", wanted);
   history.replaceState(null, "", "#" + said);
 }
 
@@ -49,7 +52,9 @@ function chooseKept() {
   const numberOf = name => processes.findIndex(one => one.id === said.get(name));
   const number = numberOf("process"), element = said.get("element");
   if (number < 0 || element !== null && !processes[number].elements.includes(element)) return false;
-  const from = numberOf("from");
+  const from = numberOf("from"), shown = said.get("drawing");
+  wanted = against && said.get("version") === "old" ? "old" : "new";
+  if (viewer && ["graph", "diagram"].includes(shown)) setDrawing(shown);
   choose(number, element, from < 0 ? number : from);
   drawing.then(() => bringIntoView(number));
   return chosen.process === number;
@@ -70,6 +75,7 @@ layOut();
 if (against) reveal(processes.filter(one => one.change).map(one => one.number).slice(0, ONCE));
 showTree();
 showView(current > MANY ? "tree" : "table");
+if (instances && viewer) setDrawing("diagram");
 if (!chooseKept()) {
   if (data.unit) {
     const [number, element] = data.unit;
@@ -82,7 +88,6 @@ if (!chooseKept()) {
 if (instances) {
   document.body.classList.add(instances.total > 1 ? "with-instances" : "with-instance");
   document.getElementById("about").textContent += `; ${things(instances.total, "instance", "instances")}`;
-  if (viewer) showDrawing("diagram");
 }
 document.getElementById("hint").textContent = data.hint;
 addEventListener("hashchange", chooseKept);
