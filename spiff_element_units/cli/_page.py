@@ -50,6 +50,7 @@ SCRIPTS = (
     "tree.js",
     "finding.js",
     "layout.js",
+    "ids.js",
     "instances.js",
     "versions.js",
     "diagram.js",

@@ -25,13 +25,7 @@ function diagramFor(own, process) {
 
 async function open(home) {
   const moddle = viewer.get("moddle");
-  if (!definitions.has(home.file)) {
-    const { rootElement, warnings } = await moddle.fromXML(texts[home.file]);
-    // bpmn-js would leave out elements whose ids have letters that are not ASCII.
-    const illegal = warnings.map(one => one.message.match(/illegal ID <.*>/)).find(Boolean);
-    if (illegal) throw new Error(illegal[0]);
-    definitions.set(home.file, rootElement);
-  }
+  if (!definitions.has(home.file)) definitions.set(home.file, await readBpmn(moddle, texts[home.file]));
   const own = definitions.get(home.file);
   const process = own.get("rootElements").find(one => one.id === home.top);
   let diagram = diagramFor(own, process);
