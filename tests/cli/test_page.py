@@ -262,6 +262,27 @@ def test_a_narrow_page_has_its_whole_title(
         assert narrow.complaints == []
 
 
+@pytest.mark.parametrize("width", [420, 900, 1000, 1280])
+def test_a_hint_is_whole_at_any_width(
+    tmp_path: Path, tmp_path_factory: pytest.TempPathFactory, width: int
+) -> None:
+    path = compared(tmp_path, ElementUnits.from_json(claim_json()), second_version())
+    with Page(tmp_path_factory.mktemp("narrow"), (width, 900)) as narrow:
+        narrow.open(path)
+        left, right, lines = narrow.value(
+            """(() => {
+              const text = document.createRange();
+              text.selectNodeContents(document.getElementById("hint"));
+              const {left, right} = text.getBoundingClientRect();
+              return [left, right, text.getClientRects().length];
+            })()"""
+        )
+        assert 0 <= left < right <= width
+        assert lines == 1
+        cut = "(one => one.scrollWidth > one.clientWidth)(document.getElementById('hint'))"
+        assert not narrow.value(cut)
+
+
 def test_the_page_says_what_its_numbers_are(claim: Page) -> None:
     titles = claim.value(
         "[...document.querySelectorAll('.tabulator-col-title')].map(one => one.textContent)"
