@@ -160,7 +160,7 @@ function place(nodes, edges, placed, anchor) {
   else bringIntoView(anchor);
 }
 
-function look(element, { number, lines, letters, width, height, more, looks }) {
+function look(element, { lines, letters, width, height, more, looks }) {
   element.setAttribute("class", ["node", ...looks].join(" "));
   element.setAttribute("aria-label", lines.join(", ") + (more ? " folded" : ""));
   const text = draw("text", { "font-size": letters, "text-anchor": "middle" }, ...lines.map((line, at) => {

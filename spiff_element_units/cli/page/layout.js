@@ -35,8 +35,8 @@ function contentOf(container) {
 function onBorder({ x, y }, element, { left, top, width, height }) {
   const right = Math.abs(x - left - width) < 1, beside = right || Math.abs(x - left) < 1;
   const across = y - top - height / 2, radius = width / 2;
-  const depth = /Gateway$/.test(element.$type) ? Math.abs(across)
-    : /Event$/.test(element.$type) ? radius - Math.sqrt(Math.max(0, radius ** 2 - across ** 2)) : 0;
+  const depth = element.$type.endsWith("Gateway") ? Math.abs(across)
+    : element.$type.endsWith("Event") ? radius - Math.sqrt(Math.max(0, radius ** 2 - across ** 2)) : 0;
   return beside ? { x: right ? x - depth : x + depth, y } : { x, y };
 }
 
