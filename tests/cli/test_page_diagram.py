@@ -213,6 +213,31 @@ def test_a_layout_of_the_model_is_kept_and_a_collapsed_subprocess_opens(
     assert page.complaints == []
 
 
+def test_a_model_without_a_layout_says_which_lane_each_element_is_in(
+    page: Page, tmp_path: Path
+) -> None:
+    model = tmp_path / "lanes.bpmn"
+    text = (TOP / "tests" / "bpmn" / "lanes.bpmn").read_text(encoding="utf-8")
+    end = "<flowNodeRef>leave_end</flowNodeRef>"
+    inner = f"<childLaneSet><lane id='deputy'>{end}</lane></childLaneSet>"
+    text = text.replace(end, inner)
+    model.write_text(text, encoding="utf-8")
+    opened(page, graph(model, tmp_path))
+    lanes = page.value(
+        """Object.fromEntries([...document.querySelectorAll('.djs-overlay .lane')].map(one =>
+             [one.closest('.djs-overlays').dataset.containerId, one.innerText]))"""
+    )
+    assert lanes == {
+        "leave_start": "Staff",
+        "leave_ask": "Staff",
+        "leave_review": "Boss",
+        "leave_end": "Boss › deputy",
+    }
+    assert page.complaints == []
+    opened(page, graph(TOP / "tests" / "bpmn" / "non_ascii.bpmn", tmp_path))
+    assert page.value("document.querySelectorAll('.djs-overlay .lane').length") == 0
+
+
 # Finds elements that lie on one another, and lines that cross what they do not join.
 WRONG = """(() => {
   const all = elementUnits.viewer.get('elementRegistry').getAll().filter(one => !one.labelTarget);

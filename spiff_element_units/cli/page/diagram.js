@@ -39,6 +39,7 @@ async function open(home) {
   findOwners();
   addCalls();
   addCounts();
+  if (made) addLanes(process);
   fitDiagram();
 }
 

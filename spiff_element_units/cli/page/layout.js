@@ -1,5 +1,5 @@
 /* A layout for processes whose BPMN has none: ELK places their elements, and BPMN DI is made of it.
-   Lanes, data and annotations are not drawn. */
+   Elements say which lane they are in. Pools, data and annotations are not drawn. */
 
 const SIZES = [[/Event$/, 36, 36], [/Gateway$/, 50, 50], [/./, 100, 80]];
 const isSubprocess = element => /(SubProcess|Transaction)$/.test(element.$type);
@@ -78,4 +78,28 @@ async function laidOut(moddle, definitions, process) {
   diagram.$parent = definitions;
   definitions.get("diagrams").push(diagram);
   return diagram;
+}
+
+// The names of the lanes that each element of a process is in, the outer one first.
+function lanesOf(process) {
+  const names = new Map();
+  const collect = (set, outer) => (set.lanes || []).forEach(lane => {
+    const path = [...outer, lane.name || lane.id];
+    for (const one of lane.flowNodeRef || []) names.set(one.id, path);
+    if (lane.childLaneSet) collect(lane.childLaneSet, path);
+  });
+  (process.laneSets || []).forEach(set => collect(set, []));
+  return names;
+}
+
+function addLanes(process) {
+  const overlays = viewer.get("overlays"), all = viewer.get("elementRegistry");
+  for (const [id, path] of lanesOf(process)) {
+    const title = path.join(" › ");
+    const element = all.get(id);
+    if (!element || !element.parent) continue;
+    const label = make("span", { className: "lane", textContent: blank(title), title: `Lane ${title}` });
+    label.style.maxWidth = `${element.width + 45}px`; // to the next element
+    overlays.add(id, "lane", { position: { top: -18, left: 0 }, html: label });
+  }
 }
