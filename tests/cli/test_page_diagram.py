@@ -750,6 +750,22 @@ def test_axe_finds_nothing_in_an_old_diagram(
     assert page.value(found) == []
 
 
+def test_instances_are_on_the_new_diagram_only(
+    page: Page, tmp_path: Path, versions: tuple[Path, Path]
+) -> None:
+    new = write(tmp_path / "waits.bpmn", process("root", "<manualTask />"))
+    state = instance(new, tmp_path / "state.json")
+    opened(page, graph(new, tmp_path, "--against", versions[0], "--state", state))
+    assert badges(page) == {"root_start": "1", "root_0": "waits"}
+    choose_version(page, "Old")
+    assert badges(page) == {}
+    assert drawn(page, "waits") == drawn(page, "done") == []
+    assert "root_1" in drawn(page, "removed")
+    choose_version(page, "New")
+    assert badges(page) == {"root_start": "1", "root_0": "waits"}
+    assert page.complaints == []
+
+
 def test_versions_in_folders_and_in_a_cache_have_the_diagrams_of_both(
     page: Page, tmp_path: Path, versions: tuple[Path, Path]
 ) -> None:

@@ -89,4 +89,7 @@ function markVersion() {
   }
 }
 
-for (const one of versions) one.addEventListener("change", () => showVersion(one.value));
+for (const one of versions) {
+  one.addEventListener("change", () => showVersion(one.value));
+  if (against) one.parentElement.title = one.value === "old" ? against.title : data.title;
+}
