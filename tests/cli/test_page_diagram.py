@@ -750,6 +750,23 @@ def test_axe_finds_nothing_in_an_old_diagram(
     assert page.value(found) == []
 
 
+def test_an_element_that_nothing_led_to_is_added_in_the_new_diagram_only(
+    page: Page, tmp_path: Path
+) -> None:
+    """SpiffWorkflow does not read it, though it is drawn."""
+    new = process("root", script("x = 1"), "<manualTask />")
+    flow = '<sequenceFlow id="root_0_flow" sourceRef="root_0" targetRef="{}"/>'
+    old = new.replace(flow.format("root_1"), flow.format("root_end"))
+    assert old != new
+    paths = [write(tmp_path / name, text) for name, text in (("1.bpmn", old), ("2.bpmn", new))]
+    opened(page, graph(paths[1], tmp_path, "--against", paths[0]))
+    assert drawn(page, "added") == ["root_1"]
+    choose_version(page, "Old")
+    assert drawn(page) == ["root_0", "root_1", "root_end", "root_start"]
+    assert drawn(page, "added") == drawn(page, "removed") == []
+    assert page.complaints == []
+
+
 def test_instances_are_on_the_new_diagram_only(
     page: Page, tmp_path: Path, versions: tuple[Path, Path]
 ) -> None:
