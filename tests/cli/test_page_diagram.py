@@ -651,20 +651,46 @@ def checked_version(page: Page) -> str:
     return page.value("document.querySelector('#versions :checked').value")
 
 
-def flows(page: Page, mark: str) -> list[str]:
-    """The flows that are coloured as what was added or removed."""
-    colour = {"added": "--come", "removed": "--gone"}[mark]
+def coloured(page: Page, kind: str, style: str, colour: str) -> list[str]:
+    """The elements of a kind that are seen in a colour of the page."""
     ids: list[str] = page.value(
-        f"""[...document.querySelectorAll('#diagram .djs-connection')].filter(one => {{
-              const line = one.querySelector('.djs-visual > path'), root = document.documentElement;
-              const probe = root.appendChild(document.createElement('i'));
-              probe.style.color = 'var({colour})';
+        f"""(() => {{
+              const probe = document.body.appendChild(document.createElement('i'));
+              probe.style.color = 'var(--{colour})';
               const wanted = getComputedStyle(probe).color;
               probe.remove();
-              return getComputedStyle(line).stroke === wanted;
-            }}).map(one => one.dataset.elementId)"""
+              return [...document.querySelectorAll('#diagram .djs-{kind}')].filter(one =>
+                getComputedStyle(one.querySelector('.djs-visual > :not(defs)')).{style} === wanted
+              ).map(one => one.dataset.elementId);
+            }})()"""
     )
     return sorted(ids)
+
+
+def flows(page: Page, change: str) -> list[str]:
+    colour = {"added": "come", "removed": "gone"}[change]
+    return coloured(page, "connection", "stroke", colour)
+
+
+def test_the_colours_of_what_differs_are_seen_also_in_the_unit_and_in_the_dark(
+    page: Page, tmp_path: Path
+) -> None:
+    end = script("y = 1")
+    old = write(tmp_path / "1.bpmn", process("root", script("x = 1"), end, "<manualTask />"))
+    new = write(tmp_path / "2.bpmn", process("root", script("x = 2"), "<manualTask />"))
+    (tmp_path / "back").mkdir()
+    path = graph(new, tmp_path, "--against", old), graph(old, tmp_path / "back", "--against", new)
+    for scheme in ("dark", "light"):
+        page.prefer(scheme)
+        opened(page, path[0])
+        assert coloured(page, "shape", "fill", "changed") == ["root_0", "root_1", "root_end"]
+        assert coloured(page, "shape", "fill", "held") == ["root_start"]
+        choose_version(page, "Old")
+        assert coloured(page, "shape", "fill", "removed") == ["root_2"]
+        assert coloured(page, "shape", "fill", "changed") == ["root_0", "root_1", "root_end"]
+        opened(page, path[1])
+        assert coloured(page, "shape", "fill", "added") == ["root_2"]
+        assert drawn(page, "held") == ["root_0", "root_1", "root_2", "root_end", "root_start"]
 
 
 def test_the_old_diagram_shows_what_was_removed_and_changed(
@@ -695,6 +721,7 @@ def test_a_process_that_was_removed_is_shown_and_is_reached_by_the_old_call(
     pick(page, "gone")
     assert (checked_version(page), page.text("#lost")) == ("old", "")
     assert drawn(page) == drawn(page, "removed") == ["gone_0", "gone_end", "gone_start"]
+    assert flows(page, "removed") == ["gone_0_flow", "gone_start_flow"]
     disabled = "[...document.querySelectorAll('#versions :disabled')].map(one => one.value)"
     assert page.value(disabled) == ["new"]
     pick(page, "fresh")
@@ -748,6 +775,20 @@ def test_axe_finds_nothing_in_an_old_diagram(
     page.value(f"{axe_script()};0")
     found = "axe.run().then(({violations}) => violations.map(one => [one.impact, one.id]))"
     assert page.value(found) == []
+
+
+def test_a_process_that_is_not_called_any_more_is_gone_though_its_bpmn_is_there(
+    page: Page, tmp_path: Path
+) -> None:
+    left = process("left", script("x = 1"))
+    old = write(tmp_path / "1.bpmn", process("root", call("left")), left)
+    new = write(tmp_path / "2.bpmn", process("root"), left)
+    opened(page, graph(new, tmp_path, "--process", "root", "--against", old))
+    pick(page, "left")
+    assert checked_version(page) == "old"
+    assert drawn(page, "removed") == ["left_0", "left_end", "left_start"]
+    assert flows(page, "removed") == ["left_0_flow", "left_start_flow"]
+    assert page.complaints == []
 
 
 def test_an_element_that_nothing_led_to_is_added_in_the_new_diagram_only(

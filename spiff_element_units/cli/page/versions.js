@@ -50,8 +50,8 @@ function changeOf(process, id) {
 function changeOfFlow(within, source, target, version) {
   const other = there[version === "new" ? "old" : "new"], process = processes.find(one => one.id === within);
   if (!other || !process) return "";
-  const known = other.homes.has(within) || ["added", "removed"].includes(process.change);
-  return !known || other.flows.has(flowOf(within, source, target)) ? "" : version === "new" ? "added" : "removed";
+  if (process.change !== "changed") return process.change;
+  return !other.homes.has(within) || other.flows.has(flowOf(within, source, target)) ? "" : version === "new" ? "added" : "removed";
 }
 
 // Why there is no diagram.
