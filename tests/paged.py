@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import base64
+import gzip
 import json
 from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
+from typing import Any
 
 import models
 import pytest
@@ -20,6 +23,12 @@ def written_page(tmp_path: Path, units: ElementUnits, *options: str) -> Path:
     done = command("graph", tmp_path / "cache", "key", "--format", "html", "-o", path, *options)
     assert done.code == 0, done.err
     return path
+
+
+def data_of(page: str) -> Any:
+    """The data in the text of a page."""
+    packed = page.split('id="data">')[1].split("</script>", maxsplit=1)[0]
+    return json.loads(gzip.decompress(base64.b64decode(packed, validate=True)))
 
 
 def claim_json() -> str:

@@ -85,10 +85,10 @@ def page(
         "licenses": _read("LICENSES.txt").replace("--", "- -"),
         "styles": "".join(map(_read, styles)),
         "libraries": "\n".join(
-            f'<script type="text/plain" class="packed">{_packed(name)}</script>'
+            f'<script type="text/plain" class="packed">{_library(name)}</script>'
             for name in (*LIBRARIES, *[VIEWER] * with_viewer)
         ),
-        "data": _json(data),
+        "data": _packed(json.dumps(data, separators=(",", ":")).encode()),
         "script": "".join(map(_read, SCRIPTS)),
     }
     pieces = _read("page.html").split("@@")
@@ -101,14 +101,13 @@ def _read(name: str) -> str:
 
 
 @functools.cache
-def _packed(name: str) -> str:
-    """A library as gzip in base64, a third of its size. `page/load.js` unpacks it."""
-    return base64.b64encode(gzip.compress(_read(name).encode(), mtime=0)).decode("ascii")
+def _library(name: str) -> str:
+    return _packed(_read(name).encode())
 
 
-def _json(value: Any) -> str:
-    """JSON that cannot end a script element."""
-    return json.dumps(value, separators=(",", ":")).replace("<", "\\u003c")
+def _packed(content: bytes) -> str:
+    """Gzip in base64, a third of the size of a library. `page/load.js` unpacks it."""
+    return base64.b64encode(gzip.compress(content, mtime=0)).decode("ascii")
 
 
 def _data(facts: Facts, title: str, unit: Optional[tuple[str, str]]) -> dict[str, Any]:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import re
 from pathlib import Path
 from typing import Any
 
 import pytest
 from command import EXAMPLES, command, failing
+from paged import data_of
 from written import call, process, script, write
 
 HINT = "For diagrams, cache its BPMN files with --keep-source."
@@ -31,9 +31,7 @@ def data(*arguments: object) -> Any:
     """The data in a page."""
     page = command("graph", *arguments, "--format", "html")
     assert page.code == 0, page.err
-    found = re.search('<script type="application/json" id="data">(.*?)</script>', page.out, re.S)
-    assert found is not None
-    return json.loads(found[1])
+    return data_of(page.out)
 
 
 def test_the_page_of_a_cached_workflow_has_the_diagrams_of_its_file(cache: str) -> None:

@@ -1,4 +1,4 @@
-/* Unpacks the libraries, which the page has as gzip in base64, and runs them in their order. */
+/* Unpacks what the page has as gzip in base64, and runs the libraries in their order. */
 const LIBRARIES = document.querySelectorAll("script.packed");
 
 async function unpacked(text) {

@@ -1,6 +1,6 @@
 /* What there is: processes, their references, and which processes a unit holds.
    The files of this page are put together in one function, so they share their names. */
-const data = JSON.parse(document.getElementById("data").textContent);
+const data = JSON.parse(await unpacked(document.getElementById("data").textContent));
 const CALL = 0;
 const KINDS = ["call", "embedded", "trigger"];
 const VERBS = ["calls", "embeds", "triggers"];
