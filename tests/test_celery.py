@@ -1,32 +1,16 @@
 """The Celery application of the examples, with real servers and workers that are killed."""
 
-# ruff: noqa: E402 - what the imports need may be missing
 from __future__ import annotations
 
-import shutil
-import sys
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import pytest
+from celery_example import Modules, deployed, open_folder, require_good
+from celery_workers import PIECES, People, Places, Processes, check, drive, started_servers
+from served import skip
 from servers import Missing
-
-for library in ("celery", "redis", "sqlalchemy"):
-    pytest.importorskip(library, reason=f"the tests of Celery need {library}")
-
-from celery_workers import (
-    EXAMPLE,
-    PIECES,
-    Places,
-    Processes,
-    check,
-    drive,
-    loaded,
-    settings,
-    started_servers,
-)
 from sqlalchemy import delete, insert, select
 
 from spiff_element_units.sql import Conflict
@@ -34,50 +18,17 @@ from spiff_element_units.sql import Conflict
 ORDERS = 20
 
 
-class Modules(NamedTuple):
-    """The modules of the example, and its application in this process."""
-
-    application: Any
-    tasks: Any
-    here: Any
-
-
-@pytest.fixture(scope="module")
-def places() -> Iterator[Places]:
-    """Servers. Their folders are not pytest's, which no other user may enter."""
-    folder = Path(tempfile.mkdtemp(prefix="celery-"))
-    folder.chmod(0o711)
+@pytest.fixture(scope="module", params=["redis", "rabbitmq"])
+def places(request: pytest.FixtureRequest) -> Iterator[Places]:
     try:
-        with started_servers(folder) as started:
+        with open_folder() as folder, started_servers(folder, request.param) as started:
             yield started
     except Missing as missing:
-        pytest.skip(str(missing))
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
-
-
-def deployed(places: Places, folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Modules]:
-    """The application on an empty database, with its model."""
-    for name, value in settings(places, folder).items():
-        monkeypatch.setenv(name, value)
-    monkeypatch.syspath_prepend(EXAMPLE)
-    module, tasks = loaded()
-    here = tasks.application()
-    module.metadata.create_all(here.engine)
-    here.deploy("order", EXAMPLE / "order.bpmn20.xml")
-    yield Modules(module, tasks, here)
-    module.metadata.drop_all(here.engine)
-    here.engine.dispose()
-    tasks.app.close()
-    for name in ("tasks", "application"):
-        del sys.modules[name]
+        skip(missing, "postgresql", request.param)
 
 
 @pytest.fixture
 def modules(places: Places, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Modules]:
-    import redis  # noqa: PLC0415
-
-    redis.Redis.from_url(places.broker).flushall()
     yield from deployed(places, tmp_path, monkeypatch)
 
 
@@ -95,12 +46,6 @@ def start(modules: Modules, count: int) -> set[str]:
     return ids
 
 
-def require_good(modules: Modules, ids: set[str]) -> None:
-    """Fail with what the checker has found."""
-    found = check(modules.application, modules.here, ids)
-    assert found == (len(ids), 5 * len(ids), [], [], [])
-
-
 def test_nothing_is_lost_or_done_twice_if_a_worker_is_killed(
     places: Places, modules: Modules, tmp_path: Path
 ) -> None:
@@ -109,7 +54,7 @@ def test_nothing_is_lost_or_done_twice_if_a_worker_is_killed(
         processes.beat()
         for name in ("first", "second"):
             processes.worker(name)
-        for ended in drive(modules.application, modules.tasks, processes, ORDERS):
+        for ended in drive(People(modules.application, modules.tasks), processes, ORDERS):
             if ended >= ORDERS // 4 and "first" in processes.running:
                 processes.kill("first")
                 processes.worker("third")

@@ -7,6 +7,7 @@ The environment says where everything is:
     DATABASE_URL     instances, models, outbox: postgresql+psycopg://app:password@db/app
     STORE_URL        packs, see `open_store`; the database by default
     UNITS_DIRECTORY  a local directory in front of the store, if there is one
+    SILENCE_SECONDS  how long a machine may be silent until it is given up; 60 by default
 
 Each step of an instance is one transaction. In it are the state of the instance, the calls of its
 service tasks (the outbox) and the id of the message that it received. So each step is done once,
@@ -38,6 +39,7 @@ from sqlalchemy import (
     Column,
     Connection,
     DateTime,
+    Engine,
     Integer,
     MetaData,
     String,
@@ -57,6 +59,28 @@ from spiff_element_units.stores import CachedStore, open_store
 DATABASE_URL = os.environ.get("DATABASE_URL", "postgresql+psycopg://app@localhost/app")
 STORE_URL = os.environ.get("STORE_URL", DATABASE_URL)
 UNITS_DIRECTORY = os.environ.get("UNITS_DIRECTORY")
+SILENCE = int(os.environ.get("SILENCE_SECONDS", "60"))
+
+# A machine that is cut off from the network says nothing, and nothing says that it is cut off.
+# Without these settings, PostgreSQL would keep the locks of its transaction for hours.
+CONNECT: dict[str, Any] = {
+    "options": (
+        # The database ends a transaction that waits so long for its worker, and frees its locks.
+        # This must be longer than SpiffWorkflow computes in the longest step.
+        f"-c idle_in_transaction_session_timeout={SILENCE}s "
+        # It also gives up a connection on which nothing comes back, whatever it is doing there.
+        f"-c tcp_user_timeout={SILENCE}s -c tcp_keepalives_idle={max(1, SILENCE // 2)} "
+        f"-c tcp_keepalives_interval={max(1, SILENCE // 6)} "
+        # Steps that other steps wait for take milliseconds. A step that waits for so long is a
+        # Conflict, so that its worker does something else until the lock is free.
+        "-c lock_timeout=500ms"
+    ),
+    # The worker gives up such a connection too. Its step is done again.
+    "connect_timeout": 10,
+    "keepalives_idle": max(1, SILENCE // 2),
+    "keepalives_interval": max(1, SILENCE // 6),
+    "tcp_user_timeout": SILENCE * 1000,  # milliseconds
+}
 
 SERIALIZER = BpmnWorkflowSerializer(BpmnWorkflowSerializer.configure(SPIFF_CONFIG))
 SOON = timedelta(seconds=10)  # a call that was not sent for so long has been forgotten
@@ -140,11 +164,18 @@ class Outbox(PythonScriptEngine):  # type: ignore[misc] # SpiffWorkflow has no t
         return "null"  # the result is a message that comes later
 
 
+def database(**connect_args: Any) -> Engine:
+    """The engine of a process."""
+    if DATABASE_URL.startswith("postgresql"):
+        connect_args = {**CONNECT, **connect_args}
+    return create_engine(DATABASE_URL, pool_pre_ping=True, connect_args=connect_args)
+
+
 class Application:
     """The instances and models of one process. A process that forks makes it in its children."""
 
     def __init__(self) -> None:
-        self.engine = create_engine(DATABASE_URL, pool_pre_ping=True)
+        self.engine = database()
         store: Any = open_store(STORE_URL)
         if UNITS_DIRECTORY:  # a key contains the digest of its model, so it never changes
             store = CachedStore(store, UNITS_DIRECTORY, max_bytes=500_000_000, keys_for=math.inf)

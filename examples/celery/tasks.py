@@ -30,12 +30,26 @@ from celery.utils.log import get_task_logger
 from kombu.entity import Queue
 from sqlalchemy.exc import IntegrityError, OperationalError
 
-from spiff_element_units.sql import Conflict
+from spiff_element_units.sql import Conflict, UnknownInstance
 
 BROKER_URL = os.environ.get("BROKER_URL", "redis://localhost:6379/0")
 WAKE = float(os.environ.get("WAKE_SECONDS", "5"))  # how often beat looks for due timers
-# Redis delivers a message again if its worker is silent for so long. RabbitMQ notices by itself.
+# Redis delivers a message again if it was not acknowledged for so long. RabbitMQ does so when the
+# connection of the worker ends.
 VISIBILITY = float(os.environ.get("VISIBILITY_SECONDS", "300"))
+
+TRANSPORT_OPTIONS: dict[str, dict[str, Any]] = {
+    "redis": {
+        "visibility_timeout": VISIBILITY,
+        # How often a worker looks for such messages. By default that is every 100 seconds.
+        "unacked_restore_interval": max(1, int(VISIBILITY) // 10),
+        "unacked_restore_throttle": 1,
+        # A worker that is cut off from Redis notices it after so many seconds, and connects again.
+        "socket_timeout": 60,
+        "socket_keepalive": True,
+    },
+    "amqp": {"confirm_publish": True},  # a message is sent when RabbitMQ says that it has it
+}
 
 logger = get_task_logger(__name__)
 app = Celery("tasks", broker=BROKER_URL)
@@ -45,9 +59,8 @@ app.conf.update(
     task_ignore_result=True,  # the result is in the database
     worker_prefetch_multiplier=1,
     broker_connection_retry_on_startup=True,
-    broker_transport_options=(
-        {"visibility_timeout": VISIBILITY} if BROKER_URL.startswith("redis") else {}
-    ),
+    broker_transport_options=TRANSPORT_OPTIONS.get(BROKER_URL.partition(":")[0], {}),
+    broker_heartbeat=60,  # seconds; RabbitMQ and a worker that cannot reach it give up each other
     # A queue of its own, so that a long queue of other tasks does not hold up the timers.
     task_queues=[Queue("celery"), Queue("wake")],
     task_routes={"tasks.wake": {"queue": "wake"}},
@@ -56,10 +69,11 @@ app.conf.update(
 
 # Conflict: another step of the instance was faster. IntegrityError: another worker receives the
 # same message. OperationalError: the database is away. NotYet: a message comes too early.
+# UnknownInstance: another worker has begun to store the instance.
 AGAIN = {
-    "autoretry_for": (Conflict, IntegrityError, OperationalError, NotYet),
+    "autoretry_for": (Conflict, IntegrityError, OperationalError, NotYet, UnknownInstance),
     "retry_backoff": True,  # after up to 1, 2, 4, 8 seconds and so on
-    "retry_backoff_max": 60,
+    "retry_backoff_max": max(1, min(60, int(VISIBILITY) // 2)),  # before Redis delivers it again
     "max_retries": 20,
 }
 
