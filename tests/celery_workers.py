@@ -203,7 +203,8 @@ def check(module: Any, application: Any, wanted: set[str], history: bool = True)
     with application.engine.connect() as connection:
         rows = {row.id: row for row in connection.execute(select(module.INSTANCES.instances))}
         calls = connection.execute(select(module.OUTBOX)).all()
-        received = connection.execute(select(module.RECEIVED)).all()
+        inbox = select(module.INBOX).where(module.INBOX.c.received_at.is_not(None))
+        received = connection.execute(inbox).all()
     lost += [f"{one} is not there" for one in sorted(wanted - set(rows))]
     lost += [f"{one} has not ended" for one in sorted(rows) if rows[one].ended_at is None]
     for what, found in (

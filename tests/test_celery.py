@@ -84,8 +84,13 @@ def until_the_bill(modules: Modules, instance_id: str = "order-0") -> int:
     return int(number)
 
 
+def answer(modules: Modules, message_id: str, paid: int, instance_id: str = "order-0") -> None:
+    modules.here.accept(message_id, instance_id, "payment", {"paid": paid})
+    modules.here.receive(message_id)
+
+
 def finish(modules: Modules, number: int, instance_id: str = "order-0") -> None:
-    modules.here.receive(f"bank-{number}", instance_id, "payment", {"paid": 12 * PIECES})
+    answer(modules, f"bank-{number}", 12 * PIECES, instance_id)
     modules.here.complete(instance_id, human_task(modules, instance_id), {"person": "Bob"})
 
 
@@ -110,19 +115,19 @@ def test_a_task_that_is_delivered_again_finds_nothing_to_do(alone: Modules) -> N
     assert here.advance("order-0") == [1]
     assert here.advance("order-0") == []
     for _ in range(2):
-        here.receive("bank-1", "order-0", "payment", {"paid": 12 * PIECES})
+        answer(alone, "bank-1", 12 * PIECES)
         assert version(alone) == 5
     task = human_task(alone, "order-0")
     for person in ("Ada", "Bob"):
         here.complete("order-0", task, {"person": person})
-    here.receive("bank-2", "order-0", "payment", {"paid": 0})
+    answer(alone, "bank-2", 0)
     require_good(alone, {"order-0"})
 
 
 def test_a_message_that_comes_too_early_is_tried_again(alone: Modules) -> None:
     until_the_timer(alone)
     with pytest.raises(alone.application.NotYet, match="'order-0' does not wait for message"):
-        alone.here.receive("bank-1", "order-0", "payment", {})
+        answer(alone, "bank-1", 0)
     assert alone.application.NotYet in alone.tasks.receive.autoretry_for
 
 
@@ -138,6 +143,21 @@ def test_a_call_that_its_worker_could_not_send_is_sent_by_another(
     alone.here.sent(number)
     assert alone.here.forgotten() == []
     assert alone.here.call(number) is None
+
+
+def test_a_message_whose_task_the_broker_has_lost_is_received(
+    alone: Modules, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    number = until_the_bill(alone)
+    alone.here.sent(number)
+    alone.here.accept(f"bank-{number}", "order-0", "payment", {"paid": 12 * PIECES})
+    assert alone.here.unreceived() == []
+    monkeypatch.setattr(alone.application, "SOON", -alone.application.SOON)
+    assert alone.here.unreceived() == [f"bank-{number}"]
+    alone.tasks.wake()
+    assert alone.here.unreceived() == []
+    alone.here.complete("order-0", human_task(alone, "order-0"), {"person": "Bob"})
+    require_good(alone, {"order-0"})
 
 
 def test_a_call_is_written_only_with_its_step(alone: Modules) -> None:
