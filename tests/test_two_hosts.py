@@ -6,9 +6,11 @@ beat run outside. The packs are in the database.
 
 from __future__ import annotations
 
+import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import ExitStack
+from pathlib import Path
 from typing import Any, Callable
 
 import pytest
@@ -84,6 +86,19 @@ def company(broker: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Company]:
             with Processes(places, own, APP) as processes:
                 processes.beat()
                 yield Company(modules, processes, hosts)
+
+
+def test_hosts_have_no_disk_in_common(tmp_path: Path) -> None:
+    (tmp_path / "ours").touch()
+    look = ["sh", "-c", "ls; echo $TMPDIR; touch theirs"]
+    try:
+        with network("first", "second") as hosts:
+            for host in hosts.hosts.values():
+                seen = subprocess.check_output([*host.command(tmp_path), *look], text=True)
+                assert seen == f"{tmp_path}\n"
+    except Missing as missing:
+        skip(missing, "namespaces")
+    assert [path.name for path in tmp_path.iterdir()] == ["ours"]
 
 
 @pytest.mark.parametrize("broker", ["redis", "rabbitmq"])
