@@ -102,7 +102,8 @@ def measured(places: Places, folder: Path, count: int, processes: int, full: boo
         started, told = time.monotonic(), 0.0
         for instance_id in sorted(ids):
             tasks.start.delay("order", {"pieces": PIECES}, instance_id)
-        for ended in celery_workers.drive(module, tasks, running, count, patience=300):
+        people = celery_workers.People(module, tasks)
+        for ended in celery_workers.drive(people, running, count, patience=300):
             if ended >= count // 3 and "first" in running.running:
                 running.kill("first")
                 running.worker("third")

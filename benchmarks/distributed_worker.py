@@ -17,7 +17,6 @@ import tasks
 from celery.signals import task_postrun
 from psycopg import Cursor
 from SpiffWorkflow.bpmn.workflow import BpmnWorkflow
-from sqlalchemy import create_engine
 
 from spiff_element_units.spiff import StatePieces
 from spiff_element_units.spiff.piece_texts import LIVE, content, piece_text
@@ -89,11 +88,7 @@ class FullLoaders:
 class Counting(application.Application):
     def __init__(self) -> None:
         super().__init__()
-        self.engine = create_engine(
-            application.DATABASE_URL,
-            pool_pre_ping=True,
-            connect_args={"cursor_factory": CountingCursor},
-        )
+        self.engine = application.database(cursor_factory=CountingCursor)
         full = os.environ.get("STATES") == "full"
         loaders: Any = FullLoaders(self.loaders, self.spec_json) if full else self.loaders
         self.instances = Instances(self.engine, loaders, application.INSTANCES)

@@ -47,15 +47,17 @@ class Places(NamedTuple):
 
 
 @contextmanager
-def started_servers(folder: Path) -> Iterator[Places]:
-    """PostgreSQL and Redis. Raises `servers.Missing`."""
+def started_servers(
+    folder: Path, broker: str = "redis", address: str = servers.HERE
+) -> Iterator[Places]:
+    """PostgreSQL and a broker, at an address of this machine. Raises `servers.Missing`."""
     servers.require_packages("celery", "redis", "sqlalchemy", "psycopg")
     with ExitStack() as stack:
         urls = []
-        for start in (servers.postgresql, servers.redis):
+        for start in (servers.postgresql, getattr(servers, broker)):
             place = folder / start.__name__
             place.mkdir(mode=0o711)
-            urls.append(stack.enter_context(start(place)).url)
+            urls.append(stack.enter_context(start(place, address)).url)
         database = make_url(urls[0]).set(drivername="postgresql+psycopg")
         yield Places(database.render_as_string(hide_password=False), urls[1])
 
@@ -143,13 +145,14 @@ class Processes:
 class People:
     """Do the human tasks that wait. Every third task is sent twice, as impatient people do."""
 
-    def __init__(self, application: Any, tasks: Any) -> None:
-        self.instances = application.instances
+    def __init__(self, module: Any, tasks: Any) -> None:
+        self.module = module
+        self.application = tasks.application()
         self.complete = tasks.complete
         self.done: set[str] = set()
 
     def work(self) -> None:
-        for entry in self.instances.waiting(limit=100_000):
+        for entry in self.application.instances.waiting(limit=100_000):
             if entry.kind != "human" or entry.task_id in self.done:
                 continue
             self.done.add(entry.task_id)
@@ -157,20 +160,16 @@ class People:
                 self.complete.delay(entry.instance_id, entry.task_id, {"person": person})
 
 
-def drive(
-    module: Any, tasks: Any, processes: Processes, count: int, patience: float = 120
-) -> Iterator[int]:
-    """Do human tasks until so many instances have ended. Yields how many have, again and again.
+def drive(people: People, processes: Processes, count: int, patience: float = 120) -> Iterator[int]:
+    """Let people work until so many instances have ended. Yields how many have, again and again.
 
     Fails with what the workers have said if for so many seconds nothing happens.
     """
-    application = tasks.application()
-    people = People(application, tasks)
     before: tuple[int, int] = (-1, -1)
     end = time.monotonic()
     while True:
         people.work()
-        ended = count_ended(module, application)
+        ended = count_ended(people.module, people.application)
         yield ended
         if ended == count:
             return
@@ -204,7 +203,8 @@ def check(module: Any, application: Any, wanted: set[str], history: bool = True)
     with application.engine.connect() as connection:
         rows = {row.id: row for row in connection.execute(select(module.INSTANCES.instances))}
         calls = connection.execute(select(module.OUTBOX)).all()
-        received = connection.execute(select(module.RECEIVED)).all()
+        inbox = select(module.INBOX).where(module.INBOX.c.received_at.is_not(None))
+        received = connection.execute(inbox).all()
     lost += [f"{one} is not there" for one in sorted(wanted - set(rows))]
     lost += [f"{one} has not ended" for one in sorted(rows) if rows[one].ended_at is None]
     for what, found in (

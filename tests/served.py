@@ -7,6 +7,7 @@ import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 from server_process import Missing, Server
@@ -51,6 +52,12 @@ def server(servers: dict[str, Server], kind: str) -> Server:
     try:
         return servers[kind]
     except Missing as missing:
-        if kind in os.environ.get("STORES_REQUIRED", "").split():
-            pytest.fail(f"{kind}: {missing}, but STORES_REQUIRED names it")
-        pytest.skip(f"{kind}: {missing}")
+        skip(missing, kind)
+
+
+def skip(missing: Missing, *kinds: str) -> NoReturn:
+    """Skip a test because something is missing, or fail if STORES_REQUIRED names one of these."""
+    required = sorted(set(kinds) & set(os.environ.get("STORES_REQUIRED", "").split()))
+    if required:
+        pytest.fail(f"{missing}, but STORES_REQUIRED names {' and '.join(required)}")
+    pytest.skip(f"{' and '.join(kinds)}: {missing}")

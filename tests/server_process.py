@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, Callable, Optional
 
 ROOT = os.environ.get("STORES_ROOT", "")
-PATIENCE = 20.0
+PATIENCE = 60.0
 
 
 class Missing(Exception):

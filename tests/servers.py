@@ -3,7 +3,8 @@
 Each function is a context manager that gives a URL for `open_store`. `Missing` says which program
 or library is not here. Nothing is installed, and nothing of the machine's own servers is used.
 
-`STORES_REQUIRED` names servers whose tests fail instead of being skipped if they are not here.
+`STORES_REQUIRED` names servers whose tests fail instead of being skipped if they are not here, and
+`namespaces` for the hosts of `hosts`.
 `STORES_ROOT` names a folder with a Debian, made by debootstrap, in which programs are looked for
 that this system lacks: radosgw and valkey-server.
 """
@@ -29,6 +30,7 @@ from server_process import (
     ROOT,
     Missing,
     Server,
+    answers,
     free_port,
     in_root,
     program,
@@ -38,6 +40,7 @@ from server_process import (
     without_root,
 )
 
+HERE = "127.0.0.1"
 KEY, SECRET = "access-key", "secret/key+with=signs"
 # The account of Azurite is the same everywhere, and no secret.
 ACCOUNT = "devstoreaccount1"
@@ -47,7 +50,7 @@ ACCOUNT_KEY = (
 
 
 @contextmanager
-def postgresql(folder: Path) -> Iterator[Server]:
+def postgresql(folder: Path, address: str = HERE) -> Iterator[Server]:
     require_packages("sqlalchemy", "psycopg")
     command, initdb = program("postgres"), program("initdb")
     port, data = free_port(), folder / "data"
@@ -68,7 +71,9 @@ def postgresql(folder: Path) -> Iterator[Server]:
         cwd=folder,
         **options,
     )
-    url = f"postgresql://app:secret-password@127.0.0.1:{port}/postgres"
+    with open(data / "pg_hba.conf", "a") as allowed:
+        allowed.write(f"host all all {address}/24 scram-sha-256\n")
+    url = f"postgresql://app:secret-password@{address}:{port}/postgres"
     server = Server(
         [
             command,
@@ -79,7 +84,7 @@ def postgresql(folder: Path) -> Iterator[Server]:
             "-c",
             f"unix_socket_directories={folder}",
             "-c",
-            "listen_addresses=127.0.0.1",
+            f"listen_addresses={address}",
             "-c",
             "fsync=off",
             "-c",
@@ -142,16 +147,16 @@ def sqlite(folder: Path) -> Iterator[Server]:
 
 
 @contextmanager
-def redis(folder: Path) -> Iterator[Server]:
-    yield from _redis([program("redis-server")], folder, "redis")
+def redis(folder: Path, address: str = HERE) -> Iterator[Server]:
+    yield from _redis([program("redis-server")], folder, "redis", address)
 
 
 @contextmanager
 def valkey(folder: Path) -> Iterator[Server]:
-    yield from _redis(in_root("valkey-server"), folder, "valkey")
+    yield from _redis(in_root("valkey-server"), folder, "valkey", HERE)
 
 
-def _redis(command: list[str], folder: Path, scheme: str) -> Iterator[Server]:
+def _redis(command: list[str], folder: Path, scheme: str, address: str) -> Iterator[Server]:
     require_packages("redis")
     port = free_port()
     server = Server(
@@ -160,7 +165,7 @@ def _redis(command: list[str], folder: Path, scheme: str) -> Iterator[Server]:
             "--port",
             str(port),
             "--bind",
-            "127.0.0.1",
+            address,
             "--requirepass",
             "secret-password",
             "--save",
@@ -169,12 +174,54 @@ def _redis(command: list[str], folder: Path, scheme: str) -> Iterator[Server]:
             "no",
         ],
         folder,
-        f"{scheme}://:secret-password@127.0.0.1:{port}/0",
+        f"{scheme}://:secret-password@{address}:{port}/0",
     )
     import redis  # noqa: PLC0415
 
-    client = redis.Redis(port=port, password="secret-password")
+    client = redis.Redis(address, port, password="secret-password")
     yield from run(server, client.ping)
+
+
+@contextmanager
+def rabbitmq(folder: Path, address: str = HERE) -> Iterator[Server]:
+    """RabbitMQ, with an epmd of its own, by which Erlang's nodes find each other."""
+    require_packages("amqp")
+    places = sorted(Path("/usr/lib/rabbitmq/lib").glob("*/sbin/rabbitmq-server"), reverse=True)
+    # The program in the PATH only runs as the user of Debian's own server.
+    command = str(places[0]) if places else program("rabbitmq-server")
+    epmd, port, epmd_port = program("epmd"), free_port(), free_port()
+    options = without_root(folder)
+    (folder / "rabbitmq.conf").write_text(
+        f"listeners.tcp.1 = {address}:{port}\n"
+        "default_user = app\ndefault_pass = secret-password\nlog.console = true\n"
+    )
+    (folder / "plugins").write_text("[].\n")
+    options["env"] = {
+        **os.environ,
+        "HOME": str(folder),  # Erlang writes its cookie there
+        "ERL_EPMD_PORT": str(epmd_port),
+        "ERL_EPMD_ADDRESS": HERE,
+        "RABBITMQ_NODENAME": f"test{port}@localhost",
+        "RABBITMQ_DIST_PORT": str(free_port()),
+        "RABBITMQ_CONF_ENV_FILE": str(folder / "no-environment"),
+        "RABBITMQ_CONFIG_FILE": str(folder / "rabbitmq"),
+        "RABBITMQ_ENABLED_PLUGINS_FILE": str(folder / "plugins"),
+        "RABBITMQ_MNESIA_BASE": str(folder / "data"),
+        "RABBITMQ_LOG_BASE": str(folder / "logs"),
+        "RABBITMQ_ALLOW_INPUT": "1",  # the script becomes the server, which can then be killed
+        "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": "-noinput +sbwt none",
+    }
+    names = Server([epmd, "-port", str(epmd_port), "-address", HERE], folder, "", **options)
+    server = Server([command], folder, f"amqp://app:secret-password@{address}:{port}//", **options)
+    import amqp  # noqa: PLC0415
+
+    def ready() -> None:
+        account = {"userid": "app", "password": "secret-password", "connect_timeout": 5}
+        with amqp.Connection(f"{address}:{port}", **account):
+            pass
+
+    for _ in run(names, lambda: answers(epmd_port)):
+        yield from run(server, ready)
 
 
 def s3_url(port: int, prefix: str = "units") -> str:

@@ -1,32 +1,16 @@
 """The Celery application of the examples, with real servers and workers that are killed."""
 
-# ruff: noqa: E402 - what the imports need may be missing
 from __future__ import annotations
 
-import shutil
-import sys
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import pytest
+from celery_example import Modules, deployed, open_folder, require_good
+from celery_workers import PIECES, People, Places, Processes, check, drive, started_servers
+from served import skip
 from servers import Missing
-
-for library in ("celery", "redis", "sqlalchemy"):
-    pytest.importorskip(library, reason=f"the tests of Celery need {library}")
-
-from celery_workers import (
-    EXAMPLE,
-    PIECES,
-    Places,
-    Processes,
-    check,
-    drive,
-    loaded,
-    settings,
-    started_servers,
-)
 from sqlalchemy import delete, insert, select
 
 from spiff_element_units.sql import Conflict
@@ -34,50 +18,17 @@ from spiff_element_units.sql import Conflict
 ORDERS = 20
 
 
-class Modules(NamedTuple):
-    """The modules of the example, and its application in this process."""
-
-    application: Any
-    tasks: Any
-    here: Any
-
-
-@pytest.fixture(scope="module")
-def places() -> Iterator[Places]:
-    """Servers. Their folders are not pytest's, which no other user may enter."""
-    folder = Path(tempfile.mkdtemp(prefix="celery-"))
-    folder.chmod(0o711)
+@pytest.fixture(scope="module", params=["redis", "rabbitmq"])
+def places(request: pytest.FixtureRequest) -> Iterator[Places]:
     try:
-        with started_servers(folder) as started:
+        with open_folder() as folder, started_servers(folder, request.param) as started:
             yield started
     except Missing as missing:
-        pytest.skip(str(missing))
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
-
-
-def deployed(places: Places, folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Modules]:
-    """The application on an empty database, with its model."""
-    for name, value in settings(places, folder).items():
-        monkeypatch.setenv(name, value)
-    monkeypatch.syspath_prepend(EXAMPLE)
-    module, tasks = loaded()
-    here = tasks.application()
-    module.metadata.create_all(here.engine)
-    here.deploy("order", EXAMPLE / "order.bpmn20.xml")
-    yield Modules(module, tasks, here)
-    module.metadata.drop_all(here.engine)
-    here.engine.dispose()
-    tasks.app.close()
-    for name in ("tasks", "application"):
-        del sys.modules[name]
+        skip(missing, "postgresql", request.param)
 
 
 @pytest.fixture
 def modules(places: Places, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Modules]:
-    import redis  # noqa: PLC0415
-
-    redis.Redis.from_url(places.broker).flushall()
     yield from deployed(places, tmp_path, monkeypatch)
 
 
@@ -95,12 +46,6 @@ def start(modules: Modules, count: int) -> set[str]:
     return ids
 
 
-def require_good(modules: Modules, ids: set[str]) -> None:
-    """Fail with what the checker has found."""
-    found = check(modules.application, modules.here, ids)
-    assert found == (len(ids), 5 * len(ids), [], [], [])
-
-
 def test_nothing_is_lost_or_done_twice_if_a_worker_is_killed(
     places: Places, modules: Modules, tmp_path: Path
 ) -> None:
@@ -109,7 +54,7 @@ def test_nothing_is_lost_or_done_twice_if_a_worker_is_killed(
         processes.beat()
         for name in ("first", "second"):
             processes.worker(name)
-        for ended in drive(modules.application, modules.tasks, processes, ORDERS):
+        for ended in drive(People(modules.application, modules.tasks), processes, ORDERS):
             if ended >= ORDERS // 4 and "first" in processes.running:
                 processes.kill("first")
                 processes.worker("third")
@@ -139,8 +84,13 @@ def until_the_bill(modules: Modules, instance_id: str = "order-0") -> int:
     return int(number)
 
 
+def answer(modules: Modules, message_id: str, paid: int, instance_id: str = "order-0") -> None:
+    modules.here.accept(message_id, instance_id, "payment", {"paid": paid})
+    modules.here.receive(message_id)
+
+
 def finish(modules: Modules, number: int, instance_id: str = "order-0") -> None:
-    modules.here.receive(f"bank-{number}", instance_id, "payment", {"paid": 12 * PIECES})
+    answer(modules, f"bank-{number}", 12 * PIECES, instance_id)
     modules.here.complete(instance_id, human_task(modules, instance_id), {"person": "Bob"})
 
 
@@ -165,19 +115,19 @@ def test_a_task_that_is_delivered_again_finds_nothing_to_do(alone: Modules) -> N
     assert here.advance("order-0") == [1]
     assert here.advance("order-0") == []
     for _ in range(2):
-        here.receive("bank-1", "order-0", "payment", {"paid": 12 * PIECES})
+        answer(alone, "bank-1", 12 * PIECES)
         assert version(alone) == 5
     task = human_task(alone, "order-0")
     for person in ("Ada", "Bob"):
         here.complete("order-0", task, {"person": person})
-    here.receive("bank-2", "order-0", "payment", {"paid": 0})
+    answer(alone, "bank-2", 0)
     require_good(alone, {"order-0"})
 
 
 def test_a_message_that_comes_too_early_is_tried_again(alone: Modules) -> None:
     until_the_timer(alone)
     with pytest.raises(alone.application.NotYet, match="'order-0' does not wait for message"):
-        alone.here.receive("bank-1", "order-0", "payment", {})
+        answer(alone, "bank-1", 0)
     assert alone.application.NotYet in alone.tasks.receive.autoretry_for
 
 
@@ -193,6 +143,21 @@ def test_a_call_that_its_worker_could_not_send_is_sent_by_another(
     alone.here.sent(number)
     assert alone.here.forgotten() == []
     assert alone.here.call(number) is None
+
+
+def test_a_message_whose_task_the_broker_has_lost_is_received(
+    alone: Modules, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    number = until_the_bill(alone)
+    alone.here.sent(number)
+    alone.here.accept(f"bank-{number}", "order-0", "payment", {"paid": 12 * PIECES})
+    assert alone.here.unreceived() == []
+    monkeypatch.setattr(alone.application, "SOON", -alone.application.SOON)
+    assert alone.here.unreceived() == [f"bank-{number}"]
+    alone.tasks.wake()
+    assert alone.here.unreceived() == []
+    alone.here.complete("order-0", human_task(alone, "order-0"), {"person": "Bob"})
+    require_good(alone, {"order-0"})
 
 
 def test_a_call_is_written_only_with_its_step(alone: Modules) -> None:

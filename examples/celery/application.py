@@ -7,9 +7,10 @@ The environment says where everything is:
     DATABASE_URL     instances, models, outbox: postgresql+psycopg://app:password@db/app
     STORE_URL        packs, see `open_store`; the database by default
     UNITS_DIRECTORY  a local directory in front of the store, if there is one
+    SILENCE_SECONDS  how long a machine may be silent until it is given up; 60 by default
 
 Each step of an instance is one transaction. In it are the state of the instance, the calls of its
-service tasks (the outbox) and the id of the message that it received. So each step is done once,
+service tasks (the outbox) and that a message was received (the inbox). So each step is done once,
 however often a worker begins it.
 """
 
@@ -38,6 +39,7 @@ from sqlalchemy import (
     Column,
     Connection,
     DateTime,
+    Engine,
     Integer,
     MetaData,
     String,
@@ -49,6 +51,7 @@ from sqlalchemy import (
     select,
     update,
 )
+from sqlalchemy.exc import IntegrityError
 
 from spiff_element_units.spiff import SpecLoaders
 from spiff_element_units.sql import Conflict, Instances, tables
@@ -57,9 +60,31 @@ from spiff_element_units.stores import CachedStore, open_store
 DATABASE_URL = os.environ.get("DATABASE_URL", "postgresql+psycopg://app@localhost/app")
 STORE_URL = os.environ.get("STORE_URL", DATABASE_URL)
 UNITS_DIRECTORY = os.environ.get("UNITS_DIRECTORY")
+SILENCE = int(os.environ.get("SILENCE_SECONDS", "60"))
+
+# A machine that is cut off from the network says nothing, and nothing says that it is cut off.
+# Without these settings, PostgreSQL would keep the locks of its transaction for hours.
+CONNECT: dict[str, Any] = {
+    "options": (
+        # The database ends a transaction that waits so long for its worker, and frees its locks.
+        # This must be longer than SpiffWorkflow computes in the longest step.
+        f"-c idle_in_transaction_session_timeout={SILENCE}s "
+        # It also gives up a connection on which nothing comes back, whatever it is doing there.
+        f"-c tcp_user_timeout={SILENCE}s -c tcp_keepalives_idle={max(1, SILENCE // 2)} "
+        f"-c tcp_keepalives_interval={max(1, SILENCE // 6)} "
+        # Steps that other steps wait for take milliseconds. A step that waits for so long is a
+        # Conflict, so that its worker does something else until the lock is free.
+        "-c lock_timeout=500ms"
+    ),
+    # The worker gives up such a connection too. Its step is done again.
+    "connect_timeout": 10,
+    "keepalives_idle": max(1, SILENCE // 2),
+    "keepalives_interval": max(1, SILENCE // 6),
+    "tcp_user_timeout": SILENCE * 1000,  # milliseconds
+}
 
 SERIALIZER = BpmnWorkflowSerializer(BpmnWorkflowSerializer.configure(SPIFF_CONFIG))
-SOON = timedelta(seconds=10)  # a call that was not sent for so long has been forgotten
+SOON = timedelta(seconds=10)  # what was not sent or received for so long has been forgotten
 
 metadata = MetaData()
 INSTANCES = tables(metadata)
@@ -82,11 +107,15 @@ OUTBOX = Table(  # the calls of service tasks
     Column("made_at", DateTime, nullable=False, server_default=func.now()),
     Column("sent_at", DateTime, index=True),
 )
-RECEIVED = Table(  # the ids of the messages that instances have received
-    "received",
+INBOX = Table(  # the messages that have come for instances
+    "inbox",
     metadata,
     Column("message_id", String(255), primary_key=True),
     Column("instance_id", String(64), nullable=False),
+    Column("message", String(255), nullable=False),
+    Column("payload", Text, nullable=False),
+    Column("came_at", DateTime, nullable=False, server_default=func.now()),
+    Column("received_at", DateTime, index=True),
 )
 
 
@@ -140,11 +169,18 @@ class Outbox(PythonScriptEngine):  # type: ignore[misc] # SpiffWorkflow has no t
         return "null"  # the result is a message that comes later
 
 
+def database(**connect_args: Any) -> Engine:
+    """The engine of a process."""
+    if DATABASE_URL.startswith("postgresql"):
+        connect_args = {**CONNECT, **connect_args}
+    return create_engine(DATABASE_URL, pool_pre_ping=True, connect_args=connect_args)
+
+
 class Application:
     """The instances and models of one process. A process that forks makes it in its children."""
 
     def __init__(self) -> None:
-        self.engine = create_engine(DATABASE_URL, pool_pre_ping=True)
+        self.engine = database()
         store: Any = open_store(STORE_URL)
         if UNITS_DIRECTORY:  # a key contains the digest of its model, so it never changes
             store = CachedStore(store, UNITS_DIRECTORY, max_bytes=500_000_000, keys_for=math.inf)
@@ -225,20 +261,36 @@ class Application:
             task.run()
         return step.calls
 
-    def receive(
+    def accept(
         self, message_id: str, instance_id: str, message: str, payload: Mapping[str, Any]
-    ) -> list[int]:
-        """Give a message to an instance, unless it has it. Raises NotYet if it is too early."""
-        with self.step(instance_id) as step:
-            before = select(RECEIVED).where(RECEIVED.c.message_id == message_id)
-            if step.workflow.completed or step.connection.execute(before).first():
+    ) -> None:
+        """Put a message into the inbox, unless it is there. After that, it is not lost."""
+        row = insert(INBOX).values(
+            message_id=message_id,
+            instance_id=instance_id,
+            message=message,
+            payload=json.dumps(payload),
+        )
+        with suppress(IntegrityError), self.engine.begin() as connection:
+            connection.execute(row)
+
+    def receive(self, message_id: str) -> list[int]:
+        """Give a message to its instance, unless it has it. Raises NotYet if it is too early."""
+        mine = (INBOX.c.message_id == message_id, INBOX.c.received_at.is_(None))
+        with self.engine.connect() as connection:
+            found = connection.execute(select(INBOX).where(*mine)).first()
+        if found is None:
+            return []
+        with self.step(found.instance_id) as step:
+            if step.workflow.completed:
                 raise NothingToDo
-            if message not in {event.name for event in step.workflow.waiting_events()}:
-                raise NotYet(f"instance {instance_id!r} does not wait for message {message!r}")
-            row = insert(RECEIVED).values(message_id=message_id, instance_id=instance_id)
-            step.connection.execute(row)
-            event = BpmnEvent(MessageEventDefinition(message), payload=dict(payload))
-            step.workflow.send_event(event)
+            if found.message not in {event.name for event in step.workflow.waiting_events()}:
+                raise NotYet(f"{found.instance_id!r} does not wait for message {found.message!r}")
+            row = update(INBOX).where(*mine).values(received_at=func.now())
+            if step.connection.execute(row).rowcount == 0:
+                raise NothingToDo
+            event = MessageEventDefinition(found.message)
+            step.workflow.send_event(BpmnEvent(event, payload=json.loads(found.payload)))
         return step.calls
 
     @contextmanager
@@ -262,11 +314,25 @@ class Application:
     def forgotten(self, limit: int = 1000) -> list[int]:
         """The calls that nobody has sent: their worker died before it could tell another."""
         with self.engine.connect() as connection:
-            now = connection.execute(select(func.now())).scalar_one().replace(tzinfo=None)
             calls = select(OUTBOX.c.number).where(
-                OUTBOX.c.sent_at.is_(None), OUTBOX.c.made_at < now - SOON
+                OUTBOX.c.sent_at.is_(None), OUTBOX.c.made_at < before(connection)
             )
             return list(connection.execute(calls.order_by(OUTBOX.c.number).limit(limit)).scalars())
+
+    def unreceived(self, limit: int = 1000) -> list[str]:
+        """The messages that came and that no instance has received, though it has not ended."""
+        instances = INSTANCES.instances
+        with self.engine.connect() as connection:
+            messages = (
+                select(INBOX.c.message_id)
+                .join(instances, instances.c.id == INBOX.c.instance_id)
+                .where(
+                    INBOX.c.received_at.is_(None),
+                    INBOX.c.came_at < before(connection),
+                    instances.c.ended_at.is_(None),
+                )
+            )
+            return list(connection.execute(messages.limit(limit)).scalars())
 
     def call(self, number: int) -> Optional[Call]:
         """A call of the outbox, or None if it was sent."""
@@ -283,6 +349,12 @@ class Application:
             connection.execute(
                 update(OUTBOX).where(OUTBOX.c.number == number).values(sent_at=func.now())
             )
+
+
+def before(connection: Connection) -> datetime:
+    """What is older than this by the clock of the database has been forgotten."""
+    now: datetime = connection.execute(select(func.now())).scalar_one()
+    return now.replace(tzinfo=None) - SOON
 
 
 def run_on(workflow: BpmnWorkflow) -> None:

@@ -28,14 +28,28 @@ from celery import Celery
 from celery.signals import worker_process_init
 from celery.utils.log import get_task_logger
 from kombu.entity import Queue
-from sqlalchemy.exc import IntegrityError, OperationalError
+from sqlalchemy.exc import OperationalError
 
-from spiff_element_units.sql import Conflict
+from spiff_element_units.sql import Conflict, UnknownInstance
 
 BROKER_URL = os.environ.get("BROKER_URL", "redis://localhost:6379/0")
 WAKE = float(os.environ.get("WAKE_SECONDS", "5"))  # how often beat looks for due timers
-# Redis delivers a message again if its worker is silent for so long. RabbitMQ notices by itself.
+# Redis delivers a message again if it was not acknowledged for so long. RabbitMQ does so when the
+# connection of the worker ends.
 VISIBILITY = float(os.environ.get("VISIBILITY_SECONDS", "300"))
+
+TRANSPORT_OPTIONS: dict[str, dict[str, Any]] = {
+    "redis": {
+        "visibility_timeout": VISIBILITY,
+        # How often a worker looks for such messages. By default that is every 100 seconds.
+        "unacked_restore_interval": max(1, int(VISIBILITY) // 10),
+        "unacked_restore_throttle": 1,
+        # A worker that is cut off from Redis notices it after so many seconds, and connects again.
+        "socket_timeout": 60,
+        "socket_keepalive": True,
+    },
+    "amqp": {"confirm_publish": True},  # a message is sent when RabbitMQ says that it has it
+}
 
 logger = get_task_logger(__name__)
 app = Celery("tasks", broker=BROKER_URL)
@@ -45,21 +59,21 @@ app.conf.update(
     task_ignore_result=True,  # the result is in the database
     worker_prefetch_multiplier=1,
     broker_connection_retry_on_startup=True,
-    broker_transport_options=(
-        {"visibility_timeout": VISIBILITY} if BROKER_URL.startswith("redis") else {}
-    ),
+    broker_transport_options=TRANSPORT_OPTIONS.get(BROKER_URL.partition(":")[0], {}),
+    broker_heartbeat=60,  # seconds; RabbitMQ and a worker that cannot reach it give up each other
     # A queue of its own, so that a long queue of other tasks does not hold up the timers.
     task_queues=[Queue("celery"), Queue("wake")],
     task_routes={"tasks.wake": {"queue": "wake"}},
     beat_schedule={"wake": {"task": "tasks.wake", "schedule": WAKE, "options": {"expires": WAKE}}},
 )
 
-# Conflict: another step of the instance was faster. IntegrityError: another worker receives the
-# same message. OperationalError: the database is away. NotYet: a message comes too early.
+# Conflict: another step of the instance was faster. OperationalError: the database is away, or a
+# lock was not free. NotYet: a message comes too early. UnknownInstance: another worker has begun to
+# store the instance.
 AGAIN = {
-    "autoretry_for": (Conflict, IntegrityError, OperationalError, NotYet),
+    "autoretry_for": (Conflict, OperationalError, NotYet, UnknownInstance),
     "retry_backoff": True,  # after up to 1, 2, 4, 8 seconds and so on
-    "retry_backoff_max": 60,
+    "retry_backoff_max": max(1, min(60, int(VISIBILITY) // 2)),  # before Redis delivers it again
     "max_retries": 20,
 }
 
@@ -91,13 +105,13 @@ def complete(instance_id: str, task_id: str, data: dict[str, Any]) -> None:
 
 
 @app.task(**AGAIN)
-def receive(message_id: str, instance_id: str, message: str, payload: dict[str, Any]) -> None:
-    send_all(application().receive(message_id, instance_id, message, payload))
+def receive(message_id: str) -> None:
+    send_all(application().receive(message_id))
 
 
 @app.task
 def wake() -> None:
-    """Beat runs this: it advances what is due, and sends the calls that were forgotten.
+    """Beat runs this: it advances what is due, and does the calls and messages that were forgotten.
 
     It does that itself, for as long as until the next one: tasks that it sent would pile up if the
     workers are busy, because what is due stays due until its turn comes.
@@ -105,12 +119,13 @@ def wake() -> None:
     ends = monotonic() + WAKE
     work: list[tuple[Any, Any]] = [(advance, one) for one in application().due()]
     work += [(send, number) for number in application().forgotten()]
+    work += [(receive, message_id) for message_id in application().unreceived()]
     random.shuffle(work)  # other workers do the same
     for task, argument in work:
         try:
             task(argument)
-        except Conflict:
-            pass  # another worker does it
+        except (Conflict, NotYet):
+            pass  # another worker does it, or it is too early
         except Exception:
             logger.exception("%s %s failed; it is tried again", task.name, argument)
         if monotonic() > ends:
@@ -134,7 +149,9 @@ def send_all(numbers: list[int]) -> None:
 def ask_the_bank(call: Call) -> None:
     """Stands in for a bank, which recognises a call by its number and answers with a message."""
     paid = {"paid": call.parameters["amount"]}
-    receive.delay(f"bank-{call.number}", call.instance_id, "payment", paid)
+    message_id = f"bank-{call.number}"
+    application().accept(message_id, call.instance_id, "payment", paid)
+    receive.delay(message_id)
 
 
 SERVICES = {"bank/request": ask_the_bank}
