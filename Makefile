@@ -95,11 +95,13 @@ installed: wheel
 		bin/spiff-element-units graph unit-cache Claim --format html -o claim.html
 
 # The tests against wheels: on a high Python, and on the lowest with the oldest of everything that we
-# allow. A Python that is not found is skipped. Tests are left out that take minutes and do not depend
-# on how the package is installed; `make tests` has run them already.
-LONG_TESTS = core/test_growth cache/test_crashes cli/test_page_graph sql/test_lockstep
+# allow. A Python that is not found is skipped, unless REQUIRE says otherwise, as in CI. Tests are left
+# out that take minutes and do not depend on how the package is installed; `make tests` has run them
+# already.
+LONG_TESTS = core/test_growth cache/test_crashes cli/test_page cli/test_page_graph \
+	cli/test_page_diagram sql/test_lockstep
 run-installed-tests: dev-env
-	$(BIN)/nox --session tests-3.13 minimums-3.9 -- $(LONG_TESTS:%=--ignore=tests/%.py)
+	$(BIN)/nox $(REQUIRE) --session tests-3.13 minimums-3.9 -- $(LONG_TESTS:%=--ignore=tests/%.py)
 
 $(VENV)/for-bench: $(VENV)/made
 	$(BIN)/python -m pip install --quiet --group bench

@@ -34,10 +34,11 @@ PARALLEL = re.findall(r"^PARALLEL = (.+)$", MAKEFILE, re.MULTILINE)[0].split()
 # What a user has: nothing of this tree.
 os.environ.pop("PYTHONPATH", None)
 
-# The names that pyenv puts on the path run only what it is told of.
+# The names that pyenv puts on the path run only what it is told of, and one of them may have told
+# what it runs itself.
 if shutil.which("pyenv"):
     installed = subprocess.run(["pyenv", "versions", "--bare"], stdout=subprocess.PIPE, check=True)
-    os.environ.setdefault("PYENV_VERSION", ":".join(installed.stdout.decode().split()))
+    os.environ["PYENV_VERSION"] = ":".join(installed.stdout.decode().split())
 
 
 # Where the tools are that nox itself is installed with.
