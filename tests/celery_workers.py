@@ -150,8 +150,11 @@ class People:
         self.application = tasks.application()
         self.complete = tasks.complete
         self.done: set[str] = set()
+        self.away = False
 
     def work(self) -> None:
+        if self.away:
+            return
         for entry in self.application.instances.waiting(limit=100_000):
             if entry.kind != "human" or entry.task_id in self.done:
                 continue
