@@ -94,14 +94,18 @@ installed: wheel
 	cd build/installed && bin/spiff-element-units cache unit-cache ../../examples && \
 		bin/spiff-element-units graph unit-cache Claim --format html -o claim.html
 
-# The tests against wheels: on a high Python, and on the lowest with the oldest of everything that we
-# allow. A Python that is not found is skipped, unless REQUIRE says otherwise, as in CI. Tests are left
-# out that take minutes and do not depend on how the package is installed; `make tests` has run them
-# already.
+# The tests against wheels: on the lowest Python with the oldest of everything that we allow, and on a
+# high one. A Python that is not found is skipped, unless REQUIRE says otherwise, as in CI. Tests are
+# left out that take minutes and do not depend on how the package is installed; `make tests` has run
+# them already. On the high Python only those of the compiled modules, of files and of the engine run:
+# the workflow files run all tests on all versions.
 LONG_TESTS = core/test_growth cache/test_crashes cli/test_page cli/test_page_graph \
 	cli/test_page_diagram sql/test_lockstep
+FURTHER_TESTS = spiff/test_lockstep spiff/test_walks spiff/test_random_versions
 run-installed-tests: dev-env
-	$(BIN)/nox $(REQUIRE) --session tests-3.13 minimums-3.9 -- $(LONG_TESTS:%=--ignore=tests/%.py)
+	$(BIN)/nox $(REQUIRE) --session minimums-3.9 -- $(LONG_TESTS:%=--ignore=tests/%.py)
+	$(BIN)/nox $(REQUIRE) --session tests-3.13 -- tests/core tests/cache tests/spiff \
+		$(LONG_TESTS:%=--ignore=tests/%.py) $(FURTHER_TESTS:%=--ignore=tests/%.py)
 
 $(VENV)/for-bench: $(VENV)/made
 	$(BIN)/python -m pip install --quiet --group bench
