@@ -21,7 +21,7 @@ from collections.abc import Iterable
 from functools import partial
 from inspect import signature
 from threading import get_ident
-from typing import Any, Callable, ClassVar, Optional, Union
+from typing import Any, Callable, Optional, Union
 
 from SpiffWorkflow.bpmn.serializer import BpmnWorkflowSerializer
 from SpiffWorkflow.bpmn.serializer.migration.version_migration import MIGRATIONS
@@ -65,19 +65,19 @@ _MODE = "_encoder_mode"
 class _Writer:
     """Which thread writes now, and with which registry."""
 
-    thread: ClassVar[Optional[int]] = None
-    registry: ClassVar[Any] = None
+    thread: Optional[int] = None
+    registry: Any = None
 
-    @classmethod
-    def forked(cls) -> None:
+    def forked(self) -> None:
         """Clear the mark on the registry in a forked child, where the other thread is gone."""
-        if cls.thread is not None and cls.thread != get_ident():
-            if hasattr(cls.registry, _MODE):
-                setattr(cls.registry, _MODE, False)
-            cls.thread = None
+        if self.thread is not None and self.thread != get_ident():
+            if hasattr(self.registry, _MODE):
+                setattr(self.registry, _MODE, False)
+            self.thread = None
 
 
-in_child(_Writer.forked)
+_WRITER = _Writer()
+in_child(_WRITER.forked)
 
 
 class Serializing:
@@ -124,15 +124,15 @@ class Serializing:
         """
         saving = Saving(self._aliases, header, shown if self.leaves_out else None)
         with _WRITING.now, saving as serializer:
-            outer = _Writer.thread, _Writer.registry
-            _Writer.thread, _Writer.registry = get_ident(), saving.original
+            outer = _WRITER.thread, _WRITER.registry
+            _WRITER.thread, _WRITER.registry = get_ident(), saving.original
             try:
                 if to_dict:
                     state = BpmnWorkflowSerializer.serialize_json(serializer, workflow)
                 else:
                     state = serializer.serialize_json(workflow)
             finally:
-                _Writer.thread, _Writer.registry = outer
+                _WRITER.thread, _WRITER.registry = outer
         if self._checks or saving.run is None:
             again = text_of(decoded(state, None), self._serializer) if to_dict else state
             self._require_readable(again, saving, to_dict)
@@ -328,11 +328,17 @@ class Saving(Call):
 
     def _stripped(self, made: Any) -> Any:
         """The converted workflow without the specs."""
-        for key, hidden in self._hidden.items():
-            for dct in (self.run,) if made is self.run else (self.run, made):
-                if isinstance(dct, dict) and dct.get(key) is hidden:
-                    del dct[key]
+        _strip(self.run, self._hidden)
+        if made is not self.run:
+            _strip(made, self._hidden)
         return made
+
+
+def _strip(dct: Any, hidden: dict[str, Any]) -> None:
+    if isinstance(dct, dict):
+        for key, value in hidden.items():
+            if dct.get(key) is value:
+                del dct[key]
 
 
 def _converted(registry: Any, mapping: Any) -> dict[str, Any]:

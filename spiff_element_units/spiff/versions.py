@@ -181,6 +181,8 @@ class Versions:
         assert self._header is not None
         externals = self._header.get("externals", {})
         unchanged = self._header.get("digest") == own.digest
+        if unchanged and before == processes:
+            return False
         for name, digest in before.items():
             now = processes.get(name)
             if now is None and digest is not None and (unchanged or name in externals):
