@@ -136,9 +136,7 @@ def pack_name(cache_key: str) -> str:
 
 def pack_path(cache_dir: CacheDir, cache_key: str) -> str:
     """The path of the pack of a key; TypeError if an argument has the wrong type."""
-    directory = directory_path(cache_dir)
-    name = pack_name(key_text(cache_key))
-    return f"{directory}{os.sep}{LAYOUT}{os.sep}{name[:2]}{os.sep}{name}"
+    return pack_file(directory_path(cache_dir), pack_name(key_text(cache_key)))
 
 
 def pack_file(directory: str, name: str) -> str:
@@ -220,8 +218,8 @@ def content(pack: Pack, cache_key: str) -> tuple[bytes, memoryview]:
 
 def open_file(cache_dir: CacheDir, cache_key: str, *, follow: bool) -> tuple[PackFile, Pack]:
     """The file of a key and its pack. Raises the errors of `open_pack`."""
-    path = pack_path(cache_dir, cache_key)
-    cache_key = key_text(cache_key)
+    directory, cache_key = directory_path(cache_dir), key_text(cache_key)
+    path = pack_file(directory, pack_name(cache_key))
     try:
         file = PackFile(path, follow=follow)
         pack = read_pack(file.read, file.size, f"pack {path!r} of cache key {cache_key!r}")
