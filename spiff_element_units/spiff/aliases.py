@@ -37,10 +37,8 @@ class Aliases:
 
         `direction` is the registry's attribute: "convert_to_dict" or "convert_from_dict".
         """
-        call = _NOW.call
-        if call is not None and direction in call.tables:
-            return call.tables[direction]
         table: dict[str, Any] = self.original.__dict__[direction]
+        call = _NOW.call
         conversion = None if call is None else table.get(call.typename)
         if call is None or conversion is None:
             return table
@@ -49,7 +47,6 @@ class Aliases:
         if known is None or known[0] is not conversion or len(known[1]) != len(table):
             made = {**table, call.typename: self._aliased(conversion)}
             known = self._tables[key] = conversion, made
-        call.tables[direction] = known[1]
         return known[1]
 
     def has_converter(self, typename: Any) -> bool:
@@ -84,7 +81,6 @@ class Call:
     def __init__(self, aliases: Aliases) -> None:
         self.aliases = aliases
         self.original = aliases.original
-        self.tables: dict[str, dict[str, Any]] = {}  # what `Aliases.conversions` has returned
         self._outer: Optional[Call] = None
 
     def __enter__(self) -> Any:

@@ -445,7 +445,7 @@ def _overrides(serializer: Any, *methods: str) -> bool:
 
 
 def _differs(cls: type, base: type, methods: Iterable[str]) -> bool:
-    """Whether a class has one of these methods otherwise than another class."""
+    """Whether a class overrides one of these methods of its base."""
     return cls is not base and any(
         getattr(cls, name) is not getattr(base, name) for name in methods
     )
