@@ -6,13 +6,14 @@ import sqlite3
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import Connection, Select, Table, false, update
+from sqlalchemy import Connection, Select, Table, false, text, update
 from sqlalchemy.dialects import mysql, postgresql, sqlite
 from sqlalchemy.exc import DBAPIError
 
 _MYSQL = ("mysql", "mariadb")
-# Deadlock, lock wait timeout, lock not available, and a row that changed since the snapshot.
-_MYSQL_CONFLICTS = {1213, 1205, 3572, 1020}
+# Lock wait timeout, lock not available, and a row that changed since the snapshot.
+_MYSQL_NOT_LOCKED = {1205, 3572, 1020}
+_MYSQL_CONFLICTS = _MYSQL_NOT_LOCKED | {1213}  # deadlock
 # Serialization failure, deadlock, and lock not available.
 _POSTGRESQL_CONFLICTS = {"40001", "40P01", "55P03"}
 _SQLITE_CONFLICTS = {"database is locked", "database table is locked"}
@@ -28,12 +29,41 @@ def lock_database(connection: Connection, table: Table) -> None:
         connection.execute(update(table).values(version=table.c.version).where(false()))
 
 
-def locking(statement: Select[Any], connection: Connection, skip: bool = False) -> Select[Any]:
-    """The same statement, which also locks the rows. With `skip` it leaves out locked ones."""
+def locking(
+    statement: Select[Any],
+    connection: Connection,
+    *,
+    skip_locked: bool = False,
+    nowait: bool = False,
+) -> Select[Any]:
+    """The same statement, which also locks the rows.
+
+    Of those that another transaction has locked, `skip_locked` makes it leave them out, and
+    `nowait` fail.
+    """
     if connection.dialect.name == "sqlite":
         return statement
     # In PostgreSQL, rows of other tables may still begin to refer to a row that is locked so.
-    return statement.with_for_update(key_share=True, skip_locked=skip)
+    return statement.with_for_update(key_share=True, skip_locked=skip_locked, nowait=nowait)
+
+
+def is_innodb(connection: Connection) -> bool:
+    """Whether the locks are those of InnoDB (see "InnoDB Locking" in MySQL's reference manual).
+
+    There, a plain read may show the past while a locking read shows the present. And a locking read
+    also locks what lies between the rows, unless it finds one row by its primary key.
+    """
+    return connection.dialect.name in _MYSQL
+
+
+def nowait_is_harmless(connection: Connection) -> bool:
+    """Whether a statement of InnoDB that does not get a lock fails alone.
+
+    With `innodb_rollback_on_timeout`, MariaDB rolls back the whole transaction.
+    """
+    return is_innodb(connection) and not connection.scalar(
+        text("SELECT @@innodb_rollback_on_timeout")
+    )
 
 
 def insert_or_replace(connection: Connection, table: Table, rows: Sequence[dict[str, Any]]) -> None:
@@ -62,7 +92,18 @@ def is_conflict(error: DBAPIError) -> bool:
     cause: Any = error.orig
     if isinstance(cause, sqlite3.Error):
         return str(cause) in _SQLITE_CONFLICTS
-    code = cause.args[0] if getattr(cause, "args", ()) else None
-    if isinstance(code, int):
-        return code in _MYSQL_CONFLICTS
-    return getattr(cause, "sqlstate", None) in _POSTGRESQL_CONFLICTS
+    return (
+        _number(error) in _MYSQL_CONFLICTS
+        or getattr(cause, "sqlstate", None) in _POSTGRESQL_CONFLICTS
+    )
+
+
+def is_not_locked(error: DBAPIError) -> bool:
+    """Whether a statement with `nowait` failed in InnoDB because of the lock, and it alone."""
+    return _number(error) in _MYSQL_NOT_LOCKED
+
+
+def _number(error: DBAPIError) -> Any:
+    """The error number of MySQL and MariaDB."""
+    arguments = getattr(error.orig, "args", ())
+    return arguments[0] if arguments else None

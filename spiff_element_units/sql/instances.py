@@ -23,7 +23,7 @@ from ..errors import ElementUnitsError, UnitNotFound
 from ..spiff.loader import BpmnWorkflow, SpecLoader
 from ..spiff.piece_texts import LIVE, checked, content
 from . import times
-from .dialects import lock_database, locking
+from .due import due_ids, locked_due_ids
 from .errors import Conflict
 from .history import HistoryPage, history_page
 from .stored import Place, StoredInstance, Written, remove, write_first
@@ -270,18 +270,10 @@ class Instances:
         transaction you do the steps. The instances are then locked in it, and those that another
         worker has locked are left out. On SQLite, only one worker at a time gets past this call.
         """
-        instances = self._tables.instances
-        statement = (
-            select(instances.c.id)
-            .where(instances.c.due_at <= times.stored(before))
-            .order_by(instances.c.due_at, instances.c.id)
-            .limit(_positive("limit", limit))
-        )
+        limit, until = _positive("limit", limit), times.stored(before)
         with self._place(lock).connect() as connection:
-            if lock is not None:
-                lock_database(connection, instances)
-                statement = locking(statement, connection, skip=True)
-            return list(connection.execute(statement).scalars())
+            take = due_ids if lock is None else locked_due_ids
+            return take(connection, self._tables.instances, until, limit)
 
     def waiting(  # noqa: PLR0913 - each narrows the question
         self,

@@ -25,7 +25,7 @@ from ..spiff import StatePieces, Waiting
 from ..spiff.piece_texts import LIVE
 from . import times
 from .contents import packed, unpacked
-from .dialects import insert_or_replace, is_conflict, lock_database, locking
+from .dialects import insert_or_replace, is_conflict, is_innodb, lock_database, locking
 from .errors import Conflict, UnknownInstance
 from .tables import Tables
 from .waits import rows_of
@@ -133,8 +133,18 @@ class StoredInstance:
         """Raise Conflict if the instance is at another version than the one that was read."""
         instances = self._tables.instances
         version = select(instances.c.version).where(instances.c.id == self.instance_id)
+        if self._lock:
+            version = locking(version, connection)
         if connection.execute(version).scalar() != self.version:
             raise changed(self.instance_id)
+
+    def _snapshot_is_older(self, connection: Connection) -> bool:
+        """Whether the transaction still reads a version from before the one that is locked."""
+        if not (self._lock and is_innodb(connection)):
+            return False
+        instances = self._tables.instances
+        version = select(instances.c.version).where(instances.c.id == self.instance_id)
+        return bool(connection.execute(version).scalar() != self.version)
 
     @contextmanager
     def naming(self) -> Iterator[None]:
@@ -162,6 +172,7 @@ class StoredInstance:
             raise self._failure
         waiting = rows_of(written.waiting, self.instance_id)
         with explained(self.instance_id), self._begin() as connection:
+            older = self._snapshot_is_older(connection)
             done = connection.execute(
                 update(instances)
                 .where(instances.c.id == self.instance_id, instances.c.version == self.version)
@@ -176,12 +187,20 @@ class StoredInstance:
             write_pieces(
                 connection, self._tables, self.instance_id, self.version + 1, written, compress
             )
-            self._write_waiting(connection, waiting)
+            self._write_waiting(connection, waiting, older)
 
-    def _write_waiting(self, connection: Connection, wanted: list[dict[str, Any]]) -> None:
-        """Delete the rows that no longer hold and insert those that are new."""
+    def _write_waiting(
+        self, connection: Connection, wanted: list[dict[str, Any]], older: bool
+    ) -> None:
+        """Delete the rows that no longer hold and insert those that are new.
+
+        `older` says that the snapshot of the transaction is. A locking read then sees what is
+        there. It is not for every step, because it also locks the gaps next to these rows.
+        """
         waiting = self._tables.waiting
         kept = select(waiting).where(waiting.c.instance_id == self.instance_id)
+        if older:
+            kept = locking(kept, connection)
         new = Counter(frozenset(row.items()) for row in wanted)
         gone = []
         for row in connection.execute(kept).mappings():

@@ -11,6 +11,7 @@ import databases
 import pytest
 from crowd import amount, needs_fork, together
 from databases import do_human_task, human_task, instances_of, started
+from server_process import Server
 from sqlalchemy import Column, Engine, Integer, MetaData, String, Table, insert, select
 
 from spiff_element_units.sql import Conflict, Tables
@@ -175,3 +176,46 @@ def test_those_that_another_worker_has_locked_are_left_out(
         assert [*first, *second] == ids
         assert instances.due(now, lock=one) == first
     assert instances.due(now) == ids
+
+
+def test_who_holds_due_instances_is_in_nobody_elses_way(
+    engine: Engine, made_tables: Tables, server: Server, kind: str
+) -> None:
+    """Databases that also lock the gaps of an index would make others wait, or a deadlock."""
+    if kind == "sqlite":
+        pytest.skip("SQLite has no locks of rows")
+    impatient = databases.impatient(server.url)
+    instances = instances_of(impatient, made_tables)
+    ids = [instances.start("calls") for _ in range(3)]
+    now = datetime.now(timezone.utc)
+    with impatient.begin() as one, impatient.begin() as other, impatient.begin() as third:
+        held = [instances.due(now, limit=1, lock=connection) for connection in (one, other, third)]
+        assert [*held[0], *held[1], *held[2]] == ids
+        with impatient.begin() as idle:
+            assert instances.due(now, lock=idle) == []
+            later = instances.start("calls")
+            for instance_id, connection in zip(ids, (one, other, third)):
+                with instances.step(instance_id, lock=True, connection=connection) as workflow:
+                    workflow.do_engine_steps()
+    assert instances.due(datetime.now(timezone.utc)) == [later]
+    impatient.dispose()
+
+
+def test_there_may_be_many_more_locked_instances_than_one_worker_asks_for(
+    engine: Engine, made_tables: Tables, kind: str
+) -> None:
+    if kind == "sqlite":
+        pytest.skip("SQLite has no locks of rows")
+    instances = instances_of(engine, made_tables)
+    start = instances.start("calls")
+    now = datetime.now(timezone.utc)
+    with engine.begin() as connection:  # all are due at the same time
+        (row,) = connection.execute(select(made_tables.instances)).mappings()
+        names = [f"copy {number:03}" for number in range(250)]
+        copies = [{**row, "id": name} for name in names]
+        connection.execute(insert(made_tables.instances), copies)
+    ids = sorted([start, *names])
+    with engine.begin() as one, engine.begin() as other:
+        assert instances.due(now, limit=240, lock=one) == ids[:240]
+        assert instances.due(now, limit=5, lock=other) == ids[240:245]
+        assert instances.due(now, limit=100, lock=other) == ids[240:]

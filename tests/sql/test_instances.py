@@ -146,6 +146,8 @@ def test_a_locked_step_sees_the_latest_version_in_a_transaction_with_an_old_snap
         pass
     (row,) = rows(engine, made_tables)[made_tables.instances.name]
     assert row.version in (3, 4)
+    ready = human_task(instances.look(instance_id))
+    assert [one.task_id for one in instances.waiting()] == [str(ready.id)]
 
 
 def test_a_step_and_rows_of_the_application_are_one_transaction(
