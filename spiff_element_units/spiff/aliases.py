@@ -21,6 +21,7 @@ class _Now(threading.local):
 
 
 _NOW = _Now()
+_NONE: tuple[Any, dict[str, Any]] = (None, {})
 
 
 class Aliases:
@@ -30,7 +31,7 @@ class Aliases:
         self.original = serializer.registry
         self.serializer = _alias(_serializer_class, serializer, self)
         self.registry = _alias(_registry_class, self.original, self)
-        self._tables: dict[str, tuple[Any, dict[str, Any]]] = {}
+        self._tables: dict[tuple[str, Any], tuple[Any, dict[str, Any]]] = {}
 
     def conversions(self, direction: str) -> dict[str, Any]:
         """A table of the registry, with an alias in place of the workflow's converter.
@@ -42,12 +43,12 @@ class Aliases:
         conversion = None if call is None else table.get(call.typename)
         if call is None or conversion is None:
             return table
-        key = f"{direction} {call.typename}"
-        known = self._tables.get(key)
-        if known is None or known[0] is not conversion or len(known[1]) != len(table):
-            made = {**table, call.typename: self._aliased(conversion)}
-            known = self._tables[key] = conversion, made
-        return known[1]
+        key = direction, call.typename
+        was, known = self._tables.get(key, _NONE)
+        if was is not conversion or len(known) != len(table):
+            known = {**table, call.typename: self._aliased(conversion)}
+            self._tables[key] = conversion, known
+        return known
 
     def has_converter(self, typename: Any) -> bool:
         """Whether a converter, and not a plain function, restores the workflow of a call."""

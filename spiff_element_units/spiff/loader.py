@@ -37,6 +37,7 @@ from .state import (
     unzipped,
 )
 from .state_info import StateInfo, info_of
+from .versions import Versions
 from .waiting import Waiting, waiting_of
 from .waiting_states import waiting_in_state
 from .waiting_tasks import in_workflow
@@ -123,14 +124,7 @@ class SpecLoader:
 
         Raises UnitNotFound if the workflow does not contain the process.
         """
-        if process_id is not None:
-            process_id = plain(process_id)
-        if process_id is None or process_id == self._sources.own.root:
-            return SpecMapping(self._sources, None, process_id)
-        template = self._templates.get(process_id)
-        if template is None:
-            template = self._templates[process_id] = self._template(process_id)
-        return SpecMapping(self._sources, template, process_id)
+        return self._mapping(None if process_id is None else plain(process_id), Versions())
 
     @overload
     def start(
@@ -456,6 +450,14 @@ class SpecLoader:
         return damaged_pieces(read)
 
     # Helpers
+
+    def _mapping(self, process_id: Optional[str], versions: Versions) -> SpecMapping:
+        template = None
+        if process_id is not None and process_id != self._sources.own.root:
+            template = self._templates.get(process_id)
+            if template is None:
+                template = self._templates[process_id] = self._template(process_id)
+        return SpecMapping(self._sources, template, process_id, versions)
 
     def _require_process(self, process_id: str) -> None:
         if not self._sources.own.has(process_id):

@@ -59,7 +59,11 @@ class SpecMapping(MutableMapping[str, Spec]):
     )
 
     def __init__(
-        self, sources: SpecSources, template: Optional[dict[str, Any]], process_id: Optional[str]
+        self,
+        sources: SpecSources,
+        template: Optional[dict[str, Any]],
+        process_id: Optional[str],
+        versions: Versions,
     ) -> None:
         self._sources = sources
         # The initial content, which never changes. None: all processes of the workflow. They are
@@ -70,7 +74,7 @@ class SpecMapping(MutableMapping[str, Spec]):
         self._origins = Origins(sources, self._is_own)
         self._overridden: set[str] = set()  # what the application has assigned or deleted
         self.changes_to_make: dict[str, Change] = {}  # to specs that are not restored yet
-        self.versions: Versions = Versions()
+        self.versions = versions
 
     @property
     def sources(self) -> SpecSources:
@@ -125,7 +129,7 @@ class SpecMapping(MutableMapping[str, Spec]):
 
     def from_elsewhere(self) -> dict[str, dict[str, Any]]:
         """The entry in a state for the processes that came from other workflows."""
-        return self._origins.told(set(self._brought()))
+        return self._origins.told(self._brought)
 
     def changeable(self) -> Iterator[tuple[str, SpecStore, Spec]]:
         """The specs that the engine changes, each with its process id and its workflow."""
@@ -268,11 +272,10 @@ class SpecMapping(MutableMapping[str, Spec]):
         return dict, (dict(self.items()),)
 
     def _with(self, specs: dict[str, Any]) -> SpecMapping:
-        made = SpecMapping(self._sources, self._template, self._process_id)
+        made = SpecMapping(self._sources, self._template, self._process_id, self.versions.copy())
         made._held = specs
         made._origins.of_same(self._origins)
         made.changes_to_make = dict(self.changes_to_make)
-        made.versions = self.versions.copy()
         made._overridden = set(self._overridden)
         return made
 

@@ -105,27 +105,27 @@ class Migration:
 
     def _mapping(self, opening: Opening, run: Any, workflow: Any) -> SpecMapping:
         """The specs that the instance continues with."""
-        mapping: SpecMapping = self._loader.subprocess_specs(opening.process_id)
         pieces = getattr(getattr(workflow.subprocesses, "restorer", None), "pieces", None)
         if pieces is None:
             settled = _settled(workflow)
             kept = {key: run.get(key) for key in ("tasks", "subprocess_specs")}
-            mapping.versions = Versions(
+            versions = Versions(
                 opening.same.header or {},
                 lambda: settled,
                 lambda: set(settled.values()),
                 partial(opening.same.is_same, lambda: kept),
             )
         else:
-            mapping.versions = versions_of(opening.same, run, pieces)
-        mapping.versions.moved = [
-            *mapping.versions.moved,
+            versions = versions_of(opening.same, run, pieces)
+        versions.moved = [
+            *versions.moved,
             {
                 "from": self.comparison.saved_with._asdict(),
                 "to": version(self._loader._sources.own),
                 "when": datetime.now(timezone.utc).isoformat(timespec="seconds"),
             },
         ]
+        mapping: SpecMapping = self._loader._mapping(opening.process_id, versions)
         return mapping
 
     def _move(self, workflow: Any, mapping: SpecMapping, header: dict[str, Any]) -> None:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from contextlib import suppress
-from functools import cache, partial
+from functools import partial
 from time import perf_counter
-from typing import Any, Callable, Literal, Optional
+from typing import Any, Literal, Optional
 
 from SpiffWorkflow.bpmn.serializer.migration.version_migration import MIGRATIONS
 
@@ -72,6 +72,7 @@ class Opening:
         self.same: Sameness
         self._mapping: SpecMapping
         self._standing: dict[str, Spec] = {}
+        self._settled: Optional[dict[str, str]] = None  # found when it is first needed
         self._migrating: Optional[tuple[Any, float]] = None  # from which version, and since when
         self._named = None if process_id is None else plain(process_id)
         self.process_id = self._own.root
@@ -105,8 +106,8 @@ class Opening:
         """
         self._tell_migrated()
         self._require_root()
-        self._mapping = mapping = self._loader.subprocess_specs(self.process_id)
-        mapping.versions = versions_of(self.same, run, pieces)
+        versions = versions_of(self.same, run, pieces)
+        self._mapping = mapping = self._loader._mapping(self.process_id, versions)
         header = self.same.header
         changes: dict[str, Any] = {}
         if header is None:
@@ -123,8 +124,7 @@ class Opening:
             apply(changes.get("spec", {}), spec, self._own.registry.restore)
         if header is None:
             self._change(self.process_id, spec, self._own, run["spec"], run)
-        settled = cache(partial(settled_in, run))
-        needed_specs(run, spec, self.process_id, partial(self._spec_of, run, settled))
+        needed_specs(run, spec, self.process_id, partial(self._spec_of, run))
         if header is None:
             self._change_as_saved(mapping, run)
         return spec, mapping, self._standing
@@ -182,9 +182,7 @@ class Opening:
 
     # The same process, or another one
 
-    def _spec_of(
-        self, run: dict[str, Any], settled: Callable[[], dict[str, str]], task_id: str, name: str
-    ) -> Spec:
+    def _spec_of(self, run: dict[str, Any], task_id: str, name: str) -> Spec:
         """The spec of a subprocess in a run. Raises ChangedWorkflow if it is another one now."""
         mapping = self._mapping
         try:
@@ -197,7 +195,9 @@ class Opening:
         name = plain(name)
         if found is not None and store is not None and self.same.is_same(lambda: run, name, store):
             return found
-        if task_id not in settled():
+        if self._settled is None:
+            self._settled = settled_in(run)
+        if task_id not in self._settled:
             raise self._changed(name, store)
         then = mapping.versions.spec_then(task_id, name, store, self._loader._sources)
         if then is None:

@@ -17,6 +17,7 @@ process needs a different version later, that is an error, unless `resolve` has 
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any, Callable, NamedTuple, Optional
 
 from ..errors import ElementUnitsError
@@ -51,10 +52,13 @@ class Origins:
         """Use what a state says. `told` wrote it."""
         self._recorded = dict(externals)
 
-    def told(self, process_ids: set[str]) -> dict[str, dict[str, Any]]:
-        """What to save about these processes, and what the resumed state said about others."""
+    def told(self, brought: Callable[[], Iterable[str]]) -> dict[str, dict[str, Any]]:
+        """What to save about the processes that were read, and what the state said about others.
+
+        `brought` gives the ids of the processes.
+        """
         told = dict(self._recorded)
-        for name in process_ids.intersection(self._decided):
+        for name in self._decided and self._decided.keys() & set(brought()):
             store, resolved_as = self._decided[name]
             told[name] = version(store)
             if resolved_as != name:

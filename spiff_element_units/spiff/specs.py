@@ -105,6 +105,7 @@ class SpecStore:
         self._links: dict[str, Links] = {}
         self._waiting: dict[str, dict[str, Any]] = {}
         self._digests: dict[str, str] = {}
+        self._known: set[str] = set()  # ids of processes that the workflow contains
 
     @property
     def kept(self) -> tuple[str, ...]:
@@ -113,7 +114,12 @@ class SpecStore:
 
     def has(self, process_id: str) -> bool:
         """Whether the workflow contains a process."""
-        return self.units._has(process_id)
+        if process_id in self._known:
+            return True
+        if not self.units._has(process_id):
+            return False
+        self._known.add(process_id)
+        return True
 
     def process_digest(self, process_id: str) -> str:
         """What tells whether a process is the same in another workflow."""

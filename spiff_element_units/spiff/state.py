@@ -32,6 +32,7 @@ from SpiffWorkflow.exceptions import SpiffWorkflowException
 from SpiffWorkflow.util.task import TaskState
 
 from ..core.cut import has_long_numbers
+from ..core.run import with_subprocess
 from ..errors import ElementUnitsError
 
 HEADER = "spiff_element_units"
@@ -190,13 +191,17 @@ def take_header(run: dict[str, Any]) -> Optional[dict[str, Any]]:
         if not isinstance(header.get(key), str):
             raise StateError(f"the state has no {HEADER}.{key}; check that it was not changed")
     entries = header.get("earlier", [])
-    if not isinstance(entries, list) or not all(isinstance(one, dict) for one in entries):
+    if entries != [] and not _is_list_of_dicts(entries):
         raise StateError(f"the state's {HEADER}.earlier is no list of versions")
     for entry in (header, *entries):
         for key in ("processes", "externals"):
             if not isinstance(entry.get(key, {}), dict):
                 raise StateError(f"the state's {HEADER} has {key} that are not an object")
     return header
+
+
+def _is_list_of_dicts(value: Any) -> bool:
+    return isinstance(value, list) and all(isinstance(one, dict) for one in value)
 
 
 def has_spec(run: Mapping[str, Any]) -> bool:
@@ -259,13 +264,8 @@ def needed_specs(
     waiting = [(process_id, spec, run)]
     while waiting:
         name, spec, process = waiting.pop()
-        task_specs = spec.task_specs
-        for task_id, task in process["tasks"].items():
-            task_spec = task_specs.get(task["task_spec"])
-            if task_spec is None:
-                raise no_element(task["task_spec"], name)
-            if task_id not in subprocesses:
-                continue
+        found, unknown = with_subprocess(process["tasks"], spec.task_specs, subprocesses)
+        for task_id, task_spec in found:
             if not isinstance(task_spec, SubWorkflowTask):
                 raise StateError(
                     f"the state has a subprocess at element {task_spec.name!r} of process "
@@ -273,6 +273,8 @@ def needed_specs(
                 )
             called = task_spec.spec
             waiting.append((called, spec_of(task_id, called), subprocesses.pop(task_id)))
+        if unknown is not None:
+            raise no_element(unknown[0], name)
 
 
 FINISHED = int(TaskState.FINISHED_MASK)

@@ -8,7 +8,9 @@ PostgreSQL's `jsonb` does not.
 
 from __future__ import annotations
 
-from typing import Any, Optional
+from typing import Any
+
+from ..core.run import parents_come_first
 
 
 def put_parents_first(run: dict[str, Any]) -> None:
@@ -21,12 +23,8 @@ def put_parents_first(run: dict[str, Any]) -> None:
 def order_tasks(process: dict[str, Any]) -> None:
     """Put the tasks of one workflow or subprocess into order, if they are not."""
     tasks = process["tasks"]
-    before: set[Optional[str]] = {None}
-    for task_id, task in tasks.items():
-        if task["parent"] not in before and task["parent"] in tasks:
-            process["tasks"] = _from_the_root(tasks)
-            return
-        before.add(task_id)
+    if not parents_come_first(tasks):
+        process["tasks"] = _from_the_root(tasks)
 
 
 def _from_the_root(tasks: dict[str, Any]) -> dict[str, Any]:
