@@ -50,6 +50,7 @@ from .state import (
 from .task_order import put_parents_first
 
 SPECS = ("spec", "subprocess_specs")
+_NOTHING = object()
 Begin = Callable[[dict[str, Any]], Any]
 Specs = Callable[[dict[str, Any], Any], tuple[Any, Any, dict[str, Any]]]
 SpecThen = Callable[[Any, Optional[int]], Any]
@@ -357,7 +358,8 @@ class Resuming(Call):
         self._spec: Any = None
         self.mapping: Any = None
         self._standing: dict[str, Any] = {}  # specs of settled subprocesses, by their ids
-        self._written: dict[str, Any] = {}  # what stands in the run for specs
+        self._written_spec: Any = _NOTHING  # what is in the run for the spec
+        self._written_specs: Any = _NOTHING  # and for the mapping
 
     def migrate(self, native: Callable[..., Any], run: Any) -> Any:
         if _is_run(run):
@@ -368,7 +370,7 @@ class Resuming(Call):
         if self.mapping is None and _is_run(value):
             self._prepare(value)
             return self._restored(native, value, kwargs)
-        if self._written and value is self._written["spec"]:
+        if value is self._written_spec:
             return self._spec
         task = kwargs.get("task") if self._standing else None
         if task is not None:
@@ -385,7 +387,7 @@ class Resuming(Call):
         return PieceRestorer(self.original, self.pieces, self._spec_then).put_into(workflow, dct)
 
     def specs_from_dict(self, mapping: Any) -> Any:
-        return self.mapping if mapping is self._written["subprocess_specs"] else None
+        return self.mapping if mapping is self._written_specs else None
 
     def _prepare(self, run: Any) -> None:
         begin, self._begin = self._begin, None
@@ -399,7 +401,8 @@ class Resuming(Call):
         self.typename = run.get("typename")
         if not self.aliases.has_converter(self.typename):  # a plain function, which has no alias
             run["spec"], run["subprocess_specs"] = self._spec, self.mapping
-        self._written = {key: run.setdefault(key, {}) for key in SPECS}
+        self._written_spec = run.setdefault("spec", {})
+        self._written_specs = run.setdefault("subprocess_specs", {})
         put_parents_first(run)
         workflow = native(run, **kwargs)
         workflow.subprocess_specs = self.mapping  # SpiffWorkflow replaces an empty one with a dict
