@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Select, Table, or_, select
+from sqlalchemy import Connection, Table, or_, select
 from sqlalchemy.exc import DBAPIError
 
 from .dialects import is_not_locked, lock_database, locking, nowait_is_harmless
@@ -61,12 +61,12 @@ def _candidates(
     rows = connection.execute(statement).all()
     while rows:
         yield from (row.id for row in rows)
-        due_at, instance_id = rows[-1]
-        later = or_(instances.c.due_at > due_at, instances.c.id > instance_id)
-        rows = connection.execute(statement.where(instances.c.due_at >= due_at, later)).all()
+        last = rows[-1]
+        later = or_(instances.c.due_at > last.due_at, instances.c.id > last.id)
+        rows = connection.execute(statement.where(instances.c.due_at >= last.due_at, later)).all()
 
 
-def _due(instances: Table, before: datetime) -> Select[Any]:
+def _due(instances: Table, before: datetime) -> Any:
     return (
         select(instances.c.due_at, instances.c.id)
         .where(instances.c.due_at <= before)
