@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from typing import Any
 
 from sqlalchemy import Connection, Select, Table, false, text, update
 from sqlalchemy.dialects import mysql, postgresql, sqlite
 from sqlalchemy.exc import DBAPIError
 
+from ..errors import ElementUnitsError
+
 _MYSQL = ("mysql", "mariadb")
-# Lock wait timeout, lock not available, and a row that changed since the snapshot.
-_MYSQL_NOT_LOCKED = {1205, 3572, 1020}
-_MYSQL_CONFLICTS = _MYSQL_NOT_LOCKED | {1213}  # deadlock
+_MYSQL_NOT_LOCKED = {1205, 3572}  # lock wait timeout, lock not available
+# Deadlock, and a row that changed since the snapshot. Both roll back the whole transaction.
+_MYSQL_CONFLICTS = _MYSQL_NOT_LOCKED | {1213, 1020}
 # Serialization failure, deadlock, and lock not available.
 _POSTGRESQL_CONFLICTS = {"40001", "40P01", "55P03"}
-_SQLITE_CONFLICTS = {"database is locked", "database table is locked"}
+_SQLITE_CONFLICTS = ("database is locked", "database table is locked")  # the latter: and which
 
 
 def lock_database(connection: Connection, table: Table) -> None:
@@ -27,6 +30,44 @@ def lock_database(connection: Connection, table: Table) -> None:
     """
     if connection.dialect.name == "sqlite":
         connection.execute(update(table).values(version=table.c.version).where(false()))
+
+
+def require_transaction(connection: Connection) -> None:
+    """Raise ElementUnitsError if each statement of the connection commits itself."""
+    if not connection.in_transaction():
+        connection.begin()  # as its first statement does
+    raw: Any = connection.connection.dbapi_connection
+    alone = False
+    with suppress(NotImplementedError):  # other drivers than ours
+        alone = connection.dialect.detect_autocommit_setting(raw)
+    # An application may begin the transactions of sqlite3 itself, as SQLAlchemy tells it.
+    if alone and not getattr(raw, "in_transaction", False):
+        raise ElementUnitsError(
+            "the database connection has the isolation level AUTOCOMMIT, so each statement would "
+            "be saved by itself, and none would keep a lock; do not use AUTOCOMMIT"
+        )
+
+
+@contextmanager
+def as_a_whole(connection: Connection, table: Table) -> Iterator[Connection]:
+    """What the block writes in the transaction of an application is written as a whole or not.
+
+    The application may catch the exception and go on. PostgreSQL then refuses to commit. The others
+    undo only the statement that failed, so this has a savepoint for them.
+    """
+    require_transaction(connection)
+    if connection.dialect.name == "postgresql":
+        yield connection
+        return
+    lock_database(connection, table)  # begins it: a savepoint alone is a transaction of SQLite
+    savepoint = connection.begin_nested()
+    try:
+        yield connection
+    except BaseException:
+        with suppress(DBAPIError):  # after a deadlock, there is none
+            savepoint.rollback()
+        raise
+    savepoint.commit()
 
 
 def locking(
@@ -91,7 +132,7 @@ def is_conflict(error: DBAPIError) -> bool:
     """
     cause: Any = error.orig
     if isinstance(cause, sqlite3.Error):
-        return str(cause) in _SQLITE_CONFLICTS
+        return str(cause).startswith(_SQLITE_CONFLICTS)
     return (
         _number(error) in _MYSQL_CONFLICTS
         or getattr(cause, "sqlstate", None) in _POSTGRESQL_CONFLICTS

@@ -13,7 +13,13 @@ from typing import Any
 from sqlalchemy import Connection, Table, or_, select
 from sqlalchemy.exc import DBAPIError
 
-from .dialects import is_not_locked, lock_database, locking, nowait_is_harmless
+from .dialects import (
+    is_not_locked,
+    lock_database,
+    locking,
+    nowait_is_harmless,
+    require_transaction,
+)
 
 _PAGE = 100  # candidates that are read at once
 
@@ -27,6 +33,7 @@ def locked_due_ids(
     connection: Connection, instances: Table, before: datetime, limit: int
 ) -> list[str]:
     """The same for those that no other transaction has locked, and lock them."""
+    require_transaction(connection)
     lock_database(connection, instances)
     if nowait_is_harmless(connection):
         return _locked_one_by_one(connection, instances, before, limit)

@@ -63,7 +63,7 @@ def history_page(place: Place, instance_id: str, after: Optional[str], limit: in
         .order_by(ids.c.is_live, pieces.c.version, pieces.c.piece_id)
     )
     about = select(instances.c.id, instances.c.process_id).where(instances.c.id == instance_id)
-    with explained(instance_id), place.connect() as connection:
+    with explained(f"instance {instance_id!r}"), place.connect() as connection:
         started = found(connection.execute(about).first(), instance_id).process_id
         rows = connection.execute(statement).all()
     tasks: list[FinishedTask] = []

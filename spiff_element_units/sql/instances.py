@@ -11,7 +11,7 @@ It promises:
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from datetime import datetime
 from typing import Any, Optional, Protocol, Union
 from uuid import uuid4
@@ -26,7 +26,7 @@ from . import times
 from .due import due_ids, locked_due_ids
 from .errors import Conflict
 from .history import HistoryPage, history_page
-from .stored import Place, StoredInstance, Written, remove, write_first
+from .stored import Place, StoredInstance, Written, explained, own_transaction, remove, write_first
 from .tables import LONGEST_ID, Tables, tables
 from .waits import WaitingEntry, entry_of, require_short
 
@@ -191,15 +191,17 @@ class Instances:
         instance, ChangedWorkflow if the instance does not continue on the present version of its
         workflow, and StateError if a piece is missing or damaged. These errors name the instance.
         """
-        own = self._engine.begin() if lock and connection is None else nullcontext(connection)
-        with own as used, self._stepping(instance_id, script_engine, lock, used) as workflow:
+        found: AbstractContextManager[Place] = nullcontext(self._place(connection))
+        if lock and connection is None:
+            found = own_transaction(self._tables, self._engine, _text("instance_id", instance_id))
+        with found as place, self._stepping(place, instance_id, script_engine, lock) as workflow:
             yield workflow
 
     @contextmanager
     def _stepping(
-        self, instance_id: str, script_engine: Any, lock: bool, connection: Optional[Connection]
+        self, place: Place, instance_id: str, script_engine: Any, lock: bool
     ) -> Iterator[BpmnWorkflow]:
-        stored = StoredInstance(self._place(connection), _text("instance_id", instance_id), lock)
+        stored = StoredInstance(place, _text("instance_id", instance_id), lock)
         with stored.naming():
             loader = self._loader_for(stored)
             workflow = loader.resume_pieces(stored.read, script_engine)
@@ -271,7 +273,7 @@ class Instances:
         worker has locked are left out. On SQLite, only one worker at a time gets past this call.
         """
         limit, until = _positive("limit", limit), times.stored(before)
-        with self._place(lock).connect() as connection:
+        with explained("due instances"), self._place(lock).connect() as connection:
             take = due_ids if lock is None else locked_due_ids
             return take(connection, self._tables.instances, until, limit)
 
@@ -306,7 +308,7 @@ class Instances:
             .order_by(waiting.c.id)
             .limit(_positive("limit", limit))
         )
-        with self._place(connection).connect() as used:
+        with explained("waiting instances"), self._place(connection).connect() as used:
             return [entry_of(row) for row in used.execute(statement)]
 
     def history(

@@ -17,7 +17,17 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from datetime import datetime
 from typing import Any, Callable, NamedTuple, Optional
 
-from sqlalchemy import Connection, Engine, Select, and_, delete, insert, select, update
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Engine,
+    Select,
+    and_,
+    delete,
+    insert,
+    select,
+    update,
+)
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from ..errors import ElementUnitsError
@@ -25,7 +35,15 @@ from ..spiff import StatePieces, Waiting
 from ..spiff.piece_texts import LIVE
 from . import times
 from .contents import packed, unpacked
-from .dialects import insert_or_replace, is_conflict, is_innodb, lock_database, locking
+from .dialects import (
+    as_a_whole,
+    insert_or_replace,
+    is_conflict,
+    is_innodb,
+    lock_database,
+    locking,
+    require_transaction,
+)
 from .errors import Conflict, UnknownInstance
 from .tables import Tables
 from .waits import rows_of
@@ -55,13 +73,17 @@ class Place(NamedTuple):
     @classmethod
     def of(cls, tables: Tables, engine: Engine, connection: Optional[Connection]) -> Place:
         if connection is None:
-            return cls(tables, engine.connect, engine.begin)
+            return cls(tables, engine.connect, lambda: _begun(engine))
         if not isinstance(connection, Connection):
             raise TypeError(
                 "connection must be a Connection of SQLAlchemy, not "
                 f"{type(connection).__name__}; a Session has one: session.connection()"
             )
-        return cls(tables, lambda: nullcontext(connection), lambda: nullcontext(connection))
+        return cls(
+            tables,
+            lambda: nullcontext(connection),
+            lambda: as_a_whole(connection, tables.instances),
+        )
 
 
 class StoredInstance:
@@ -72,7 +94,7 @@ class StoredInstance:
         self._lock = lock
         self._failure: Optional[Exception] = None  # why a piece could not be read
         self.instance_id = instance_id
-        with explained(instance_id), self._connect() as connection:
+        with explained(f"instance {instance_id!r}"), self._connect() as connection:
             self._row, live = self._read_first(connection)
         self._live = None if live is None else unpacked(live)
 
@@ -99,6 +121,7 @@ class StoredInstance:
             return row, row.content
         # A statement sees what was committed before it began. So the piece is read by a second one,
         # and locked too, because a snapshot of the application's transaction may be older.
+        require_transaction(connection)
         lock_database(connection, instances)
         one = locking(select(instances).where(instances.c.id == self.instance_id), connection)
         row = found(connection.execute(one).first(), self.instance_id)
@@ -110,41 +133,53 @@ class StoredInstance:
         if piece_id == LIVE:
             return self._live
         try:
-            with explained(self.instance_id), self._connect() as connection:
-                content = connection.execute(self._piece(piece_id, connection)).scalar()
-                if content is not None:
-                    return unpacked(content)
-                self._require_version(connection)
+            with explained(f"instance {self.instance_id!r}"), self._connect() as connection:
+                piece = self._piece(piece_id)
+                locked = locking(piece, connection)
+                content = connection.execute(locked if self._lock else piece).scalar()
+                if content is None:
+                    self._require_version(connection)
+                    if is_innodb(connection):  # the snapshot may be older than a locked step in it
+                        content = connection.execute(locked).scalar()
         except (Conflict, SQLAlchemyError) as error:
             self._failure = error
             raise
-        return None
+        return None if content is None else unpacked(content)
 
-    def _piece(self, piece_id: str, connection: Connection) -> Select[Any]:
+    def _piece(self, piece_id: str) -> Select[Any]:
         pieces = self._tables.pieces
-        statement = select(pieces.c.content).where(
+        return select(pieces.c.content).where(
             pieces.c.instance_id == self.instance_id,
             pieces.c.piece_id == piece_id,
             pieces.c.version <= self.version,
         )
-        return locking(statement, connection) if self._lock else statement
 
     def _require_version(self, connection: Connection) -> None:
         """Raise Conflict if the instance is at another version than the one that was read."""
-        instances = self._tables.instances
-        version = select(instances.c.version).where(instances.c.id == self.instance_id)
+        version = select(self._tables.instances.c.version).where(*self._same())
         if self._lock:
             version = locking(version, connection)
-        if connection.execute(version).scalar() != self.version:
+        if connection.execute(version).first() is None:
             raise changed(self.instance_id)
 
     def _snapshot_is_older(self, connection: Connection) -> bool:
         """Whether the transaction still reads a version from before the one that is locked."""
         if not (self._lock and is_innodb(connection)):
             return False
+        version = select(self._tables.instances.c.version).where(*self._same())
+        return connection.execute(version).first() is None
+
+    def _same(self) -> tuple[ColumnElement[bool], ...]:
+        """What holds for the version that was read.
+
+        If an instance was removed, another one with its id may have come to the same number.
+        """
         instances = self._tables.instances
-        version = select(instances.c.version).where(instances.c.id == self.instance_id)
-        return bool(connection.execute(version).scalar() != self.version)
+        return (
+            instances.c.id == self.instance_id,
+            instances.c.version == self.version,
+            instances.c.started_at == self._row.started_at,
+        )
 
     @contextmanager
     def naming(self) -> Iterator[None]:
@@ -171,11 +206,11 @@ class StoredInstance:
         if self._failure is not None:
             raise self._failure
         waiting = rows_of(written.waiting, self.instance_id)
-        with explained(self.instance_id), self._begin() as connection:
+        with explained(f"instance {self.instance_id!r}"), self._begin() as connection:
             older = self._snapshot_is_older(connection)
             done = connection.execute(
                 update(instances)
-                .where(instances.c.id == self.instance_id, instances.c.version == self.version)
+                .where(*self._same())
                 .values(
                     version=self.version + 1,
                     cache_key=cache_key or self.cache_key,
@@ -195,7 +230,8 @@ class StoredInstance:
         """Delete the rows that no longer hold and insert those that are new.
 
         `older` says that the snapshot of the transaction is. A locking read then sees what is
-        there. It is not for every step, because it also locks the gaps next to these rows.
+        there. It is not for every step, because it also locks the gaps next to these rows. All rows
+        are then written anew, or what follows in the transaction would not see those that are kept.
         """
         waiting = self._tables.waiting
         kept = select(waiting).where(waiting.c.instance_id == self.instance_id)
@@ -205,7 +241,7 @@ class StoredInstance:
         gone = []
         for row in connection.execute(kept).mappings():
             plain = frozenset(one for one in row.items() if one[0] != "id")
-            if new[plain]:
+            if new[plain] and not older:
                 new[plain] -= 1
             else:
                 gone.append(row["id"])
@@ -230,7 +266,7 @@ def write_first(  # noqa: PLR0913, PLR0917
     if due is not None:
         state["due_at"] = times.stored(due)
     waiting = rows_of(written.waiting, instance_id)
-    with explained(instance_id), place.begin() as connection:
+    with explained(f"instance {instance_id!r}"), place.begin() as connection:
         connection.execute(
             insert(place.tables.instances).values(id=instance_id, version=1, **about, **state)
         )
@@ -269,7 +305,7 @@ def remove(place: Place, instance_id: str) -> None:
     """Delete an instance. Raises UnknownInstance."""
     tables = place.tables
     of_it = tables.instances.c.id == instance_id
-    with explained(instance_id), place.begin() as connection:
+    with explained(f"instance {instance_id!r}"), place.begin() as connection:
         lock_database(connection, tables.instances)
         row = connection.execute(locking(select(tables.instances.c.id).where(of_it), connection))
         found(row.first(), instance_id)
@@ -279,14 +315,37 @@ def remove(place: Place, instance_id: str) -> None:
 
 
 @contextmanager
-def explained(instance_id: str) -> Iterator[None]:
-    """Raise Conflict for an error of the database that means that another transaction won."""
+def _begun(engine: Engine) -> Iterator[Connection]:
+    with engine.begin() as connection:
+        require_transaction(connection)
+        yield connection
+
+
+@contextmanager
+def own_transaction(tables: Tables, engine: Engine, instance_id: str) -> Iterator[Place]:
+    """A transaction for one step. Errors of the block are raised unchanged."""
+    with engine.connect() as connection:
+        yield Place(tables, lambda: nullcontext(connection), lambda: nullcontext(connection))
+        with explained(f"instance {instance_id!r}"):
+            try:
+                connection.commit()
+            except BaseException:  # or the pool gets a connection with an open transaction
+                connection.rollback()
+                raise
+
+
+@contextmanager
+def explained(what: str) -> Iterator[None]:
+    """Raise Conflict for an error of the database that means that another transaction won.
+
+    `what` is what the transaction is about.
+    """
     try:
         yield
     except DBAPIError as error:
         if is_conflict(error):
             raise Conflict(
-                f"instance {instance_id!r}: the database gave way to another transaction "
+                f"{what}: the database gave way to another transaction "
                 f"({error.orig}), and nothing of this one was written; do it again"
             ) from error
         raise
