@@ -314,6 +314,9 @@ def in_a_database(what: str) -> None:
         try:
             if what == "twice":
                 instances.start("orders-1", instance_id="one")
+            elif what == "autocommit":
+                alone = engine.execution_options(isolation_level="AUTOCOMMIT")
+                Instances(alone, {"orders-1": loader()}).start("orders-1")
             elif what == "unknown":
                 instances.look("nobody")
             elif what == "no loader":
@@ -515,6 +518,10 @@ PRODUCED: list[tuple[str, Produce]] = [
     (
         "instance …: the database gave way to another transaction (…)",
         lambda *_: in_a_database("locked"),
+    ),
+    (
+        "the database connection has the isolation level AUTOCOMMIT, …",
+        lambda *_: in_a_database("autocommit"),
     ),
     ("there is an instance … already", lambda *_: in_a_database("twice")),
     ("the database does not contain instance …", lambda *_: in_a_database("unknown")),

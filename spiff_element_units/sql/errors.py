@@ -11,6 +11,9 @@ class Conflict(ElementUnitsError):
     Another step has changed the instance since this one read it, or the database gave way to
     another transaction: a deadlock, a failed serialization or a lock that was not free in time.
     `start` raises it if there is an instance with this id already.
+
+    If you catch it in a transaction of your own, nothing of the step is in it. But the database may
+    have undone what you wrote before, so roll back.
     """
 
 

@@ -52,7 +52,8 @@ class Instances:
 
     Each method takes a `connection`, which is a `Connection` of SQLAlchemy. The method then works
     in the transaction of this connection, and leaves the commit to you. Without it, the method uses
-    connections of the engine.
+    connections of the engine. What writes or locks raises ElementUnitsError if the isolation level
+    is AUTOCOMMIT.
 
     Exceptions of SQLAlchemy are raised unchanged, except those which mean that the database gave
     way to another transaction: they are a Conflict.
