@@ -128,23 +128,26 @@ def insert_or_replace(connection: Connection, table: Table, rows: Sequence[dict[
 def is_conflict(error: DBAPIError) -> bool:
     """Whether a database refused a statement because of another transaction.
 
-    The drivers are sqlite3, psycopg, and PyMySQL or mysqlclient.
+    The drivers are sqlite3, psycopg or psycopg2 or pg8000, and PyMySQL or mysqlclient.
     """
     cause: Any = error.orig
     if isinstance(cause, sqlite3.Error):
         return str(cause).startswith(_SQLITE_CONFLICTS)
-    return (
-        _number(error) in _MYSQL_CONFLICTS
-        or getattr(cause, "sqlstate", None) in _POSTGRESQL_CONFLICTS
-    )
+    told = _told(error)
+    if isinstance(told, int):
+        return told in _MYSQL_CONFLICTS
+    state = told.get("C") if isinstance(told, dict) else None  # pg8000
+    for name in ("sqlstate", "pgcode"):
+        state = state or getattr(cause, name, None)
+    return state in _POSTGRESQL_CONFLICTS
 
 
 def is_not_locked(error: DBAPIError) -> bool:
     """Whether a statement with `nowait` failed in InnoDB because of the lock, and it alone."""
-    return _number(error) in _MYSQL_NOT_LOCKED
+    return _told(error) in _MYSQL_NOT_LOCKED
 
 
-def _number(error: DBAPIError) -> Any:
-    """The error number of MySQL and MariaDB."""
+def _told(error: DBAPIError) -> Any:
+    """What a driver tells first. For MySQL and MariaDB, that is the error number."""
     arguments = getattr(error.orig, "args", ())
     return arguments[0] if arguments else None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from contextlib import suppress
 from datetime import datetime, timezone
 from typing import Any
 
@@ -10,11 +11,12 @@ import databases
 import pytest
 from databases import do_human_task, human_task, instances_of, rows, started
 from server_process import Server
-from sqlalchemy import Column, Engine, ForeignKey, Integer, Table, event, insert, select
+from sqlalchemy import Column, Connection, Engine, ForeignKey, Integer, Table, event, insert, select
 from sqlalchemy.exc import IntegrityError, OperationalError
 
 from spiff_element_units import ElementUnitsError
 from spiff_element_units.sql import Conflict, Instances, Tables
+from spiff_element_units.sql.dialects import is_conflict
 
 PARALLEL = {"root": [("parallel", [("human",)], [("human",)]), ("human",)]}
 
@@ -114,6 +116,12 @@ def test_a_step_is_not_saved_for_another_instance_that_got_the_same_id(
     assert rows(engine, made_tables) == before
 
 
+def let_the_snapshot_be_old(connection: Connection) -> None:
+    """By default, MariaDB does not let a step be saved then since 11.6: it is a Conflict."""
+    with suppress(OperationalError):  # an older MariaDB
+        connection.exec_driver_sql("SET SESSION innodb_snapshot_isolation = OFF")
+
+
 @pytest.mark.parametrize("again", [True, False])
 def test_a_step_follows_a_locked_step_in_a_transaction_with_an_old_snapshot(
     engine: Engine, made_tables: Tables, kind: str, again: bool
@@ -123,6 +131,7 @@ def test_a_step_follows_a_locked_step_in_a_transaction_with_an_old_snapshot(
     instances = instances_of(engine, made_tables, PARALLEL)
     instance_id = started(instances)
     with engine.begin() as connection:
+        let_the_snapshot_be_old(connection)
         connection.execute(select(made_tables.instances)).all()  # takes the snapshot
         with instances.step(instance_id):
             pass
@@ -145,6 +154,7 @@ def test_a_piece_is_found_after_a_locked_step_in_a_transaction_with_an_old_snaps
     instances = instances_of(engine, made_tables)
     instance_id = started(instances)
     with engine.begin() as connection:
+        let_the_snapshot_be_old(connection)
         connection.execute(select(made_tables.instances)).all()  # takes the snapshot
         for _ in range(2):
             with instances.step(instance_id) as workflow:
@@ -278,3 +288,36 @@ def test_applications_may_begin_the_transactions_of_sqlite_themselves(
     assert rows(engine, made_tables) == before
     assert undone not in str(before)
     own.dispose()
+
+
+@pytest.mark.parametrize("kind", ["sqlite"], indirect=True)
+def test_a_table_that_is_locked_in_a_shared_cache_is_a_conflict(
+    made_tables: Tables, server: Server
+) -> None:
+    """SQLite then says which table it is."""
+    url = server.url.replace("sqlite:///", "sqlite:///file:") + "?cache=shared&uri=true"
+    shared = databases.engine(url, connect_args={"timeout": 0})
+    instances = instances_of(shared, made_tables)
+    instance_id = started(instances)
+    with instances.step(instance_id, lock=True):
+        with pytest.raises(Conflict, match=r"gave way .*table is locked: "):
+            instances.look(instance_id)
+    shared.dispose()
+
+
+def test_conflicts_are_known_by_what_each_driver_says() -> None:
+    class Told(Exception):
+        pgcode: Any = None
+
+    def known(*arguments: Any, pgcode: Any = None) -> bool:
+        error = Told(*arguments)
+        error.pgcode = pgcode
+        return is_conflict(OperationalError("SELECT", {}, error))
+
+    assert known("deadlock", pgcode="40P01")  # psycopg2
+    assert known({"C": "55P03", "M": "not available"})  # pg8000
+    assert known(1213, "Deadlock found")
+    assert not known("no", pgcode="23505")
+    assert not known({"C": "23505", "M": "duplicate"})
+    assert not known(1062, "Duplicate entry")
+    assert not known()
