@@ -112,7 +112,8 @@ class Instances:
 
         `instance_id` is up to 64 characters, and a new UUID by default. If your application may
         start an instance twice, for example because a request is repeated, pass an id of the
-        request: the second start then raises Conflict.
+        request: the second start then raises Conflict. MariaDB and MySQL do not tell two ids apart
+        that differ only in blanks at their ends.
 
         Raises UnitNotFound if there is no such workflow or process, and Conflict if the id exists.
         """
