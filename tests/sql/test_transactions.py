@@ -108,6 +108,7 @@ def test_a_step_is_not_saved_for_another_instance_that_got_the_same_id(
 ) -> None:
     instances = instances_of(engine, made_tables)
     instance_id = started(instances, instance_id="order 7")
+    before: Any = None
     with pytest.raises(Conflict), instances.step(instance_id) as workflow:
         do_human_task(workflow)
         instances.remove(instance_id)
