@@ -17,7 +17,7 @@ from setuptools import Distribution, Extension, setup
 MODULES = (
     "text", "slicer", "ids", "model", "spec", "references", "reader", "order", "directory",
     "writer", "parts", "records", "lookup", "graph", "pack", "verify", "unit", "digest",
-    "members", "state", "cut", "run",
+    "members", "state", "cut", "run", "encoder",
 )  # fmt: skip
 
 flags = [] if sys.platform == "win32" else ["-O3", "-g0", "-Wall", "-Wextra"]

@@ -13,6 +13,8 @@ from functools import lru_cache, partial
 from types import MethodType
 from typing import Any, Callable, Optional
 
+from .encoding import faster
+
 
 class _Now(threading.local):
     """The call that this thread is in."""
@@ -29,6 +31,8 @@ class Aliases:
 
     def __init__(self, serializer: Any) -> None:
         self.original = serializer.registry
+        self.given = serializer
+        self._encoders: tuple[Any, Any] = (self, None)
         self.serializer = _alias(_serializer_class, serializer, self)
         self.registry = _alias(_registry_class, self.original, self)
         self._tables: dict[tuple[str, Any], tuple[Any, dict[str, Any]]] = {}
@@ -49,6 +53,14 @@ class Aliases:
             known = {**table, call.typename: self._aliased(conversion)}
             self._tables[key] = conversion, known
         return known
+
+    def encoder(self, given: Any) -> Any:
+        """The class that writes what an encoder class of the serializer writes, but faster."""
+        known, made = self._encoders
+        if known is not given:
+            made = faster(given)
+            self._encoders = given, made
+        return made
 
     def has_converter(self, typename: Any) -> bool:
         """Whether a converter, and not a plain function, restores the workflow of a call."""
@@ -100,6 +112,10 @@ class Call:
         """The serializer's `migrate`."""
         return native(run)
 
+    def encoder(self, given: Any) -> Any:
+        """The class that `json.dumps` gets in place of the serializer's own."""
+        return given
+
     def convert(self, native: Callable[..., Any], obj: Any, kwargs: dict[str, Any]) -> Any:
         """The registry's `convert`."""
         return self.original.convert(obj, **kwargs)
@@ -135,6 +151,16 @@ def _call(alias: Any) -> Call:
     return _NOW.call or Call(alias._units_aliases)
 
 
+def _encoder(name: str) -> property:
+    def given(alias: Any) -> Any:
+        return _call(alias).encoder(getattr(alias._units_aliases.given, name))
+
+    def put(alias: Any, encoder: Any) -> None:
+        setattr(alias._units_aliases.given, name, encoder)
+
+    return property(given, put)
+
+
 @lru_cache(maxsize=256)
 def _serializer_class(base: Any) -> type:
     class Alias(base):  # type: ignore[misc]
@@ -143,6 +169,9 @@ def _serializer_class(base: Any) -> type:
         @property
         def registry(self) -> Any:
             return self._units_aliases.registry
+
+        json_encoder_cls = _encoder("json_encoder_cls")
+        _encoder_cls = _encoder("_encoder_cls")  # since SpiffWorkflow 3.2
 
         def to_dict(self, obj: Any, **kwargs: Any) -> Any:
             return _call(self).to_dict(super().to_dict, obj, kwargs)

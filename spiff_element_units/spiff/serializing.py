@@ -123,7 +123,9 @@ class Serializing:
 
         Raises ElementUnitsError if `read` could not read the state.
         """
-        saving = Saving(self._aliases, header, shown if self.leaves_out else None)
+        saving = Saving(
+            self._aliases, header, shown if self.leaves_out else None, faster=not self._checks
+        )
         with _WRITING.now, saving as serializer:
             outer = _WRITER.thread, _WRITER.registry
             _WRITER.thread, _WRITER.registry = get_ident(), saving.original
@@ -282,9 +284,10 @@ class Saving(Call):
     """
 
     def __init__(
-        self, aliases: Aliases, header: dict[str, Any], shown: Optional[Shown] = None
+        self, aliases: Aliases, header: dict[str, Any], shown: Optional[Shown], *, faster: bool
     ) -> None:
         super().__init__(aliases)
+        self._faster = faster
         self.header = header
         self._shown = shown
         self._living: dict[str, Any] = {}
@@ -301,6 +304,9 @@ class Saving(Call):
         finally:
             self._within = outer
         return made if outer else self._stripped(made)
+
+    def encoder(self, given: Any) -> Any:
+        return self.aliases.encoder(given) if self._faster else given
 
     def convert(self, native: Callable[..., Any], obj: Any, kwargs: dict[str, Any]) -> Any:
         if isinstance(obj, BpmnWorkflow):

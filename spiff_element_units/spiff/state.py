@@ -34,6 +34,7 @@ from SpiffWorkflow.util.task import TaskState
 from ..core.cut import has_long_numbers
 from ..core.run import with_subprocess
 from ..errors import ElementUnitsError
+from .encoding import dumps
 
 HEADER = "spiff_element_units"
 FORMAT = 1
@@ -104,7 +105,7 @@ def _written(state: Mapping[str, Any], serializer: Any) -> str:
     # Since 3.2, `_encoder_cls` is the encoder that the serializer uses.
     encoder = getattr(serializer, "_encoder_cls", serializer.json_encoder_cls)
     try:
-        return json.dumps(run, cls=encoder)
+        return dumps(run, encoder)
     except (TypeError, ValueError, RecursionError) as error:
         raise StateError(
             f"the state cannot be written as JSON: {error}; pass what SpecLoader.to_dict or the "

@@ -1,0 +1,6 @@
+from typing import Any, Callable
+
+class Writer:
+    def __new__(cls, other: Callable[[Any], str]) -> Writer: ...
+
+def encode(value: Any, other: Callable[[Any], str]) -> str: ...
