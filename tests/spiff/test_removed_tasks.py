@@ -6,6 +6,9 @@ do the same.
 
 from __future__ import annotations
 
+import json
+from uuid import uuid4
+
 import lockstep
 import models
 import pytest
@@ -75,3 +78,18 @@ def test_an_id_that_is_text_finds_no_task():
     for task_id in ids(loader.resume(state).get_tasks()):
         with pytest.raises(TaskNotFoundException):
             loader.resume(state).get_task_from_id(str(task_id))
+
+
+def test_a_last_task_that_was_removed_is_none_in_what_is_saved():
+    """After a reset, a subprocess may have a last task that is not in its tree any more."""
+    loader = new_loader()
+    native = json.loads(models.serializer().serialize_json(started(loader, 2)))
+    for subprocess in native["subprocesses"].values():
+        subprocess["last_task"] = str(uuid4())
+        state = json.dumps(native)
+        whole = models.serializer().deserialize_json(state)
+        wanted = lockstep.in_order(models.serializer().serialize_json(whole))
+        assert lockstep.in_order(loader.save(loader.resume(state))) == wanted
+        pieces = loader.split(state).changed
+        resumed = loader.resume_pieces(pieces.__getitem__)
+        assert lockstep.in_order(loader.save(resumed)) == wanted
