@@ -147,6 +147,7 @@ def settled_by_itself(id: str, process: dict[str, Any], writes_completed: bool) 
         and type(process.get("typename")) is str
         and type(process.get("parent_task_id")) is str
         and process["parent_task_id"] == id
+        and (process.get("last_task") is None or process["last_task"] in [*tasks_of(process)])
         and all(
             state_of(task) in FINISHED and time_of(task) is not None
             for task in tasks_of(process).values()

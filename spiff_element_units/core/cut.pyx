@@ -297,7 +297,8 @@ def splice(head, members, Cut pieces=None):
 
     `members` are all subprocesses in their order. An `int` is the number of one in `pieces`, a
     `str` the id of one in the head, and a tuple the id and the text of one. Returns None if the
-    head cannot be cut, or if the ids are not those of the subprocesses of the head, each once.
+    head cannot be cut, if a text has a lone surrogate, or if the ids are not those of the
+    subprocesses of the head, each once.
     """
     cdef Cut outer = cut_state(head)
     cdef tuple all_members = tuple(members)
@@ -327,7 +328,10 @@ def splice(head, members, Cut pieces=None):
             id, value = member
             comma = ", " if chunks.count > 1 else ""
             for part in (f'{comma}"{id}": ', value):
-                text = Text(part)
+                try:
+                    text = Text(part)
+                except Fault:
+                    return None
                 kept.append(text)
                 chunks.add(text.data, text.length)
                 chunks.ascii = chunks.ascii and text.ascii
@@ -346,5 +350,9 @@ def checksum(text, size_t start=0):
 
 def has_long_numbers(text):
     """Whether a text may contain a whole number that needs more than 64 bits."""
-    cdef Text whole = Text(text)
+    cdef Text whole
+    try:
+        whole = Text(text)
+    except Fault:               # nobody looks into a text that only `json` reads
+        return True
     return bool(long_numbers(whole.data, whole.length))

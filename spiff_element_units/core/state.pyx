@@ -1,7 +1,7 @@
 """The text of a saved state -> which subprocess is at which task, and what is settled.
 
-A subprocess is settled when it is completed, all of its tasks are finished, and all subprocesses
-at its tasks are settled.
+A subprocess is settled when it is completed, all of its tasks are finished, its last task is one of
+them or none, and all subprocesses at its tasks are settled.
 
 The text must be JSON as `lenient` reads it, which `json` reads too, and as `tasks` says. No task id
 may be there twice. Any other text is `Uncut`, and the caller decodes that state whole, which is

@@ -80,6 +80,7 @@ cdef enum Field:
     TASK_SPEC = 256
     LAST_STATE_CHANGE = 512
     CHILDREN = 1024
+    LAST_TASK = 2048
 
 
 cdef inline const unsigned char* after_field(
@@ -113,6 +114,8 @@ cdef inline uint32_t field_of(const unsigned char* key, size_t length) noexcept 
     if length == 9:
         if memcmp(key, b"task_spec", 9) == 0:
             return TASK_SPEC
+        if memcmp(key, b"last_task", 9) == 0:
+            return LAST_TASK
         return COMPLETED if memcmp(key, b"completed", 9) == 0 else OTHER
     if length == 12:
         return SUBPROCESSES if memcmp(key, b"subprocesses", 12) == 0 else OTHER
@@ -246,6 +249,17 @@ cdef inline const unsigned char* after_tasks(
     return at
 
 
+cdef inline bint has_task(Scan* s, Process* process, const unsigned char* id) noexcept nogil:
+    """Whether a string is the id of a task of a process. It is often one of the last."""
+    cdef uint32_t number
+    if id[0] != c'"' or not is_uuid(id + 1, s.end):
+        return False
+    for number in range(process.first + process.count, process.first, -1):
+        if memcmp(s.start + s.found.tasks[number - 1].id_at, id + 1, UUID) == 0:
+            return True
+    return False
+
+
 cdef inline const unsigned char* after_process(
     Scan* s, const unsigned char* at, int depth, Process* process
 ) noexcept nogil:
@@ -253,6 +267,7 @@ cdef inline const unsigned char* after_process(
     cdef uint32_t field, seen = 0
     cdef const unsigned char* start = at
     cdef const unsigned char* value
+    cdef const unsigned char* last_task = NULL
     cdef bint more
     if at[0] != c"{":
         return NULL
@@ -277,6 +292,8 @@ cdef inline const unsigned char* after_process(
                 process.settled = False
         elif field == TYPENAME and value[0] == c'"':
             process.typename_at = <uint32_t>(value - s.start)
+        elif field == LAST_TASK:
+            last_task = value
         elif field == PARENT_TASK_ID:
             if at - value != UUID + 2 or memcmp(value + 1, s.start + process.id_at, UUID) != 0:
                 process.settled = False
@@ -285,6 +302,10 @@ cdef inline const unsigned char* after_process(
         return NULL
     if not (seen & SPEC and process.typename_at and seen & PARENT_TASK_ID
             and (seen & COMPLETED != 0) == s.writes_completed):
+        process.settled = False
+    # A reset may have removed the last task. SpiffWorkflow then restores, and writes, that there is
+    # none.
+    if last_task != NULL and last_task[0] != c"n" and not has_task(s, process, last_task):
         process.settled = False
     process.at = <uint32_t>(start - s.start)
     process.length = <uint32_t>(at - start)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from typing import Any, Callable, Optional, TypeVar, Union, overload
 
@@ -436,7 +437,9 @@ class SpecLoader:
         """
         text = unzipped(text_of(state, self._serializer))
         require_run(parse(text, None))
-        return split_text(text if isinstance(text, str) else text.decode())
+        if isinstance(text, bytes):  # as `json` decodes them
+            text = text.decode(json.detect_encoding(text), "surrogatepass")
+        return split_text(text)
 
     def join(self, read: Read) -> str:
         """Return the state as one text. `read` is the same function as for `resume_pieces`.

@@ -39,6 +39,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Callable, NamedTuple, Optional, Union
 
 from ..core.cut import Cut, checksum
+from ..core.fault import Fault
 from .state import StateError
 
 LIVE = "live"
@@ -122,9 +123,11 @@ def checked(read: Read, piece_id: str) -> str:
             f"piece {piece_id!r} of the state is missing: the read function returned "
             f"{type(text).__name__}, not str or bytes; restore the piece from a backup"
         )
-    if text[: len(_START)] != _START or checksum_of(text) != (
-        f"{checksum(text, _CHECKED):0{_DIGITS}x}"
-    ):
+    try:
+        right = f"{checksum(text, _CHECKED):0{_DIGITS}x}"
+    except Fault as error:
+        raise damage(piece_id, "it is not UTF-8") from error
+    if text[: len(_START)] != _START or checksum_of(text) != right:
         raise damage(piece_id, "its checksum is missing or wrong")
     try:
         found = about(text)["id"]

@@ -11,7 +11,7 @@ from ..core.cut import Cut, cut_state, splice
 from .piece_texts import LIVE, Facts, Member, Written, checksum_of, piece_text
 from .pieces import CutPieces, StatePieces, StoredPiece, StoredPieces
 from .serializing import Serializing
-from .splitting import ROOT, WRITES_COMPLETED, Split, split_cut
+from .splitting import ROOT, WRITES_COMPLETED, Split, split_cut, split_text
 from .standin import FINISHED, is_unopened
 from .state import StateError
 from .subprocesses import Subprocesses
@@ -69,32 +69,43 @@ def workflow_pieces(
 
     Raises StateError if what the serializer writes cannot be split into pieces.
     """
-    kept = _Kept(workflow, {} if since is None else since.settled, telling)
-    header = {**header, **telling.header(in_text=False)}
-    head = serializing.write(workflow, header, kept.others)
-    cut = cut_state(head, WRITES_COMPLETED) if serializing.leaves_out else None
-    if cut is None:
+    if not serializing.leaves_out:
         raise StateError(
             "the state cannot be split into pieces, because the application's serializer, its "
             "converter for workflows or its subworkflow class overrides a method that pieces need; "
             "use save, which returns one text"
         )
+    kept = _Kept(workflow, {} if since is None else since.settled, telling)
+    before = kept.baseline
+    if since is not None:
+        before = {
+            one: written.checksum or before.get(one, "") for one, written in since.settled.items()
+        }
+    head = serializing.write(workflow, {**header, **telling.header(in_text=False)}, kept.others)
+    cut = cut_state(head, WRITES_COMPLETED)
+    if cut is None:  # only `json` reads some of the data, such as a number of a thousand digits
+        new = split_text(whole_text(serializing, workflow, header, telling))
+        return _since(before, new.changed, new.settled)
 
     def number(caller: Optional[UUID]) -> Any:
         return ROOT if caller is None else cut.find(str(caller))
 
     below = {number(caller): listed for caller, listed in kept.listed.items()}
     split = split_cut(cut, telling.number, below, {number(caller) for caller in kept.drifting})
-    before = kept.baseline
-    if since is not None:
-        before = {
-            one: written.checksum or before.get(one, "") for one, written in since.settled.items()
-        }
     after = {**kept.written, **split.written}
-    changed = {LIVE: piece_text(LIVE, split.listed, cut.head())}
-    for piece_id, text in (*kept.texts.items(), *split.texts.items()):
-        if before.get(piece_id) != checksum_of(text):
-            changed[piece_id] = text
+    live = {LIVE: piece_text(LIVE, split.listed, cut.head())}
+    return _since(before, {**live, **kept.texts, **split.texts}, after)
+
+
+def _since(
+    before: Mapping[str, str], texts: Mapping[str, str], after: Mapping[str, Written]
+) -> StatePieces:
+    """The difference between the pieces that were there, by their checksums, and those now."""
+    changed = {
+        one: text
+        for one, text in texts.items()
+        if one == LIVE or before.get(one) != checksum_of(text)
+    }
     return StatePieces(changed, tuple(one for one in before if one not in after), after)
 
 

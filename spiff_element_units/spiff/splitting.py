@@ -102,7 +102,8 @@ def split_cut(
 def split_text(text: str) -> StatePieces:
     """Return the pieces of a state that is one text."""
     cut = cut_state(text, WRITES_COMPLETED)
-    if cut is None:
+    if cut is None:  # with escapes, because a piece must be UTF-8
+        text = text if text.isascii() else json.dumps(json.loads(text))
         return StatePieces({LIVE: piece_text(LIVE, {}, text)})
     head = cut.head()
     run = json.loads(head)
@@ -151,9 +152,18 @@ def join_pieces(read: Read) -> str:
         header["earlier"] = with_settled(earlier, numbers)
         head = json.dumps({**run, "subprocesses": json.loads(head)["subprocesses"]})
     text = splice(head, members)
-    if text is None:
+    return _joined(head, members) if text is None else text
+
+
+def _joined(head: str, members: list[Member]) -> str:
+    """What `splice` gives, for texts that only `json` reads, such as those with long numbers."""
+    apart = {one[0]: one[1] for one in members if isinstance(one, tuple)}
+    ids = [one[0] if isinstance(one, tuple) else one for one in members]
+    run = parse(head, None)
+    found = {**run["subprocesses"], **{one: parse(text, None) for one, text in apart.items()}}
+    if len(found) != len(ids) or found.keys() != set(ids):
         raise damage(LIVE, "it does not contain a state")
-    return text
+    return json.dumps({**run, "subprocesses": {one: found[one] for one in ids}})
 
 
 def damaged_pieces(read: Read) -> list[DamagedPiece]:

@@ -145,7 +145,7 @@ class _StandIn:
         return True
 
     def get_task_from_id(self, task_id: Any) -> Any:
-        return self._open().tasks[task_id] if self._piece.has_task(task_id) else None
+        return self._open().tasks.get(task_id) if self._piece.has_task(task_id) else None
 
     def get_tasks_iterator(self, first_task: Any = None, **kwargs: Any) -> Iterator[Any]:
         if first_task is None and not may_match(self._piece, task_filter_of(kwargs)):

@@ -113,6 +113,15 @@ class Subprocesses(dict[UUID, Any]):
         self._adopt(stand_in, self)
         return stand_in
 
+    def open_with_all_below(self, key: Any) -> None:
+        """Open the subprocess of a task and all below it, before they lose their place."""
+        waiting = [key]
+        while waiting:
+            subprocess = dict.get(self, waiting.pop())
+            if subprocess is not None:
+                self.open(subprocess)
+                waiting.extend(getattr(subprocess, "tasks", ()))
+
     def list_all(self) -> None:
         """Add all pieces below unopened ones, and put all keys in order."""
         while self._unlisted:
@@ -244,9 +253,7 @@ class Subprocesses(dict[UUID, Any]):
     def pop(self, key: UUID, *default: Any) -> Any:
         if key not in self:
             return dict.pop(self, key, *default)
-        piece = self._pieces.get(key)
-        if piece is not None:
-            self._list_children(piece)
+        self.open_with_all_below(key)
         self._living.pop(key, None)
         return dict.pop(self, key)
 

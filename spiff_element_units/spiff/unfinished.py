@@ -11,6 +11,7 @@ from __future__ import annotations
 from typing import Any, Optional
 
 from SpiffWorkflow.bpmn.util.task import BpmnTaskFilter
+from SpiffWorkflow.exceptions import WorkflowException
 from SpiffWorkflow.util.task import TaskFilter, TaskState
 
 from .standin import FINISHED, is_unopened, task_filter_of
@@ -100,7 +101,12 @@ def _way(
 def _caller(process: Any, subprocesses: Subprocesses) -> Any:
     """The task that a subprocess belongs to; None if it no longer exists."""
     known: Any = dict.get(subprocesses, process.parent_task_id)
-    return known.parent_workflow.tasks.get(known.parent_task_id) if known is process else None
+    if known is not process:
+        return None
+    try:
+        return known.parent_workflow.tasks.get(known.parent_task_id)
+    except WorkflowException:  # of SpiffWorkflow: it finds no such task
+        return None
 
 
 def _may_be_too_deep(levels: int, subprocesses: Subprocesses) -> bool:

@@ -131,6 +131,12 @@ def get_task_from_id(workflow: Any, subprocesses: Subprocesses, task_id: UUID) -
     return Workflow.get_task_from_id(workflow, task_id)
 
 
+def _remove_task(workflow: Any, subprocesses: Subprocesses, task_id: UUID) -> None:
+    """Call the engine's own. A subprocess of the task stays, but can be restored only before."""
+    subprocesses.open_with_all_below(task_id)
+    type(workflow)._remove_task(workflow, task_id)
+
+
 def collect_log_extras(workflow: Any, subprocesses: Subprocesses, dct: Any = None) -> Any:
     """Call the engine's own. It lists the ids of all tasks, or of none if no logger wants them."""
     subprocesses.listing_for_nobody = subprocesses.unlogged
@@ -170,6 +176,7 @@ def _logged(name: str) -> Callable[..., Any]:
 _ITERATES = (
     get_tasks_iterator,
     update_waiting_tasks,
+    _remove_task,
     collect_log_extras,
     _logged("_mark_complete"),
     _logged("cancel"),
