@@ -216,7 +216,8 @@ stress: bindings
 
 # Damage and hostile input, with every wrong read, write and undefined arithmetic an end.
 SANITIZE = -w -fno-omit-frame-pointer -fno-sanitize-recover=undefined -fsanitize=address,undefined
-SANITIZED = $(patsubst %,tests/core/test_%.py,text pack hostile slicer fuzz state state_json)
+SANITIZED = $(patsubst %,tests/core/test_%.py,text pack hostile slicer fuzz state state_json \
+	encoder run)
 sanitize: export PYTHONPATH = $(CURDIR)/build/sanitize
 sanitize: dev-env
 	CFLAGS="$(SANITIZE)" LDFLAGS="-fsanitize=address,undefined" $(BIN)/python setup.py --quiet \
