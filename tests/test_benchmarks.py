@@ -273,8 +273,6 @@ def test_an_operation_that_needs_too_many_more_instructions_is_told(capsys):
     rows = [("get", 1000, 1021), ("cache", 1000, 1020), ("workflow()", 1000, 900)]
     assert instructions.show(rows) == ["get"]
     assert "+2.10%" in capsys.readouterr().out
-    rows = [("start, warm", 1000, 1050), ("resume, cold", 1000, 1051), ("save deep", 1000, 1051)]
-    assert instructions.show(rows) == ["resume, cold", "save deep"]
 
 
 # An event loop
