@@ -10,6 +10,7 @@ from typing import Any
 
 import driving
 import models
+import pytest
 import spiff_bpmn
 from SpiffWorkflow.util.task import TaskState
 from sqlalchemy import Engine, Table, create_engine, event, func, select
@@ -27,6 +28,11 @@ CALLS = {
     "b": [("script", "y = 2"), ("human",)],
 }
 HUMAN_TASKS = 3 + 3  # of the root, and in each b that runs
+
+
+def only_on(*kinds: str) -> pytest.MarkDecorator:
+    """A test that only these databases can fail."""
+    return pytest.mark.parametrize("kind", kinds, indirect=True)
 
 
 def engine(url: str, **options: Any) -> Engine:

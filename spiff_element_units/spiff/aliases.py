@@ -32,7 +32,7 @@ class Aliases:
     def __init__(self, serializer: Any) -> None:
         self.original = serializer.registry
         self.given = serializer
-        self._encoders: tuple[Any, Any] = (self, None)
+        self._encoders: tuple[Any, Any] = (self, None)  # the last class, and the faster one
         self.serializer = _alias(_serializer_class, serializer, self)
         self.registry = _alias(_registry_class, self.original, self)
         self._tables: dict[tuple[str, Any], tuple[Any, dict[str, Any]]] = {}

@@ -39,6 +39,16 @@ def engine(server: Server) -> Iterator[Engine]:  # noqa: F811
 
 
 @pytest.fixture
+def impatient(server: Server) -> Iterator[Engine]:  # noqa: F811
+    """An engine that does not wait for locks."""
+    import databases  # noqa: PLC0415 - needs SQLAlchemy
+
+    made = databases.impatient(server.url)
+    yield made
+    made.dispose()
+
+
+@pytest.fixture
 def made_tables(engine: Engine) -> Iterator[Tables]:
     """Tables of this test alone."""
     from sqlalchemy import MetaData  # noqa: PLC0415

@@ -10,8 +10,7 @@ from typing import Any
 import databases
 import pytest
 from crowd import amount, needs_fork, together
-from databases import do_human_task, human_task, instances_of, started
-from server_process import Server
+from databases import do_human_task, human_task, instances_of, only_on, started
 from sqlalchemy import Column, Engine, Integer, MetaData, String, Table, insert, select
 
 from spiff_element_units.sql import Conflict, Instances, Tables
@@ -170,11 +169,10 @@ def test_workers_that_take_due_instances_from_the_queue_take_each_once(
         outbox.drop(engine)
 
 
+@only_on("postgresql", "mariadb")  # SQLite has no locks of rows
 def test_those_that_another_worker_has_locked_are_left_out(
-    engine: Engine, made_tables: Tables, kind: str
+    engine: Engine, made_tables: Tables
 ) -> None:
-    if kind == "sqlite":
-        pytest.skip("SQLite has no locks of rows")
     instances = instances_of(engine, made_tables)
     ids = [instances.start("calls") for _ in range(3)]
     now = datetime.now(timezone.utc)
@@ -186,13 +184,11 @@ def test_those_that_another_worker_has_locked_are_left_out(
     assert instances.due(now) == ids
 
 
+@only_on("postgresql", "mariadb")  # SQLite has no locks of rows
 def test_who_holds_due_instances_is_in_nobody_elses_way(
-    engine: Engine, made_tables: Tables, server: Server, kind: str
+    engine: Engine, made_tables: Tables, impatient: Engine
 ) -> None:
-    """Databases that also lock the gaps of an index would make others wait, or a deadlock."""
-    if kind == "sqlite":
-        pytest.skip("SQLite has no locks of rows")
-    impatient = databases.impatient(server.url)
+    """Locks on the gaps of an index would make the others wait, or would cause a deadlock."""
     instances = instances_of(impatient, made_tables)
     ids = [instances.start("calls") for _ in range(3)]
     now = datetime.now(timezone.utc)
@@ -206,14 +202,12 @@ def test_who_holds_due_instances_is_in_nobody_elses_way(
                 with instances.step(instance_id, lock=True, connection=connection) as workflow:
                     workflow.do_engine_steps()
     assert instances.due(datetime.now(timezone.utc)) == [later]
-    impatient.dispose()
 
 
+@only_on("postgresql", "mariadb")  # SQLite has no locks of rows
 def test_there_may_be_many_more_locked_instances_than_one_worker_asks_for(
-    engine: Engine, made_tables: Tables, kind: str
+    engine: Engine, made_tables: Tables
 ) -> None:
-    if kind == "sqlite":
-        pytest.skip("SQLite has no locks of rows")
     instances = instances_of(engine, made_tables)
     start = instances.start("calls")
     now = datetime.now(timezone.utc)

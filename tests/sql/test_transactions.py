@@ -9,7 +9,7 @@ from typing import Any
 
 import databases
 import pytest
-from databases import do_human_task, human_task, instances_of, rows, started
+from databases import do_human_task, human_task, instances_of, only_on, rows, started
 from server_process import Server
 from sqlalchemy import Column, Connection, Engine, ForeignKey, Integer, Table, event, insert, select
 from sqlalchemy.exc import IntegrityError, OperationalError
@@ -21,13 +21,11 @@ from spiff_element_units.sql.dialects import is_conflict
 PARALLEL = {"root": [("parallel", [("human",)], [("human",)]), ("human",)]}
 
 
+@only_on("postgresql", "mariadb")  # SQLite locks all or nothing
 def test_nothing_of_a_step_is_saved_if_a_conflict_is_caught_and_the_transaction_goes_on(
-    engine: Engine, made_tables: Tables, server: Server, kind: str
+    engine: Engine, made_tables: Tables, impatient: Engine
 ) -> None:
     """Databases other than PostgreSQL undo only the statement that does not get its lock."""
-    if kind == "sqlite":
-        pytest.skip("SQLite locks all or nothing")
-    impatient = databases.impatient(server.url)
     instances = instances_of(impatient, made_tables)
     instance_id = started(instances)
     before = rows(engine, made_tables)
@@ -39,14 +37,12 @@ def test_nothing_of_a_step_is_saved_if_a_conflict_is_caught_and_the_transaction_
     assert rows(engine, made_tables) == before
     with instances.step(instance_id) as workflow:
         do_human_task(workflow)
-    impatient.dispose()
 
 
+@only_on("mariadb")  # only there is it known which of two transactions is undone: the smaller one
 def test_a_step_that_is_undone_by_a_deadlock_is_a_conflict(
-    engine: Engine, made_tables: Tables, kind: str
+    engine: Engine, made_tables: Tables
 ) -> None:
-    if kind != "mariadb":
-        pytest.skip("only there is it known which of two transactions is undone: the smaller one")
     instances = instances_of(engine, made_tables)
     instance_id = started(instances)
     before = rows(engine, made_tables)
@@ -123,12 +119,11 @@ def let_the_snapshot_be_old(connection: Connection) -> None:
         connection.exec_driver_sql("SET SESSION innodb_snapshot_isolation = OFF")
 
 
+@only_on("mariadb")  # others do not save a step in a transaction with an old snapshot
 @pytest.mark.parametrize("again", [True, False])
 def test_a_step_follows_a_locked_step_in_a_transaction_with_an_old_snapshot(
-    engine: Engine, made_tables: Tables, kind: str, again: bool
+    engine: Engine, made_tables: Tables, again: bool
 ) -> None:
-    if kind != "mariadb":
-        pytest.skip("only there a step is saved in a transaction with an old snapshot")
     instances = instances_of(engine, made_tables, PARALLEL)
     instance_id = started(instances)
     with engine.begin() as connection:
@@ -147,11 +142,10 @@ def test_a_step_follows_a_locked_step_in_a_transaction_with_an_old_snapshot(
     assert [one.task_id for one in instances.waiting()] == [str(ready.id)]
 
 
+@only_on("mariadb")  # others do not save a step in a transaction with an old snapshot
 def test_a_piece_is_found_after_a_locked_step_in_a_transaction_with_an_old_snapshot(
-    engine: Engine, made_tables: Tables, kind: str
+    engine: Engine, made_tables: Tables
 ) -> None:
-    if kind != "mariadb":
-        pytest.skip("only there a step is saved in a transaction with an old snapshot")
     instances = instances_of(engine, made_tables)
     instance_id = started(instances)
     with engine.begin() as connection:
@@ -166,12 +160,11 @@ def test_a_piece_is_found_after_a_locked_step_in_a_transaction_with_an_old_snaps
     assert tasks == len(instances.look(instance_id).get_tasks())
 
 
+@only_on("mariadb")  # only MariaDB has this setting
 def test_due_is_a_conflict_if_the_database_has_undone_its_locks(
-    engine: Engine, made_tables: Tables, kind: str
+    engine: Engine, made_tables: Tables
 ) -> None:
     """MariaDB does that if a row has changed since the snapshot, by default since 11.6."""
-    if kind != "mariadb":
-        pytest.skip("only MariaDB has this setting")
     instances = instances_of(engine, made_tables)
     ids = [instances.start("calls") for _ in range(3)]
     now = datetime.now(timezone.utc)
@@ -194,12 +187,10 @@ def test_due_is_a_conflict_if_the_database_has_undone_its_locks(
         connection.invalidate()  # the setting goes with it
 
 
+@only_on("sqlite")  # the commit of SQLite needs a lock
 def test_a_commit_that_fails_because_of_others_is_a_conflict(
-    engine: Engine, made_tables: Tables, server: Server, kind: str
+    engine: Engine, made_tables: Tables, impatient: Engine
 ) -> None:
-    if kind != "sqlite":
-        pytest.skip("the commit of SQLite needs a lock")
-    impatient = databases.impatient(server.url)
     instances = instances_of(impatient, made_tables)
     instance_id = started(instances)
     before = rows(engine, made_tables)
@@ -211,15 +202,12 @@ def test_a_commit_that_fails_because_of_others_is_a_conflict(
                 with instances.step(instance_id, lock=lock) as workflow:
                     do_human_task(workflow)
     assert rows(engine, made_tables) == before
-    impatient.dispose()
 
 
+@only_on("sqlite")  # readers of other databases do not wait
 def test_questions_are_conflicts_if_the_database_is_locked(
-    engine: Engine, made_tables: Tables, server: Server, kind: str
+    engine: Engine, made_tables: Tables, impatient: Engine
 ) -> None:
-    if kind != "sqlite":
-        pytest.skip("readers of other databases do not wait")
-    impatient = databases.impatient(server.url)
     instances = instances_of(impatient, made_tables)
     now = datetime.now(timezone.utc)
 
@@ -233,7 +221,6 @@ def test_questions_are_conflicts_if_the_database_is_locked(
         for question in (take, instances.waiting, lambda: instances.due(now)):
             with pytest.raises(Conflict, match=r"the database gave way .*locked"):
                 question()
-    impatient.dispose()
 
 
 @pytest.mark.parametrize("given", [False, True])
@@ -266,12 +253,11 @@ def test_nothing_is_written_where_each_statement_would_commit_itself(
     assert rows(engine, made_tables) == before
 
 
+@only_on("sqlite")  # other drivers begin transactions as one expects
 def test_applications_may_begin_the_transactions_of_sqlite_themselves(
-    engine: Engine, made_tables: Tables, server: Server, kind: str
+    engine: Engine, made_tables: Tables, server: Server
 ) -> None:
     """As SQLAlchemy tells those who want savepoints of SQLite."""
-    if kind != "sqlite":
-        pytest.skip("other drivers begin transactions as one expects")
     own = databases.engine(server.url)
     event.listen(own, "connect", lambda raw, _: setattr(raw, "isolation_level", None))
     event.listen(own, "begin", lambda connection: connection.exec_driver_sql("BEGIN"))
@@ -291,7 +277,7 @@ def test_applications_may_begin_the_transactions_of_sqlite_themselves(
     own.dispose()
 
 
-@pytest.mark.parametrize("kind", ["sqlite"], indirect=True)
+@only_on("sqlite")  # no other database has shared caches
 def test_a_table_that_is_locked_in_a_shared_cache_is_a_conflict(
     made_tables: Tables, server: Server
 ) -> None:
