@@ -96,6 +96,20 @@ def test_values_that_the_serializer_converts_are_saved_as_it_saves_them() -> Non
     assert list(own["tasks"]) == list(native["tasks"])
 
 
+class Indented(BpmnWorkflowSerializer):
+    """Writes with an option that the serializer does not use."""
+
+    def serialize_json(self, workflow: Any, use_gzip: bool = False) -> str:
+        run = {**self.to_dict(workflow), self.VERSION_KEY: self.VERSION}
+        return json.dumps(run, cls=self.json_encoder_cls, indent=1)
+
+
+def test_a_serializer_that_writes_json_itself_gets_its_own_encoder() -> None:
+    loader = loader_with(Indented(registry()))
+    text = loader.save(loader.start())
+    assert json.dumps(json.loads(text), indent=1) == text
+
+
 def test_an_encoder_that_is_set_later_is_used() -> None:
     serializer = BpmnWorkflowSerializer(registry())
     loader = loader_with(serializer)
