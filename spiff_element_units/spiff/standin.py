@@ -1,10 +1,11 @@
 """Stand-ins for settled subprocesses. A stand-in is restored when somebody looks into it.
 
 A subprocess is settled when it is completed, all of its tasks are finished, and all subprocesses
-below it are settled (`core.state` has the rule in full). A stand-in replaces it. To `isinstance` it is an instance of the subprocess's
-class. Without being opened, it answers that it is completed, to which task and workflow it belongs,
-how deep it is, and that no task in it matches a filter. Any other access opens it: the subprocess
-is restored as SpiffWorkflow restores it, and the stand-in itself becomes that subprocess.
+below it are settled (`core.state` has the rule in full). A stand-in replaces it. To `isinstance` it
+is an instance of the subprocess's class. Without being opened, it answers that it is completed, to
+which task and workflow it belongs, how deep it is, and that no task in it matches a filter. Any
+other access opens it: the subprocess is restored as SpiffWorkflow restores it, and the stand-in
+itself becomes that subprocess.
 
 Copying or pickling a stand-in opens it.
 """
