@@ -40,7 +40,7 @@ bindings: dev-env
 	$(BIN)/python setup.py --quiet build_ext --inplace
 
 # One process for each core, but at most eight: more would only wait for the longest file. All tests
-# of a file run in one process, because they share data. tests/conftest.py says which files start.
+# of a file run in one process, because they share data. tests/conftest.py says which files begin.
 PARALLEL = --numprocesses auto --maxprocesses 8 --dist loadfile --no-loadscope-reorder
 tests: bindings
 	@echo "10,000 tests take about 13 minutes on two cores."
@@ -83,7 +83,7 @@ wheels: dev-env
 	rm -rf dist
 	$(BIN)/nox --session wheel
 
-# What a user has: the wheel in an environment of its own, away from the tree.
+# Try the wheel as a user has it: in an environment of its own, outside the source tree.
 installed: export PYTHONPATH =
 installed: wheel
 	rm -rf build/installed
@@ -94,11 +94,11 @@ installed: wheel
 	cd build/installed && bin/spiff-element-units cache unit-cache ../../examples && \
 		bin/spiff-element-units graph unit-cache Claim --format html -o claim.html
 
-# The tests against wheels: on the lowest Python with the oldest of everything that we allow, and on a
-# high one. A Python that is not found is skipped, unless REQUIRE says otherwise, as in CI. Tests are
-# left out that take minutes and do not depend on how the package is installed; `make tests` has run
-# them already. On the high Python only those of the compiled modules, of files and of the engine run:
-# the workflow files run all tests on all versions.
+# Test wheels: on the lowest Python with the oldest dependencies that we allow, and on a high one. A
+# Python that is not found is skipped, unless REQUIRE says otherwise, as in CI. This leaves out
+# tests that take minutes and do not depend on how the package is installed; `make tests` has run
+# them already. On the high Python, only the tests of the compiled modules, of files and of the
+# engine run: the workflow files run all tests on all versions.
 LONG_TESTS = core/test_growth cache/test_crashes cli/test_page cli/test_page_graph \
 	cli/test_page_diagram sql/test_lockstep
 FURTHER_TESTS = spiff/test_lockstep spiff/test_walks spiff/test_random_versions
@@ -111,7 +111,7 @@ $(VENV)/for-bench: $(VENV)/made
 	$(BIN)/python -m pip install --quiet --group bench
 	touch $@
 
-# Rivals run in an environment of their own: both packages import by the same name.
+# Version 0.3.1 has an environment of its own, because both versions are imported by the same name.
 $(VENV)/rival: $(VENV)/for-bench
 	$(PYTHON) -m venv $(VENV)/rival
 	$(VENV)/rival/bin/python -m pip install --quiet spiff-element-units==0.3.1 pyperf
@@ -139,7 +139,7 @@ bench-quick: bindings $(VENV)/rival $(VENV)/before/made
 bench-instances: bindings $(VENV)/before/made
 	$(BIN)/python benchmarks/run.py --instances --before $(VENV)/before/bin/python
 
-# 1,000 instances and a new version of their workflow; fails where SpiffWorkflow decides otherwise.
+# 1,000 instances and a new version of their workflow; fails if SpiffWorkflow decides otherwise.
 bench-versions: bindings
 	$(BIN)/python benchmarks/versions.py
 
@@ -151,12 +151,12 @@ bench-async: bindings
 bench-sql: bindings
 	$(BIN)/python benchmarks/sql_instances.py
 
-# Gets from stores on the servers that are installed; fails if one takes over twice as long as a read.
+# Gets from stores on the servers that are installed; fails if one takes over twice as long as a
+# read.
 bench-stores: bindings
 	$(BIN)/python benchmarks/store_gets.py
 
-# Fails if an operation needs over 2 % more instructions than in 0.4.0, or over 5 % more if it
-# starts, resumes or saves. Needs valgrind.
+# Fails if an operation needs over 2 % more instructions than in 0.4.0. Needs valgrind.
 bench-instructions: bindings $(VENV)/before/made
 	$(BIN)/python benchmarks/instructions.py --before $(VENV)/before/bin/python
 
@@ -189,7 +189,7 @@ demo: bindings
 demo-distributed: bindings
 	$(BIN)/python -W ignore benchmarks/distributed.py
 
-# What the command prints, in docs/cli.md and in the README's pictures.
+# Write what the command prints into docs/cli.md and into the README's pictures.
 recordings: bindings
 	$(BIN)/python docs/transcripts.py docs/cli.md
 	$(BIN)/python docs/recordings.py
@@ -197,7 +197,7 @@ recordings: bindings
 corpus: bindings
 	$(BIN)/python tests/corpus.py "$(CORPUS)"
 
-# The tests that go through more than they do in `make tests`: how much of each, STRESS_* says.
+# Run some tests for longer than `make tests` does. STRESS_* says how much each of them does.
 stress: export STRESS_KILLS = 4000
 stress: export STRESS_ROUNDS = 400
 stress: export STRESS_SEQUENCES = 1500
@@ -214,7 +214,7 @@ STRESSED = cache/concurrency cache/crashes cache/stateful cache/large_cache cach
 stress: bindings
 	$(BIN)/python -m pytest -rP $(foreach name,$(STRESSED),tests/$(subst /,/test_,$(name)).py)
 
-# Damage and hostile input, with every wrong read, write and undefined arithmetic an end.
+# Test damage and hostile input. A wrong read, a wrong write or undefined arithmetic ends the run.
 SANITIZE = -w -fno-omit-frame-pointer -fno-sanitize-recover=undefined -fsanitize=address,undefined
 SANITIZED = $(patsubst %,tests/core/test_%.py,text pack hostile slicer fuzz state state_json \
 	encoder run)
@@ -228,8 +228,8 @@ sanitize: dev-env
 	LD_PRELOAD="$$($(CC) -print-file-name=libasan.so)" PYTHONMALLOC=malloc \
 		ASAN_OPTIONS=detect_leaks=0 $(BIN)/pytest --capture=sys $(SANITIZED)
 
-# Fuzz each of caching, reading and cutting states for so many seconds; needs clang, and a Python
-# that atheris is for. KEEP=--keep adds what reaches new code to the kept corpus.
+# Fuzz caching, reading and the cutting of states for SECONDS seconds each. Needs clang, and a
+# Python that atheris supports. KEEP=--keep adds inputs that reach new code to tests/fuzz/corpus.
 SECONDS ?= 60
 CLANG ?= clang
 FUZZ = $(SANITIZE),fuzzer-no-link -fno-sanitize=pointer-overflow
@@ -239,12 +239,13 @@ fuzz: bindings
 		build --build-lib build/fuzz --build-temp build/fuzz-objects
 	$(BIN)/python tests/fuzz/run.py $(SECONDS) $(KEEP)
 
-# Every module must be covered to 95 %, .py and .pyx alike, in a copy of the tree where each line
-# that runs is told to coverage.py. That takes a hundred times as long as the line itself: tests that
-# do one thing many thousand times are left out, and others do it less often. Some lines are for
-# older versions of SpiffWorkflow, with which a part of the tests runs again.
+# Fails if less than 95 % of the lines of a module have run, .py or .pyx. The tests run in a copy of
+# the tree that is compiled to report each line to coverage.py. A report takes a hundred times as
+# long as the line itself. So this leaves out tests that do one thing many thousand times, and lets
+# others do it less often. Some lines are for older versions of SpiffWorkflow, so a part of the
+# tests runs again with one of them.
 TRACED = build/trace
-# An interrupted process is also still busy with what coverage.py saves.
+# The tests of interrupts are left out too, because coverage.py writes its data after the interrupt.
 MANY_TIMES = interrupt or flip or truncated or wild or harmless or no_trouble or exhaust or \
 	does_not_grow or walk
 MANY_TESTS = core/test_json core/test_growth core/test_hostile cache/test_large_cache \
@@ -268,12 +269,13 @@ coverage: dev-env
 	cd $(TRACED) && $(abspath $(BIN))/coverage combine --quiet && \
 		$(abspath $(BIN))/python tests/covered.py 95
 
-# All tests again and again, for so many seconds or until one crashes; build/crashes keeps why.
+# Run all tests again and again, for SECONDS seconds or until one crashes. build/crashes then has
+# what explains the crash.
 soak: bindings
 	$(BIN)/python tools/watch.py --seconds $(SECONDS) build/crashes $(BIN)/python -m pytest tests
 
-# Operations that lose references, which a debug build of Python counts. None is counted by 3.11
-# and older.
+# Find operations that lose references. Needs a debug build of Python, which counts them. Python
+# 3.11 and older also count the references to None.
 DEBUG_PYTHON ?= python3-dbg
 $(VENV)/debug: pyproject.toml
 	@$(DEBUG_PYTHON) -c "import sys, venv; sys.gettotalrefcount()" || { echo "$(DEBUG_PYTHON)\
