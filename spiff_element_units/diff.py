@@ -240,7 +240,7 @@ def _element(
 
 
 def _fields(old: _Text, new: _Text, kinds: dict[str, str], above: str = "") -> Iterator[FieldDiff]:
-    """The fields that differ, of two objects; `above` is the path of these."""
+    """The fields that differ between two objects. `above` is the path of both."""
     for name in dict.fromkeys((*new.members, *old.members)):
         if old.members.get(name) == new.members.get(name):
             continue
@@ -296,7 +296,7 @@ class _Text:
         return _Text(self._pack, self._process_id, self.members[name])
 
     def pop(self, name: str) -> _Text:
-        """A member, which is then none of this any more."""
+        """Take a member out of the object."""
         if name not in self.members:
             raise self._damage()
         member = self.member(name)
@@ -304,7 +304,7 @@ class _Text:
         return member
 
     def value(self, name: str) -> Any:
-        """The value of a member; None if there is none."""
+        """The value of a member; None if there is no such member."""
         text = self.members.get(name, b"null")
         process_id = self._process_id
         try:
@@ -332,7 +332,7 @@ def _shown(value: Any) -> str:
 
 
 def kind_of(field: str) -> str:
-    """What a field of an element is about, in a word, as `FieldDiff.kind` has it."""
+    """The `FieldDiff.kind` of a field of an element: what it is about, in a word."""
     return _kind(field, field, _KINDS)
 
 

@@ -412,8 +412,7 @@ PRODUCED: list[tuple[str, Produce]] = [
         lambda *_: changed_payment().resume(loader().save(paid())).get_tasks(),
     ),
     (
-        "subprocess … of process … settled on an earlier version of the workflow, and was brought "
-        "back …",
+        "subprocess … of process … settled on an earlier version of the workflow, and a reset …",
         lambda folder, _: back_to_life(folder),
     ),
     ("the state is not JSON: …", lambda *_: loader().resume(state()[:100])),

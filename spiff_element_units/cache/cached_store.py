@@ -79,8 +79,9 @@ class CachedStore:
             raise TypeError(f"remote must be a store, not {type(remote).__name__}")
         if isinstance(max_bytes, bool) or not isinstance(max_bytes, int):
             raise TypeError(f"max_bytes must be an int, not {type(max_bytes).__name__}")
-        if max_bytes < 0 or not keys_for >= 0:
-            raise ElementUnitsError("max_bytes and keys_for must not be negative")
+        for name, value in (("max_bytes", max_bytes), ("keys_for", keys_for)):
+            if not value >= 0:
+                raise ElementUnitsError(f"{name} must not be negative, but is {value!r}")
         self._remote = remote
         self._keys_for = keys_for
         self._files = KeptFiles(directory, str(remote), max_bytes)
@@ -127,7 +128,7 @@ class CachedStore:
         return pack
 
     def mark_of(self, cache_key: str) -> Optional[Union[Mark, stored.Mark]]:
-        """What changes if `open_pack` opens something else; None if nobody can tell."""
+        """A value that changes if `open_pack` opens another pack; None if it is not known."""
         kept = self._kept_pack(cache_key)
         if kept is not None and self._is_fresh(kept[0].status.st_mtime):
             return mark_in(kept[0].status)

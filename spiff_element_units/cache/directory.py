@@ -82,7 +82,7 @@ class PackFile:
         return b"".join(pieces) if len(pieces) > 1 else pieces[0]
 
     def refresh(self) -> bool:
-        """Make the pack as new as one that was just cached; whether it is still in its place.
+        """Make the pack as new as one that was just cached. Return whether it is still there.
 
         `prune_cache` may be removing the pack because of its age. Then either this method finds the
         pack locked or gone, or `prune_cache` finds that the pack is new and puts it back.
@@ -148,7 +148,7 @@ Mark = tuple[int, int, int, int]
 
 
 def mark_of(path: str) -> Optional[Mark]:
-    """What changes if the pack of a path is replaced or cached again; None if it is not there.
+    """A value that changes if the pack of a path is replaced or cached again; None without a pack.
 
     The last number is the size of the pack in bytes.
     """

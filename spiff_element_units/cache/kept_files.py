@@ -15,12 +15,12 @@ from .directory import LOG, directory_path
 from .store import CacheDir
 
 _TOUCHED = 60.0  # seconds until a file that is used becomes new again
-_LOWER = 0.9  # of the limit, that are left if there is too much
+_LOWER = 0.9  # the share of the limit that is left after files were removed
 _TOP = re.compile("[0-9a-f]{16}")  # the folder of a store
 
 
 class KeptFiles:
-    """The files of one store, which its name in messages tells, below a directory.
+    """The files of one store below a directory. Messages name the store.
 
     If the files of all stores have more than `max_bytes`, those that were not used for longest are
     removed. Other files in the directory do not count, and stay. Threads and processes may share

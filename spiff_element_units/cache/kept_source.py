@@ -31,7 +31,7 @@ _MAGIC = b"\x89SEUSRC\n"
 _SUM = 8  # bytes of a checksum
 _DIGEST = hashlib.sha256().digest_size
 _AT = len(_MAGIC) + _SUM + _DIGEST
-_LONGEST_STORED = _AT + LONGEST + LONGEST // 1000 + 64  # what zlib makes longer, it makes so long
+_LONGEST_STORED = _AT + LONGEST + LONGEST // 1000 + 64  # zlib makes nothing longer than this
 
 
 def source_path(pack_path: str) -> str:
@@ -45,7 +45,7 @@ def source_name(key_name: str) -> str:
 
 
 def require_fitting(source: bytes) -> None:
-    """Raises CacheError if a source is too long to be kept."""
+    """Raise CacheError if a source is too long to be kept."""
     if len(source) > LONGEST:
         raise CacheError(
             f"its source has {len(source):,} bytes, and a cache keeps at most {LONGEST:,}; cache "

@@ -18,7 +18,7 @@ from .store import Place, Store, is_store, read_one
 
 Mark = Union[directory.Mark, stored.Mark]
 
-_warned: dict[str, object] = {}  # the caches that a warning has told cannot be written
+_warned: dict[str, object] = {}  # the caches that cannot be written, of which a warning was given
 
 
 def checked(place: Place) -> Union[str, Store]:
@@ -29,7 +29,7 @@ def checked(place: Place) -> Union[str, Store]:
 
 
 def open_pack(place: Place, cache_key: str) -> Pack:
-    if type(place) is str:  # the shortest way, because every get of a unit may go it
+    if type(place) is str:  # a short way, because every get of a unit takes it
         return directory.open_pack(place, cache_key)
     if isinstance(place, CachedStore):
         return place.open_pack(cache_key)
@@ -87,7 +87,7 @@ def publish_or_warn(place: Place, cache_key: str, pack: Pack, *, durable: bool =
 
 
 def mark_of(place: Place, cache_key: str) -> Optional[Mark]:
-    """What changes if another pack is cached under a key; None if nobody can tell.
+    """A value that changes if another pack is cached under a key; None if it is not known.
 
     The last member is the size of the pack in bytes. In a store this is one small request.
     """

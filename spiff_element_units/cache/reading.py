@@ -1,10 +1,8 @@
-"""Reads a pack that lies in a store, in as few requests as can be.
+"""Reads a pack of a store in as few requests as possible.
 
-The key that names a pack has the start of it.
-
-A request costs more than the bytes that it brings. So a read asks for more than it needs, and each
-request that this does not spare asks for four times as much as the last one: a walk through a whole
-pack needs a handful of requests.
+The start of the pack is stored with its key, and was read with it. A request costs more than the
+bytes that it brings. So a read asks for more than it needs, and each further request asks for four
+times as much as the last one. A walk through a whole pack needs a handful of requests.
 """
 
 from __future__ import annotations
@@ -18,15 +16,15 @@ from .store import Store, read_one
 
 _AHEAD = 64 * 1024  # bytes that the first request asks for
 _MOST = 16 * 1024 * 1024  # bytes that a request asks for if it needs less
-_KEPT = 4  # of what requests brought
+_KEPT = 4  # requests whose bytes are kept
 
 BLOCK = 64 * 1024
-"""Bytes of which one digest is kept behind a pack."""
+"""The size of a block, in bytes. The digest of each block is behind the pack."""
 DIGEST = 32
 
 
 class PackName(NamedTuple):
-    """What the name of a pack says: its digest, and its size in bytes without the digests."""
+    """The parts of a pack's name: its digest, and its size in bytes without the digests."""
 
     name: str
     digest: str

@@ -1,6 +1,6 @@
 """The start of a pack: what a reader needs to open it, and to return the unit that starts its root.
 
-The content of a key has it, so that one request opens a key in a store and returns its start unit:
+A store keeps it with the key, so that one request opens the key and returns its start unit:
 
     2 number of ranges; for each 8 offset in the pack, 4 length; then the bytes of all of them
 

@@ -81,7 +81,7 @@ Place = Union[str, os.PathLike[str], Store]
 
 
 def is_store(place: object) -> TypeIs[Store]:
-    """Whether a cache lies in a store. Paths are directories, and so is what is no place at all."""
+    """Whether this is a store. Everything else counts as a directory, even if it is not a path."""
     return not isinstance(place, (str, os.PathLike)) and all(
         callable(getattr(place, method, None))
         for method in ("read", "write", "list_names", "delete")
@@ -97,5 +97,8 @@ def read_one(store: Store, name: str, offset: int, length: int) -> Optional[byte
     if found is None:
         return None
     if len(found) != 1 or len(found[0]) > length:
-        raise CacheError(f"{store} returned other ranges of {name!r} than it was asked for")
+        raise CacheError(
+            f"{store} returned other ranges of {name!r} than it was asked for; test the store with "
+            "spiff_element_units.stores.testing"
+        )
     return found[0]

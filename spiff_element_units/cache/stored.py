@@ -195,4 +195,7 @@ def publish(store: Store, cache_key: str, pack: Pack) -> None:
         )
         if time.monotonic() - started < GRACE / 2 or read_one(store, name, 0, 1) is not None:
             return tell_published(cache_key, len(whole))
-    raise CacheError(f"cannot store the pack of cache key {cache_key!r} in {store}: it is too slow")
+    raise CacheError(
+        f"cannot store the pack of cache key {cache_key!r} in {store}: it took so long that upkeep "
+        "removed the pack; cache the workflow again"
+    )

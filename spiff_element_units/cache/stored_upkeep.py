@@ -120,7 +120,10 @@ def _now(store: Store) -> float:
     store.write(f"{_CLOCK}now", b"now")
     for entry in store.list_names(_CLOCK):
         return entry.modified
-    raise CacheError(f"{store} does not list what was just written to it")
+    raise CacheError(
+        f"{store} does not list what was just written to it; test the store with "
+        "spiff_element_units.stores.testing"
+    )
 
 
 def _nanoseconds(seconds: float) -> int:

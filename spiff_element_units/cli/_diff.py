@@ -77,7 +77,7 @@ def opened_versions(
                 f"{str(version)!r} is a store; name a key of that cache",
                 click.get_current_context(),
             )
-    # SpiffWorkflow writes the name of a file into its specs. Of two files, it shall not count.
+    # SpiffWorkflow writes the name of a file into its specs. It must not make two files differ.
     name = os.path.basename(new if os.path.isdir(old) else old)
     return _version(old, name, parser, root), _version(new, name, parser, root)
 

@@ -77,7 +77,7 @@ class Instances:
         elif state in (_WAITING, _READY, _STARTED, _ERROR):
             self._waits[place] += 1
             here.add(place)
-            # What a call has started, or a loop, says itself what it waits for.
+            # If a call or a loop has started something, that says what it waits for.
             if state != _STARTED or not ("spec" in spec or "task_spec" in spec):
                 self._why[(process_id, element, _why(state, spec))] += 1
 
@@ -88,7 +88,7 @@ class Instances:
         return self._specs[process_id]
 
     def told(self) -> Optional[dict[str, Any]]:
-        """What the page says of them; None if there is none. Processes are numbers."""
+        """What the page says of the instances; None without instances. Processes are numbers."""
         if not self._total:
             return None
         elements: dict[int, dict[str, dict[str, int]]] = {}

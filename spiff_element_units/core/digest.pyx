@@ -5,11 +5,12 @@ unit, in the order of their ids as bytes: 4 length of the id, the id (UTF-8), an
 spec. Numbers are little-endian. A spec is the caller's own bytes without the whitespace between
 tokens, and ends with its last brace, so that no two processes are written in the same way.
 
-Where the root's id is also a key of `subprocess_specs`, the spec there belongs to the root, unless
-it is the same: the engine runs that one where something refers to the root.
+If the root's id is also a key of `subprocess_specs`, and the spec there is another one, that spec
+belongs to the root too: the engine runs it if something refers to the root.
 
-Nothing of this is in a pack. It is hashed when somebody asks, and kept with the pack in memory, 32
-bytes a process. A spec is hashed once, in however many processes it is embedded.
+A pack does not contain digests. A digest is computed when somebody asks for it, and is then kept
+with the pack in memory: 32 bytes for each process. Each spec is hashed only once, even if it is
+embedded in many processes.
 """
 
 from cpython.buffer cimport PyBUF_READ
@@ -24,7 +25,7 @@ import hashlib
 
 
 cdef object hash_of_spec(Pack pack, uint32_t index):
-    """A hash that was fed with the spec."""
+    """The SHA-256 object of the spec."""
     cdef Record record = pack.record(index)
     return hashlib.sha256(PyMemoryView_FromMemory(
         <char*>pack.spec(index, record), record.entry.spec_length, PyBUF_READ))

@@ -1,7 +1,7 @@
 """JSON text of an object -> the text of each of its members, by which versions are compared.
 
-Nothing is decoded but the keys. Where a key is repeated, the last member counts, in the place of
-the first, as in a `dict`.
+Only the keys are decoded. If a key is repeated, the last member counts, in the place of the first,
+as in a `dict`.
 """
 
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
@@ -15,7 +15,7 @@ import orjson
 def members(bytes text not None):
     """Each key of an object and the text of its value; None if the text is not an object.
 
-    The text is one without whitespace between its tokens. ValueError where it is not JSON.
+    The text has no whitespace between its tokens. Raises ValueError if it is not JSON.
     """
     cdef Py_ssize_t length = PyBytes_GET_SIZE(text)
     cdef const unsigned char* at = <const unsigned char*>PyBytes_AS_STRING(text)
@@ -27,7 +27,7 @@ def members(bytes text not None):
     cdef bint more
     if not length or at[0] != c"{" or length > 0xFFFFFFFFu:
         return None
-    # The copy is where whitespace would be left out; it is as long as the text, as `scan` needs.
+    # `scan` needs a place for its copy without whitespace. It is as long as the text.
     copy = PyBytes_FromStringAndSize(NULL, length)
     memset(&scan, 0, sizeof(scan))
     scan.run = at

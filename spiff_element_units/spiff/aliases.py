@@ -147,7 +147,7 @@ def _alias(make_class: Callable[[type], type], original: Any, aliases: Aliases) 
 
 
 def _call(alias: Any) -> Call:
-    """The current call, or outside of any call one that does everything as the original."""
+    """The current call. Outside of any call, one that does everything as the original."""
     return _NOW.call or Call(alias._units_aliases)
 
 

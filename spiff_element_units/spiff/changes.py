@@ -51,7 +51,7 @@ def changes_in_json(dct: Any, spec: Spec, before: Links, run: Any) -> Change:
         _note(change, "inputs", name, {start}.intersection(_added(saved[name]["inputs"], inputs)))
         _note(change, "outputs", name, following)
         for one in following:
-            # May be in one direction only: a restored spec lacks what the engine takes for its end.
+            # A restored spec may have a connection in one direction only, so both are compared.
             added = _added(saved[one]["inputs"], before[one][0])
             _note(change, "inputs", one, {name}.intersection(added))
     return change

@@ -28,8 +28,8 @@ _LOCKS: WeakSet[Lock] = WeakSet()
 class Locks:
     """A lock for each name, as long as somebody has it. Safe to use from several threads at once.
 
-    Hold on to the lock while you use it: `lock = locks.of(name)`, and then `with lock.now:`. Those
-    that come while others wait get the lock that the others wait for.
+    Keep a reference to the lock while you use it: first `lock = locks.of(name)`, then
+    `with lock.now:`. A thread that asks for the name meanwhile gets the same lock.
     """
 
     __slots__ = ("_guard", "_held")

@@ -127,7 +127,7 @@ def _require_settled(subprocess: Any, key: Any) -> None:
     if not _is_finished(subprocess):
         raise ElementUnitsError(
             f"subprocess {key} of process {subprocess.spec.name!r} settled on an earlier version "
-            "of the workflow, and was brought back to life; resume the last saved state with "
+            "of the workflow, and a reset made it run again; resume the last saved state with "
             "that version, reset it there, and migrate it then"
         )
 

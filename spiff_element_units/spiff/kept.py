@@ -22,9 +22,9 @@ class Store(Protocol):
 class KeptSpecs:
     """Which specs are kept, in the order of their use. Safe to use from several threads at once.
 
-    All that stores keep is put in and taken out under one lock, so that nothing is kept that is not
-    counted. Nothing else is done under that lock. `used` does not take it, so under the lock only
-    single steps read the order.
+    One lock protects every change to what stores keep, so everything that is kept is counted.
+    Nothing else is done under that lock. `used` does not take it, so under the lock only single
+    steps read the order.
     """
 
     def __init__(self, limit: int) -> None:

@@ -3,8 +3,8 @@
 It promises:
 
 - A loader that is kept is returned without a lock and without the file system, except for one look
-  at its pack each second. While a thread looks, the others go on with what is kept. Looks at a
-  store that is slow or away take a tenth of the time, at most.
+  at its pack each second. While a thread looks, the others go on with what is kept. If a store is
+  slow or cannot be reached, looks at it take at most a tenth of the time.
 - If several threads ask for a key that is not open, one opens it, and those that ask for the same
   key wait. Nobody else waits.
 - If a key was cached again, it gives a new loader. Code that has the old loader goes on with it.

@@ -283,7 +283,7 @@ class SpecMapping(MutableMapping[str, Spec]):
 
     @contextmanager
     def standing(self, name: str, spec: Spec) -> Iterator[None]:
-        """Have another spec under a name, for as long as a settled subprocess is restored."""
+        """Put another spec under a name while a settled subprocess is restored."""
         name = plain(name)
         held, overridden = self._held.get(name, _ABSENT), name in self._overridden
         self[name] = spec

@@ -129,5 +129,5 @@ class Origins:
             raise ElementUnitsError(
                 f"process {name!r} in {label(wanted)}, which {needed_by!r} needs, differs from the "
                 f"one in {label(decided)}, and an instance cannot use both; give one of them "
-                "another id, or let resolve return the one that both shall call"
+                "another id, or let resolve return the one that both should call"
             )

@@ -10,23 +10,20 @@ The live piece contains the state without its settled subprocesses. Every other 
 settled subprocess, as the serializer writes it. A piece lists the settled subprocesses of its own
 tasks, and not those further below:
 
-    <list>  {"names": [[element name ..] ..], "settled": {"<task id>": [names, states, newest,
-            flags, version] ..}}: which of the lists of names, the states that tasks have (one bit
-            each), when the newest of them changed its state (seconds since 1970), and 1 if the
-            piece lists others, plus 2 if going through it changes an iterator's depth. All of that
-            is of the piece and everything below it. `version` is the number of the version that it
-            settled on (see `versions`); it is left out if it is 0.
+    <list>  {"names": [[element name ..] ..],
+             "settled": {"<task id>": [names, states, newest, flags, version] ..}}
 
-A live piece that was split from a state that does not say which processes it has, lists those of
-the settled subprocesses: "processes": [process id, ..], beside "pieces".
+    names    the index of a list in "names": the names of the elements that have tasks
+    states   the states of the tasks, one bit each
+    newest   when a task last changed its state, in seconds since 1970
+    flags    1 if the piece lists others, plus 2 if iterating over its tasks changes the depth that
+             SpiffWorkflow's iterator counts
+    version  the number of the version that it settled on (see `versions`); left out if it is 0
 
-    names   the index of a list in "names": the names of the elements that have tasks
-    states  the states of the tasks, one bit each
-    newest  when a task last changed its state, in seconds since 1970
-    flags   1 if the piece lists others, plus 2 if iterating over its tasks changes the depth that
-            SpiffWorkflow's iterator counts
+The first four values describe a piece and everything below it.
 
-All four values describe a piece and everything below it.
+If a state does not say which processes it has, the live piece that is split from it lists those of
+the settled subprocesses. It then has "processes": [process id, ..] beside "pieces".
 
 The checksum is XXH64 with seed 0 of the text that follows it, as UTF-8. It detects accidental
 damage. It is not a signature.

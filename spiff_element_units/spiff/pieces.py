@@ -280,7 +280,7 @@ class StoredPieces:
         self.read = read
         self.decode = decode
         self.live = live  # the text of the live piece
-        self.known: dict[str, StoredPiece] = {}  # those that were met
+        self.known: dict[str, StoredPiece] = {}  # those that are listed in a piece that was read
 
     def of_task(self, task_id: UUID) -> Optional[StoredPiece]:
         """The settled subprocess of a task of a living process."""
@@ -306,11 +306,11 @@ class StoredPieces:
         return self.decode(content(self.live)[1])
 
     def ids(self) -> list[str]:
-        """The ids of those that were met."""
+        """The ids of the known pieces."""
         return list(self.known)
 
     def versions(self, now: int) -> dict[str, int]:
-        """The numbers of the versions that those met settled on; not of those that did `now`."""
+        """The versions that the known pieces settled on, by number; without those of `now`."""
         facts = {one: piece.facts.version for one, piece in self.known.items()}
         return {one: number for one, number in facts.items() if number < now}
 

@@ -277,10 +277,10 @@ class Serializing:
 
 
 class Saving(Call):
-    """Writes a workflow. Its specs are converted when somebody looks at what they give.
+    """Writes a workflow. Its specs are converted only if somebody looks at the result.
 
-    What it makes does not refer to it. So it goes away with the run when it is written, and
-    leaves no cycle to the garbage collector, which would find it much later.
+    Nothing that it makes refers back to it. So it is freed together with the run, as soon as the
+    run is written. A cycle would stay until the garbage collector finds it.
     """
 
     def __init__(

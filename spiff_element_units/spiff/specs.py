@@ -122,7 +122,7 @@ class SpecStore:
         return True
 
     def process_digest(self, process_id: str) -> str:
-        """What tells whether a process is the same in another workflow."""
+        """The digest of a process, to compare it with the same process in another workflow."""
         digest = self._digests.get(process_id)
         if digest is None:
             digest = self._digests[process_id] = self.units.process_digest(process_id)

@@ -193,11 +193,15 @@ def take_header(run: dict[str, Any]) -> Optional[dict[str, Any]]:
             raise StateError(f"the state has no {HEADER}.{key}; check that it was not changed")
     entries = header.get("earlier", [])
     if entries != [] and not _is_list_of_dicts(entries):
-        raise StateError(f"the state's {HEADER}.earlier is no list of versions")
+        raise StateError(
+            f"the state's {HEADER}.earlier is not a list of versions; check that it was not changed"
+        )
     for entry in (header, *entries):
         for key in ("processes", "externals"):
             if not isinstance(entry.get(key, {}), dict):
-                raise StateError(f"the state's {HEADER} has {key} that are not an object")
+                raise StateError(
+                    f"the state's {HEADER}.{key} is not an object; check that it was not changed"
+                )
     return header
 
 

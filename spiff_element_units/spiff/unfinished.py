@@ -25,7 +25,7 @@ _UNDERSTOOD = {"state", "updated_ts", "manual", "spec_name", "spec_class", "lane
 def unfinished(
     workflow: Any, subprocesses: Subprocesses, arguments: dict[str, Any]
 ) -> Optional[list[Any]]:
-    """What `get_tasks` of a top-level workflow gives for some arguments; None: walk to see."""
+    """The result of `get_tasks` of a top-level workflow; None if only a walk can find it."""
     task_filter: Any = task_filter_of(arguments) if _UNDERSTOOD.issuperset(arguments) else None
     if not _is_understood(task_filter):
         return None
@@ -110,16 +110,16 @@ def _caller(process: Any, subprocesses: Subprocesses) -> Any:
 
 
 def _may_be_too_deep(levels: int, subprocesses: Subprocesses) -> bool:
-    """Whether an iterator may take a way of so many levels for longer than it goes."""
+    """Whether an iterator may stop before the end of a path with this number of levels."""
     if not subprocesses.drifting and levels + dict.__len__(subprocesses) < _MAX_DEPTH:
         return False
     return levels + _extra_levels(subprocesses) >= _MAX_DEPTH
 
 
 def _extra_levels(subprocesses: Subprocesses) -> int:
-    """An upper limit for the levels that an iterator counts too many.
+    """An upper limit for the number of levels that an iterator counts too much.
 
-    It counts one too many after each task that has a subprocess and no children.
+    It counts one level too many after each task that has a subprocess and no children.
     """
     extra = 0
     for key, subprocess in dict.items(subprocesses):

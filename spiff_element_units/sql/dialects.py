@@ -50,21 +50,21 @@ def require_transaction(connection: Connection) -> None:
 
 @contextmanager
 def as_a_whole(connection: Connection, table: Table) -> Iterator[Connection]:
-    """What the block writes in the transaction of an application is written as a whole or not.
+    """Let a block write everything or nothing in the transaction of an application.
 
-    The application may catch the exception and go on. PostgreSQL then refuses to commit. The others
-    undo only the statement that failed, so this has a savepoint for them.
+    The application may catch the exception and continue. PostgreSQL then refuses to commit. The
+    other databases undo only the statement that failed, so this sets a savepoint there.
     """
     require_transaction(connection)
     if connection.dialect.name == "postgresql":
         yield connection
         return
-    lock_database(connection, table)  # begins it: a savepoint alone is a transaction of SQLite
+    lock_database(connection, table)  # first, because SQLite begins a transaction with a savepoint
     savepoint = connection.begin_nested()
     try:
         yield connection
     except BaseException:
-        with suppress(DBAPIError):  # after a deadlock, there is none
+        with suppress(DBAPIError):  # after a deadlock, there is no savepoint
             savepoint.rollback()
         raise
     savepoint.commit()
@@ -79,12 +79,12 @@ def locking(
 ) -> Select[Any]:
     """The same statement, which also locks the rows.
 
-    Of those that another transaction has locked, `skip_locked` makes it leave them out, and
-    `nowait` fail.
+    If another transaction has locked some of them, it waits. With `skip_locked` it leaves them out,
+    and with `nowait` it fails.
     """
     if connection.dialect.name == "sqlite":
         return statement
-    # In PostgreSQL, rows of other tables may still begin to refer to a row that is locked so.
+    # With `key_share`, PostgreSQL still lets rows of other tables begin to refer to these rows.
     return statement.with_for_update(key_share=True, skip_locked=skip_locked, nowait=nowait)
 
 

@@ -1,6 +1,6 @@
 """Stores: where several machines keep one cache without a common disk.
 
-A store is taken wherever the library takes a cache directory:
+Pass a store wherever the library takes a cache directory:
 
     store = open_store("postgresql://app@db/app")
     cache_element_units_for_workflow(store, "claim-7", workflow_spec_json)
@@ -8,8 +8,8 @@ A store is taken wherever the library takes a cache directory:
 
 `open_store` makes one of a URL, for configuration files. `ObjectStore`, `SqlStore` and `RedisStore`
 take what your application has already: an object store of obstore, an engine of SQLAlchemy, a
-client of redis-py. `CachedStore` keeps what was read in a local directory. `Store` says what an
-own store must do, and `spiff_element_units.stores.testing` checks that it does.
+client of redis-py. `CachedStore` keeps what was read in a local directory. `Store` says what a
+store of your own must do, and `spiff_element_units.stores.testing` checks that it does.
 
 Each adapter needs a library, which an extra installs: `[object-store]`, `[sql]`, `[redis]`.
 """

@@ -24,7 +24,7 @@ except ImportError as error:
     raise ImportError(missing("ObjectStore", "obstore>=0.8", "object-store")) from error
 
 _RETRIES = 3
-# What an object store says if not the object is missing, but the place of all objects.
+# Parts of the messages that say that the bucket is missing, and not only the object.
 _NO_PLACE = ("NoSuchBucket", "ContainerNotFound", "bucket does not exist")
 _SECRET = ("secret", "key", "token", "password", "sas", "credential")
 # obstore works with threads that a forked process does not have. It would wait for them for ever.

@@ -1,7 +1,8 @@
 """Connections of psycopg that do not wait for ever.
 
-PostgreSQL itself ends a statement that takes too long, and the system a connection whose other end
-is gone. Neither helps if the server is there and silent, and psycopg has no limit of its own.
+PostgreSQL ends a statement that takes too long, and the operating system ends a connection whose
+other end is gone. Neither helps if the server is there and does not answer. psycopg has no limit
+for that.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ def limit_waiting(connection: Any, seconds: float) -> None:
 
 
 def _until(end: float, steps: Any, connection: Any) -> Generator[Any, Any, Any]:
-    """What psycopg waits for, step by step; it is told of each tenth of a second without news."""
+    """Passes on what psycopg waits for. psycopg continues it at least every tenth of a second."""
     try:
         wanted = next(steps)
         while True:

@@ -20,7 +20,7 @@ try:
     from redis.backoff import ExponentialBackoff
     from redis.retry import Retry
 except ImportError as error:
-    raise ImportError(missing("RedisStore", "redis>=5", "redis")) from error
+    raise ImportError(missing("RedisStore", "redis>=5.1", "redis")) from error
 
 _RETRIES = 3
 _WRITE = """

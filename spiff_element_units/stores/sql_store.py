@@ -3,7 +3,7 @@
     element_units_names    name -> the version that it has now, its size, when it was written
     element_units_chunks   version and number -> up to 16 KiB of the content
 
-A write adds its chunks as a new version and lets the name have it, in one transaction. A read is
+A write adds its chunks as a new version and points the name at it, in one transaction. A read is
 one statement, so that it sees the chunks of one version. The tables are made by the first write.
 """
 
@@ -192,7 +192,7 @@ class SqlStore:
         doing = f"write {name!r}"
         self._has_tables = bool(self._do(doing, self._writes, store))
         if not self._has_tables and not self._do(doing, self._writes, store):
-            raise CacheError(f"{self} cannot {doing}: its tables are removed by somebody")
+            raise CacheError(f"{self} cannot {doing}: its tables were removed meanwhile; try again")
 
     def list_names(self, prefix: str) -> list[Stored]:
         statement = select(names.c.name, names.c.size, names.c.modified).where(

@@ -485,7 +485,7 @@ def test_a_settled_subprocess_of_an_earlier_version_is_not_brought_back_to_life(
         do(workflow, name)
     workflow = new.resume(old.save(workflow), models.script_engine())
     driving.reset(workflow, "review")
-    with pytest.raises(ElementUnitsError, match="was brought back to life"):
+    with pytest.raises(ElementUnitsError, match="a reset made it run again"):
         new.save(workflow)
 
 
