@@ -1,9 +1,9 @@
 """Wheels and their tests, for every Python that is found here.
 
-`wheel` builds the sdist and, from it, a wheel, repairs that and checks both; they are in `dist/`.
-`tests` builds a wheel and runs the sdist's tests against it, away from the tree. `minimums` does so
-with the oldest of everything that pyproject.toml allows, `spiffworkflow` with each version of
-SpiffWorkflow that we test. A Python that is not found is skipped.
+`wheel` builds the sdist, and from it a wheel, in `dist/`. It repairs the wheel and checks both.
+`tests` builds a wheel and runs the sdist's tests with it, outside the source tree. `minimums` does
+the same with the oldest versions that pyproject.toml allows, and `spiffworkflow` with each version
+of SpiffWorkflow that we test. A Python that is not found is skipped.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ MAKEFILE = Path("Makefile").read_text("utf-8")
 SPIFF_VERSIONS = re.findall(r"^SPIFF_VERSIONS = (.+)$", MAKEFILE, re.MULTILINE)[0].split()
 PARALLEL = re.findall(r"^PARALLEL = (.+)$", MAKEFILE, re.MULTILINE)[0].split()
 
-# What a user has: nothing of this tree.
+# Users do not have this source tree, so the tests must not find it.
 os.environ.pop("PYTHONPATH", None)
 
 # The names that pyenv puts on the path run only what it is told of, and one of them may have told
@@ -41,7 +41,7 @@ if shutil.which("pyenv"):
     os.environ["PYENV_VERSION"] = ":".join(installed.stdout.decode().split())
 
 
-# Where the tools are that nox itself is installed with.
+# The folder of the tools that are installed together with nox.
 HERE = {"PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])}
 
 
@@ -60,7 +60,7 @@ def build_sdist(session: nox.Session) -> Path:
 
 
 def build_wheel(session: nox.Session, sdist: Path, *options: str) -> Path:
-    """Build a wheel from the sdist and repair it to the oldest tag that its symbols allow."""
+    """Build a wheel from the sdist, and give it the oldest tag that its symbols allow."""
     folder = Path(session.create_tmp()) / "wheel"
     shutil.rmtree(folder, ignore_errors=True)
     session.run(
@@ -130,7 +130,7 @@ def spiffworkflow(session: nox.Session, version: str) -> None:
 
 @nox.session(python=PYTHONS, venv_backend="uv")
 def minimums(session: nox.Session) -> None:
-    """Build, install and test with the oldest of everything that is allowed."""
+    """Build, install and test with the oldest versions that are allowed."""
     oldest = ("--resolution", "lowest-direct")
     session.install("pip")
     session.install(*oldest, *PYPROJECT["build-system"]["requires"])

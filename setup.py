@@ -60,7 +60,7 @@ class Linked(Distribution):
             link_to(url, self.metadata)
 
 
-# coverage.py looks for the C source beside the .pyx.
+# coverage.py looks for the C source beside the .pyx file.
 trace = bool(os.environ.get("SPIFF_ELEMENT_UNITS_TRACE"))
 
 setup(

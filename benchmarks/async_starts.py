@@ -34,7 +34,7 @@ SETTLE = 5  # turns of the other coroutine before and after a call
 
 
 class Lateness:
-    """By how many seconds a coroutine was late at most."""
+    """The longest delay of a coroutine, in seconds."""
 
     def __init__(self) -> None:
         self.most = 0.0
@@ -54,7 +54,7 @@ class Lateness:
 
 
 class Measured(NamedTuple):
-    """Seconds: of a call, and by which another coroutine was late at most."""
+    """The time of a call, and the longest delay of another coroutine, both in seconds."""
 
     call: float
     late: float
@@ -131,7 +131,7 @@ async def late_during(call: Call, in_thread: bool) -> Measured:
 
 
 async def nothing_to_do(rounds: int) -> float:
-    """By how much the coroutine is late if nothing else runs."""
+    """The delay of the coroutine if nothing else runs."""
     return median([(await late_during(lambda: None, False)).late for _ in range(rounds)])
 
 

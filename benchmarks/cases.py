@@ -7,7 +7,8 @@
 without either (`json`, `orjson`, `pickle`), or a limit: work that is part of ours, so that nothing
 can be faster (`loads`, `write`, `read`, `copy`, `engine`).
 
-A case is a function that sets up, untimed, and returns an `Operation`. `run.py` runs all of them.
+A case is a function that sets everything up and returns an `Operation`. Only the operation is
+timed. `run.py` runs all cases.
 """
 
 from __future__ import annotations
@@ -164,7 +165,7 @@ def run_ours(name: str, subject: str, given: Given) -> Operation:
 
 @case("start", "engine", "json", "orjson", "pickle")
 def start(name: str, subject: str, given: Given) -> Operation:
-    """Start on the full workflow: with specs in memory (engine), or kept as a text or pickle."""
+    """Start on the full workflow. Its specs are in memory (engine), in a text or in a pickle."""
     from SpiffWorkflow.bpmn.workflow import BpmnWorkflow
 
     specs, engine = specs_of(given, subject), new_engine()
@@ -235,7 +236,7 @@ def save_ours(name: str, subject: str, given: Given) -> Operation:
 @case("save", "json", "orjson", "pickle")
 @case("save deep", "json", "orjson", "pickle")
 def save(name: str, subject: str, given: Given) -> Operation:
-    """Save with SpiffWorkflow's serializer; for specs kept as a pickle without all but the root."""
+    """Save with SpiffWorkflow's serializer; `pickle` saves no spec except that of the root."""
     import copy
 
     import orjson

@@ -4,7 +4,7 @@
 
 The application is examples/celery. Its model has 200 more processes behind an element that no
 instance reaches, as models of organisations do. Beside it, fewer instances run with SpiffWorkflow's
-full JSON in one column. A checker reads everything afterwards: lost and done twice must be 0.
+full JSON in one column. Afterwards a checker reads everything. Nothing may be lost or done twice.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ def install() -> None:
 
 
 def diagrams(processes: int) -> list[bytes]:
-    """The orders, whose special ones are made by a tree of so many processes."""
+    """The model of the orders, with a tree of so many processes for special ones."""
     order = (EXAMPLE / "order.bpmn20.xml").read_text("utf-8")
     call = f'calledElement="{workflows.ROOT}"'
     tree = workflows.bpmn_texts(workflows.Tree(processes))

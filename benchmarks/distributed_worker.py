@@ -51,7 +51,7 @@ class CountingCursor(Cursor[Any]):
 
 
 class FullLoader:
-    """What `Instances` asks of a loader, with SpiffWorkflow's full JSON as the only piece."""
+    """A loader for `Instances`, with SpiffWorkflow's full JSON as the only piece."""
 
     def __init__(self, loader: Any, spec_json: str) -> None:
         self.waiting = loader.waiting

@@ -1,7 +1,7 @@
 """What the cases and probes work on: a workflow, its instances, and what is made of them.
 
-Imports are in the functions: a process loads only what it measures, and the one of the peer has no
-SpiffWorkflow.
+Imports are in the functions, because a process loads only what it measures. The process of version
+0.3.1 has no SpiffWorkflow.
 """
 
 from __future__ import annotations

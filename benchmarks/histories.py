@@ -2,8 +2,8 @@
 
     python benchmarks/histories.py tree 1110 > state.json
 
-A `History` says what an instance has behind it. Whatever it is, the instance waits at a human task,
-and what follows that is the same however long the history:
+A `History` says what an instance has finished. Each instance waits at a human task. What follows
+that task is the same for any length of the history:
 
     tree     the root calls k processes, each of them k, and each of those k; 8 script tasks run in
              each; all of it is finished, and the root waits at the first of three human tasks
@@ -40,7 +40,7 @@ KINDS = ("tree", "walk", "first", *LOOPS)
 
 
 class History(NamedTuple):
-    """What an instance has behind it."""
+    """What an instance has finished."""
 
     kind: str
     calls: int
@@ -125,7 +125,7 @@ def _closed(name: str, elements: list[str], flows: list[tuple[str, str]]) -> str
     return f'<process id="{name}" isExecutable="true">{"".join(elements + written)}</process>'
 
 
-# What is kept of a history, so that it is made once
+# The files of a history, which are made once
 
 
 def specs(history: History) -> tuple[Any, dict[str, Any]]:
@@ -141,7 +141,8 @@ def instance(history: History, text: str) -> Any:
     """A `BpmnWorkflow` of a spec JSON that has the history behind it.
 
     SpiffWorkflow alone takes minutes for a large tree, because it goes through all tasks at each
-    step. So what is finished is left as text every now and then.
+    step. So the instance is saved and resumed from time to time, which leaves finished subprocesses
+    as text.
     """
     from spiff_element_units import ElementUnits
     from spiff_element_units.spiff import SpecLoader
@@ -164,11 +165,11 @@ def instance(history: History, text: str) -> Any:
 
 
 class _Enough(Exception):
-    """The engine has done so many steps that it is faster to go on with less."""
+    """The engine has done so many steps that it is faster to save and resume the instance."""
 
 
 def _stopping(after: int) -> Callable[[Any], None]:
-    """What ends `do_engine_steps` after so many tasks."""
+    """A function that ends `do_engine_steps` after so many tasks."""
     done = count(1)
 
     def stop(task: Any) -> None:

@@ -1,4 +1,4 @@
-"""The rows of instances with a history: what a step costs, and what must not become slower."""
+"""The rows of instances with a history: the cost of a step, and what must not become slower."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ def _moved(results: Results) -> Iterator[Row]:
 
 
 def _resumed(results: Results) -> Optional[Row]:
-    """What a resumed instance takes, against its text."""
+    """The memory of a resumed instance, compared with its text."""
     each = results.probed("resumed", TREE, "text", "each")
     if not each:
         return None
@@ -87,7 +87,7 @@ def _resumed(results: Results) -> Optional[Row]:
 
 
 def _walked(results: Results) -> Optional[Row]:
-    """The last steps of an instance that goes through many calls, against the first."""
+    """The last steps of an instance that goes through many calls, compared with the first."""
     last = results.probed("walk", TREE, "pieces", "last")
     if not last:
         return None

@@ -1,4 +1,4 @@
-"""What is measured on instances with a history: cases as in `cases.py`, and probes.
+"""Measures instances with a history: cases as in `cases.py`, and probes.
 
     python benchmarks/instances.py CASE SUBJECT FOLDER --worker --loops=N --warmups=1 --values=5
     python benchmarks/instances.py PROBE SUBJECT FOLDER
@@ -189,7 +189,7 @@ def _state(name: str) -> str:
 
 
 def moved(given: Given, subject: str) -> dict[str, Any]:
-    """How many characters a step reads and writes, and how many pieces that are."""
+    """The number of characters and of pieces that a step reads and writes."""
     if subject != "pieces":
         step = {"text": step_of_text, "0.4.0": step_of_text, "json": step_of_spiffworkflow}
         written = str(step[subject]("step", subject, given).run())
@@ -216,7 +216,7 @@ def moved(given: Given, subject: str) -> dict[str, Any]:
 
 
 def resumed(given: Given, subject: str) -> dict[str, Any]:
-    """What a resumed instance takes: the mean of some, each of a text that nobody else keeps."""
+    """The memory of a resumed instance: the mean of some, each with a text of its own."""
     loader, engine = _loader(given), new_engine()
     data = loader.save(loader.resume(given.text("state"))).encode()
 
@@ -238,7 +238,7 @@ def walk(given: Given, subject: str) -> dict[str, Any]:
 
     loader, engine, times = _loader(given), new_engine(), []
     with closing(sqlite3.connect(given.scratch / "instances.db")) as database:
-        database.execute("PRAGMA synchronous = OFF")  # no time of the disk is measured
+        database.execute("PRAGMA synchronous = OFF")  # so that the disk does not count
         create_tables(database)
         workflow = loader.start(script_engine=engine)
         workflow.do_engine_steps()

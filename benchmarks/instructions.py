@@ -1,10 +1,10 @@
-"""Count the instructions of what an application does, now and in 0.4.0, with valgrind's callgrind.
+"""Count the instructions of an application's operations, now and in 0.4.0, with callgrind.
 
     python benchmarks/instructions.py --before PYTHON    (make bench-instructions)
 
 Times vary from run to run and instruction counts do not: the same code on the same input needs the
-same number, within a few in a thousand. Each operation is set up and done once; what is counted is
-the mean of the times after that. PYTHON has 0.4.0 installed. It must have the same versions of
+same number, within a few in a thousand. Each operation is set up and done once. Then it is
+repeated, and the mean is counted. PYTHON has 0.4.0 installed. It must have the same versions of
 Python and of the libraries as the interpreter that runs this script. The counts are printed and
 written to `results/instructions.json`.
 
@@ -76,7 +76,7 @@ def run_all(folder: Path) -> None:
 
 
 def environment(python: str) -> dict[str, str]:
-    """The variables of an interpreter. Where 0.4.0 is installed, nothing else may be found."""
+    """The variables of an interpreter. That of 0.4.0 must not find this version."""
     fixed = {"PYTHONHASHSEED": "0", "PYTHONMALLOC": "pymalloc"}
     path = os.environ.get("PYTHONPATH", "") if python == sys.executable else ""
     return {**os.environ, **fixed, "PYTHONPATH": path}

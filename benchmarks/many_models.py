@@ -1,4 +1,4 @@
-"""What is measured of a worker that has many models.
+"""Measures a worker that has many models.
 
 python benchmarks/many_models.py CASE SUBJECT FOLDER ..    as `cases.py`
 python benchmarks/many_models.py worker ours FOLDER        as `probes.py`
@@ -46,7 +46,7 @@ def unchanged(name: str, subject: str, given: Given) -> Operation:
         path = given.scratch / "models" / f"group{number % 25}" / f"{process_id(number)}.bpmn"
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text, encoding="utf-8")
-    sources._SETTLES_IN = 0  # as if the files had been there for some time
+    sources._SETTLES_IN = 0  # as if the files were older
 
     def parse(asked: str, files: Any) -> Any:
         parser = SpiffBpmnParser()

@@ -1,7 +1,7 @@
 """Measurements, and the ratios between two of them.
 
-A ratio is taken between two jobs of one round, from the medians of their values. Its spread is that
-of the rounds: the quartiles.
+A ratio compares two jobs of one round, by the medians of their values. Its spread is the quartiles
+over the rounds.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ class Results:
 
 
 class Row(NamedTuple):
-    """One row of the table: two measurements, the ratio that they have, and must have.
+    """One row of the table: two measurements, their ratio, and the limit of the ratio.
 
     `ours` and `other` are seconds or bytes, as `unit` says. `ratio` is `(lower quartile, median,
     upper quartile)`. It must be `bound` at least or at most, as `most` says; None: it is told only.

@@ -1,6 +1,6 @@
 """Draws how times grow, as PNG files.
 
-Those of start, resume, save and get grow with the number of processes, those of a step with the
+The plots of start, resume, save and get are by the number of processes, and those of a step by the
 number of finished calls.
 """
 
@@ -93,7 +93,7 @@ def _plot(axes: Axes, title: str, lines: dict[str, dict[int, list[float]]], on: 
 
 
 def _label(axes: Axes, ends: dict[str, tuple[int, float, str]]) -> None:
-    """Name each line at its right end, no two names on one another and none above the axes."""
+    """Name each line at its right end, so that no names overlap and none is above the axes."""
     bottom, top = axes.get_ylim()
     step = (top / bottom) ** 0.065
     lines = sorted(ends.items(), key=lambda end: end[1][1])

@@ -1,4 +1,4 @@
-"""What is measured once in a fresh process: memory, bytes read, sizes, the time of an import.
+"""Measures once in a fresh process: memory, bytes read, sizes, the time of an import.
 
     python benchmarks/probes.py PROBE SUBJECT FOLDER
 
@@ -37,7 +37,7 @@ def _status(name: str) -> int:
 
 
 def _forget_peak() -> None:
-    """Let the peak begin anew (Linux). A process inherits it from the one that starts it."""
+    """Reset the peak (Linux). A process inherits it from the one that starts it."""
     try:
         with open("/proc/self/clear_refs", "w", encoding="ascii") as file:
             file.write("5")
@@ -58,7 +58,7 @@ def memory_now() -> int:
 
 
 def caching(given: Given, subject: str) -> dict[str, Any]:
-    """The peak of caching a workflow, above what was in memory before: the input among it."""
+    """The peak of caching a workflow, above the memory before, which includes the input."""
     from spiff_element_units import cache_element_units_for_workflow
 
     text = given.text()
@@ -70,7 +70,7 @@ def caching(given: Given, subject: str) -> dict[str, Any]:
 
 
 def opened(given: Given, subject: str) -> dict[str, Any]:
-    """What one open `ElementUnits` takes after it was asked for units: the mean of many."""
+    """The memory of an open `ElementUnits` after it returned units: the mean of many."""
     from spiff_element_units import ElementUnits
 
     _cache_elsewhere(given)
@@ -91,7 +91,7 @@ def opened(given: Given, subject: str) -> dict[str, Any]:
 
 
 def loader(given: Given, subject: str) -> dict[str, Any]:
-    """How memory grows while a loader starts instances, which are let go."""
+    """The growth of memory while a loader starts instances that nobody keeps."""
     from spiff_element_units import ElementUnits
     from spiff_element_units.spiff import SpecLoader
 

@@ -1,6 +1,6 @@
 """From measurements to the table: every number that must be reached, and whether it is.
 
-Nothing fails here; a row that is missed says so.
+Nothing fails here. The table says which numbers are not reached.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ def asked(largest: str) -> list[Ask]:
 
 
 def rows(results: Results) -> list[Row]:
-    """The table: what was measured of it."""
+    """The rows of the table that were measured."""
     sizes = [int(name.split(" | ")[1]) for name in results.times if name.startswith("get leaf")]
     largest = str(max(sizes, default=0))
     made = [of_times(results, ask) for ask in [*asked(largest), *_given(results)]]
@@ -215,7 +215,7 @@ LABELS = {
 
 
 def markdown(results: Results, about: dict[str, str], on: str) -> str:
-    """The table in Markdown, with what it depends on, and what is beside it."""
+    """The table in Markdown, with the environment and other measures below it."""
     lines = [f"| {' | '.join(headings(on))} |", "| --- | --- | --- | --- | --- | --- | --- |"]
     lines += [f"| {' | '.join(cells(row))} |" for row in rows(results)]
     lines += ["", f"Measured with {measured_with(about)}.", *_beside(results), ""]
@@ -242,7 +242,7 @@ def measured_with(about: dict[str, str]) -> str:
 
 
 def _beside(results: Results) -> list[str]:
-    """Measures that are compared with nothing."""
+    """Measures that are not compared with anything."""
     found = [f"{row.what} ({row.on}): {row.note}." for row in rows(results) if row.note]
     for name, probes in results.probes.items():
         probe, size, _ = name.split(" | ")

@@ -1,16 +1,16 @@
-"""Run the benchmarks: ours and every rival's, in processes of their own, interleaved.
+"""Run the benchmarks: ours and those of other versions, in separate processes, by turns.
 
     python benchmarks/run.py --rival PYTHON [--quick] [SPEC_JSON ..]
     python benchmarks/run.py --instances --before PYTHON [--quick]
 
-It is run by an interpreter that has this library, SpiffWorkflow, pyperf and matplotlib; `PYTHON`
-is one that has spiff-element-units 0.3.1 and pyperf, or 0.4.0, SpiffWorkflow and pyperf. Without it
-the rows of that version are left out. `--instances` measures instances with a history, and only
-them. Spec JSON files given, or folders of them, are measured for caching and getting too.
+The interpreter that runs it needs this library, SpiffWorkflow, pyperf and matplotlib. `PYTHON` is
+an interpreter with spiff-element-units 0.3.1 and pyperf, or with 0.4.0, SpiffWorkflow and pyperf.
+Without it, the rows of that version are left out. `--instances` measures only instances with a
+history. If you name spec JSON files, or folders of them, caching and getting them is measured too.
 
-A round runs every job once, those that are compared one after another, and the next round runs them
-in the opposite order. A ratio is taken within a round; what is reported is the median of the
-rounds' ratios, and their quartiles. Workflows are made once and kept in `.cache` beside this file.
+A round runs every job once. Jobs that are compared run one after another, and the next round runs
+them in the opposite order. Each round has its ratios. The table has the median and the quartiles of
+these ratios. Workflows are made once and kept in `.cache` beside this file.
 
 Written to `--output` (`results` beside this file, or `results/instances`; with --quick
 `.cache/quick`, or `.cache/quick-instances`): `benchmarks.json`,
@@ -46,7 +46,7 @@ from workflows import SIZES, Tree, prepared
 HERE = Path(__file__).parent
 CACHE = HERE / ".cache"
 FLAT = Tree(36, fan_out=35, embedded=0)  # the one kind of workflow that 0.3.1 decomposes
-SECONDS = 0.05  # what the loops of one value take, where the operation is not longer
+SECONDS = 0.05  # the time of the loops of one value, if one operation does not take longer
 
 WAYS = ("engine", "json", "orjson", "pickle")  # of running without units
 SUBJECTS = {
@@ -121,7 +121,7 @@ def full_jobs() -> Iterator[Job]:
 
 
 def quick_jobs() -> Iterator[Job]:
-    """The jobs of the table alone, in fewer rounds and without the largest workflow."""
+    """Only the jobs of the table, in fewer rounds and without the largest workflow."""
     yield from _jobs("cache", tree(200), 3, ("ours", RIVAL, "loads"))
     yield from _jobs("cache", tree(1_500), 3, ("ours", RIVAL))
     yield from _jobs("cache again", tree(200), 3)
@@ -216,7 +216,7 @@ def _jobs(
 
 
 def _probes(largest: Workflow, imports: int) -> Iterator[Job]:
-    """What `probes.py` is asked for."""
+    """The jobs of `probes.py`."""
 
     def probe(what: str, workflow: Workflow, rounds: int, *subjects: str) -> Iterator[Job]:
         for subject in subjects or ("ours",):
@@ -270,7 +270,7 @@ def run(jobs: Sequence[Job], interpreters: Interpreters, values: int) -> Results
 
 
 def _measure(job: Job, interpreters: Interpreters, values: int) -> Any:
-    """The values of one process, in seconds, or what its probe has found."""
+    """Run one process. Returns its values in seconds, or the result of its probe."""
     python = interpreters.of(job.subject)
     command = [str(python), str(HERE / job.script), job.what, job.subject, str(job.workflow.folder)]
     if job.is_probe:
@@ -304,7 +304,7 @@ def _show(line: str) -> None:
 
 
 def environment(subjects: set[str]) -> dict[str, str]:
-    """What the results depend on: the processor and the versions; no names of this machine."""
+    """What the results depend on: the processor and the versions, but no names of this machine."""
     names = ("spiff-element-units", "SpiffWorkflow", "orjson")
     from spiff_element_units import __version__
 

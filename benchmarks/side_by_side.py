@@ -22,7 +22,7 @@ __all__ = ["Missing", "in_turns", "running"]
 def in_turns(rounds: int, *actions: Callable[[], object], warm_up: int) -> list[float]:
     """The median time of each action in milliseconds. Each round does all of them.
 
-    The first `warm_up` rounds come on top, and are not counted.
+    `warm_up` more rounds run before, and are not counted.
     """
     times: list[list[float]] = [[] for _ in actions]
     for number in range(warm_up + rounds):

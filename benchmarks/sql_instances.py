@@ -138,7 +138,7 @@ def _step(instances: Instances, ids: Iterator[str]) -> None:
 
 
 def _whole_step(engine: Engine, whole: Table, numbers: Iterator[str]) -> None:
-    """What an application does without the library: one row with the full JSON."""
+    """The same without the library: an application has one row with the full JSON."""
     of_it = whole.c.id == next(numbers)
     with engine.begin() as connection:
         state = connection.execute(select(whole.c.state).where(of_it)).scalar_one()
@@ -220,7 +220,7 @@ def filled(
 
 
 def pieces(rounds: int) -> Rows:
-    """What compressing the pieces of an instance costs and saves."""
+    """The time and the size of compressed pieces of an instance."""
     folder = prepared(History("tree", 1110), CACHE)
     units = ElementUnits.from_json((folder / "spec.json").read_text("utf-8"))
     loader = SpecLoader(units, serializer())

@@ -1,4 +1,4 @@
-"""A cache in a store: how long a get takes, beside one read of as many bytes from the same server.
+"""A cache in a store: the time of a get, compared with one read of as many bytes from the server.
 
     python benchmarks/store_gets.py [--processes 200] [--rounds 300]
 
@@ -9,8 +9,9 @@ and measures in turns:
     start   open the key, and return the start unit
     warm    return it again
 
-and then the same through a `CachedStore`, as a second process does, beside a cache directory. Times
-are medians. Exits with 1 if a number is not reached. Servers that are missing are named.
+Then it measures the same through a `CachedStore`, as a second process does, and compares it with a
+cache directory. Times are medians. Exits with 1 if a number is not reached. It names missing
+servers.
 """
 
 from __future__ import annotations
@@ -42,7 +43,7 @@ def started(name: str) -> Iterator[Any]:
 
 
 def measure(store: Any, units: ElementUnits, rounds: int) -> list[float]:
-    """What a read, a start unit, and the same again take."""
+    """The times of a read, of a start unit, and of the same unit again."""
     units.save(store, "key")
     unit = units.workflow(units.root)
     store.write("benchmarks/unit", unit.encode())
@@ -57,11 +58,11 @@ def measure(store: Any, units: ElementUnits, rounds: int) -> list[float]:
 
 
 def measure_kept(store: Any, units: ElementUnits, rounds: int) -> list[float]:
-    """What a start unit takes from a directory, and from a directory in front of the store."""
+    """The time of a start unit from a directory, and from a directory in front of the store."""
     with tempfile.TemporaryDirectory() as folder:
         directory, kept = f"{folder}/directory", f"{folder}/kept"
         units.save(directory, "key")
-        for _ in range(2):  # the second is as in another process, which finds what the first kept
+        for _ in range(2):  # the second acts as another process
             cached = CachedStore(store, kept, max_bytes=10**9, keys_for=3600)
             ElementUnits.open(cached, "key").workflow(units.root)
         return in_turns(

@@ -14,7 +14,7 @@ from given import Given
 
 
 class Operation(NamedTuple):
-    """What is timed, and what is done, untimed, after each time."""
+    """What is timed, and what is done after each time without being timed."""
 
     run: Callable[[], object]
     after: Optional[Callable[[], None]] = None
@@ -52,7 +52,7 @@ def timed(operation: Operation, loops: int) -> float:
 
 
 def loops_for(operation: Operation, seconds: float) -> int:
-    """How often an operation has to run to take about so long; runs it a few times."""
+    """How often an operation must run to take about so long. Runs it a few times."""
     loops, spent = 1, timed(operation, 1)
     while spent < seconds / 4 and loops < 1 << 20:
         loops *= 2
@@ -80,7 +80,7 @@ def run_case() -> None:
         given = Given(Path(arguments.folder), Path(scratch))
         operation = CASES[arguments.name, arguments.subject](given)
         gc.collect()
-        gc.freeze()  # what was set up does not slow down collections of what is measured
+        gc.freeze()  # so that collections do not go through what was set up
         if arguments.seconds:
             arguments.loops = loops_for(operation, arguments.seconds)
         runner.bench_time_func(

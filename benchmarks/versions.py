@@ -2,11 +2,11 @@
 
     python benchmarks/versions.py [--processes 200] [--instances 1000]
 
-Prints how many instances continue, can be migrated, and cannot, and how long it takes to tell so of
-an instance. Each answer is checked against SpiffWorkflow, which restores every instance with all
-specs: an instance must continue if it is not in a process with a changed spec, and otherwise be
-migrated if the rule that the documentation of `bpmn.util.diff` suggests allows it, with the result
-of `migrate_workflow`. Exits with 1 if an answer is another one.
+Prints how many instances continue, can be migrated, and cannot, and how long the answer takes for
+each instance. Each answer is compared with SpiffWorkflow, which restores every instance with all
+specs. If an instance is not in a process with a changed spec, it must continue. Otherwise it must
+be migrated if the rule in the documentation of `bpmn.util.diff` allows it, with the result of
+`migrate_workflow`. Exits with 1 if an answer differs.
 """
 
 from __future__ import annotations

@@ -1,20 +1,21 @@
-"""Workflows to measure on: trees of processes, through real BPMN text and SpiffWorkflow's parser.
+"""Makes workflows for measurements: trees of processes, which SpiffWorkflow parses from real BPMN.
 
     python benchmarks/workflows.py 36 > workflow.json
 
-A `Tree` says what a workflow is like. `bpmn_texts` writes it as BPMN, one text for the root and for
-each called process, embedded subprocesses inside; `spec_json` is what an application stores of it:
-the parsed specs, converted by SpiffWorkflow's own serializer, as `json.dumps` writes them. The same
-tree is the same text at every call and on every machine.
+A `Tree` describes a workflow. `bpmn_texts` writes it as BPMN: a text for the root and for each
+called process, with its embedded subprocesses. `spec_json` returns what an application stores: the
+parsed specs, converted by SpiffWorkflow's own serializer, as `json.dumps` writes them. The same
+tree gives the same text at every call and on every machine.
 
 Processes are numbered breadth first: process 0 is the root, and process i leads to processes
-i * fan_out + 1 to i * fan_out + fan_out, as far as there are so many. Every process runs
+i * fan_out + 1 to i * fan_out + fan_out, if they exist. Every process runs
 
     start, script, human, script .. | one call or embedded subprocess after another | script .., end
 
-so that a run waits in the root before anything is called, then in process 1, then in the first
-process that process 1 leads to, and so on down. Ids have a fixed width: a process of a small tree
-is, byte for byte, the same process in a large one if both lead to the same number of processes.
+So a run waits in the root before anything is called, then in process 1, then in the first process
+that process 1 leads to, and so on. Ids have a fixed width. If a process of a small tree and the
+process with the same number in a large tree lead to the same number of processes, they are the same
+byte for byte.
 """
 
 from __future__ import annotations
@@ -59,7 +60,7 @@ HUMAN = """<documentation>Done by one person, the day the request comes in.</doc
 
 
 class Tree(NamedTuple):
-    """What a workflow is like. All but the share are counts."""
+    """Describes a workflow. All members except the share are counts."""
 
     processes: int  # process specs: the root, called processes and embedded subprocesses
     tasks: int = 10  # script and human tasks of each process; calls come on top
@@ -206,7 +207,7 @@ def serialized(root: Any, others: dict[str, Any]) -> str:
     )
 
 
-# What is kept of a workflow, so that it is made once
+# The files of a workflow, which are made once
 
 
 def folder_name(tree: Tree) -> str:
@@ -241,7 +242,7 @@ def prepare(tree: Tree, folder: Path) -> None:
 
 
 def waiting(root: Any, others: dict[str, Any], level: int) -> Any:
-    """A `BpmnWorkflow` that waits at a human task so many levels down, or as far as it gets."""
+    """A `BpmnWorkflow` that waits at a human task so many levels down, or at the last level."""
     from SpiffWorkflow.bpmn.workflow import BpmnWorkflow
 
     instance = BpmnWorkflow(root, others)
@@ -253,7 +254,7 @@ def waiting(root: Any, others: dict[str, Any], level: int) -> Any:
 
 
 def go_on(instance: Any) -> bool:
-    """Do the human task at which an instance waits and what follows; False if it has ended."""
+    """Do the human task of an instance and what follows. Returns False if it has ended."""
     from SpiffWorkflow.util.task import TaskState
 
     task = instance.get_next_task(state=TaskState.READY, manual=True)

@@ -38,7 +38,8 @@ nitpicky = True
 nitpick_ignore = [
     ("py:class", name)
     for name in (
-        # Of Python and other libraries: the build uses no network, so it has no other site's index.
+        # Links to Python and other libraries. The build uses no network, so it has no index of
+        # other sites.
         "collections.abc.Callable",
         "collections.abc.Iterable",
         "collections.abc.Iterator",
@@ -62,11 +63,11 @@ nitpick_ignore = [
         "SpiffWorkflow.bpmn.exceptions.WorkflowTaskException",
         "SpiffWorkflow.bpmn.workflow.BpmnWorkflow",
         "spiff_element_units.spiff.loader._Workflow",
-        # What a serializer must have, which SpiffWorkflow's has.
+        # The protocol of a serializer. Users pass that of SpiffWorkflow.
         "spiff_element_units.spiff.specs.Serializer",
     )
 ]
-# The libraries of the stores: their adapters are described without them.
+# The libraries of the stores. The descriptions of the adapters do not need them.
 autodoc_mock_imports = ["obstore", "psycopg", "redis", "sqlalchemy"]
 autodoc_member_order = "bysource"
 autodoc_typehints_format = "short"

@@ -1,4 +1,4 @@
-"""Makes the pictures of the command in the README: what a terminal shows, as SVG.
+"""Makes the pictures of the command in the README: SVG files of a terminal.
 
     python docs/recordings.py
 

@@ -2,9 +2,10 @@
 
     python docs/transcripts.py docs/cli.md
 
-In each block of the language `console`, a line that begins with `$ ` is run by bash, all of a page
-in one folder that has a copy of `examples/` and nothing else. What follows it is what it printed,
-on either stream; times of day are set to one. A test checks that a page is as this would write it.
+In each block of the language `console`, bash runs the lines that begin with `$ `. The commands of a
+page run in one folder, which contains only a copy of `examples/`. Below each command is its output,
+of both streams. All times of day are replaced by the same one. A test checks that the page is up to
+date.
 """
 
 from __future__ import annotations

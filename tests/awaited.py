@@ -1,4 +1,4 @@
-"""What an instance waits for, as SpiffWorkflow's own objects tell it, to compare with.
+"""What an instance waits for, from SpiffWorkflow's own objects. The tests compare with it.
 
 `naive` asks `get_tasks` and the task specs of a workflow, so it looks at all of its history.
 `check` compares it with what a loader says of the workflow and of each form of its state.
@@ -127,5 +127,5 @@ def check(loader, workflow) -> Waiting:
 
 
 def unopened(workflow) -> list:
-    """The subprocesses of a workflow that nobody has looked into."""
+    """The unopened stand-ins of a workflow."""
     return [key for key, one in dict.items(workflow.subprocesses) if is_unopened(one)]

@@ -1,6 +1,6 @@
 """The Celery application of the examples in this process, for the tests that run it."""
 
-# ruff: noqa: E402 - what the imports need may be missing
+# ruff: noqa: E402 - the tests are skipped if an import is not installed
 from __future__ import annotations
 
 import importlib
@@ -30,7 +30,7 @@ class Modules(NamedTuple):
 
 @contextmanager
 def open_folder() -> Iterator[Path]:
-    """A folder that servers enter which do not run as root, unlike those of pytest."""
+    """A folder that servers without root rights may enter, unlike those of pytest."""
     folder = Path(tempfile.mkdtemp(prefix="celery-"))
     folder.chmod(0o711)
     try:

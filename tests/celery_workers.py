@@ -135,7 +135,7 @@ class Processes:
         process.wait()
 
     def logs(self) -> str:
-        """The ends of what all processes have said."""
+        """The ends of the logs of all processes."""
         return "\n".join(
             f"{path.parent.name}: {path.read_text('utf-8', 'replace')[-2000:]}"
             for path in sorted(self.folder.glob("*/log"))
@@ -201,7 +201,7 @@ class Checked(NamedTuple):
 
 
 def check(module: Any, application: Any, wanted: set[str], history: bool = True) -> Checked:
-    """Read everything. `history` says whether the instances are in pieces."""
+    """Read everything and check it. `history` says whether the instances are in pieces."""
     lost, twice, impossible = [], [], []
     with application.engine.connect() as connection:
         rows = {row.id: row for row in connection.execute(select(module.INSTANCES.instances))}

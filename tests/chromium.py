@@ -97,7 +97,7 @@ class Page:
     def open(self, path: Path, fragment: str = "") -> None:
         """Open a file, at a fragment of it that is not open yet, and let it draw."""
         if fragment:
-            self.call("Page.navigate", url="about:blank")  # else nothing would be loaded
+            self.call("Page.navigate", url="about:blank")  # or the browser would not load it again
             self.settle()
         self.events.clear()
         self.call("Page.navigate", url=path.as_uri() + fragment)
@@ -115,7 +115,7 @@ class Page:
         os.close(self._answers)
 
     def call(self, method: str, **params: Any) -> Any:
-        """The answer to a command of the protocol."""
+        """Send a command of the protocol and return its answer."""
         number = next(self._numbers)
         message = {"id": number, "method": method, "params": params}
         if self._session:
@@ -139,7 +139,7 @@ class Page:
         return answer
 
     def value(self, expression: str) -> Any:
-        """What an expression is in the page, promises awaited."""
+        """The value of an expression in the page. Awaits promises."""
         done = self.call(
             "Runtime.evaluate", expression=expression, returnByValue=True, awaitPromise=True
         )
@@ -147,11 +147,11 @@ class Page:
         return done["result"].get("value")
 
     def settle(self) -> None:
-        """Let the page draw, after it has laid out what it draws."""
+        """Wait until the page has laid out and drawn everything."""
         self.value(SETTLED)
 
     def text(self, selector: str) -> str:
-        """What a person reads there."""
+        """The text that a person sees in an element."""
         return self.value(f"document.querySelector({json.dumps(selector)}).innerText")
 
     def click(self, x: float, y: float, times: int = 1) -> None:
@@ -184,7 +184,7 @@ class Page:
         self.click(*box)
 
     def type(self, text: str) -> None:
-        """Type on the keyboard, wherever the focus is."""
+        """Type on the keyboard. The element with the focus gets it."""
         self.call("Input.insertText", text=text)
         self.settle()
 
@@ -210,7 +210,7 @@ class Page:
         self.settle()
 
     def screenshot(self, path: Path) -> None:
-        """Write what is to be seen, as PNG."""
+        """Write a picture of the page, as PNG."""
         data = self.call("Page.captureScreenshot", format="png")["data"]
         path.write_bytes(base64.b64decode(data))
 

@@ -1,7 +1,7 @@
 """Runs the `spiff-element-units` command as people do: in a subprocess, in a pipe or a terminal.
 
-It is the installed script where the tests run against a wheel, and `python -m` of the package in
-the tree where there is one.
+If the tests run against a wheel, this is the installed script, and otherwise `python -m` with the
+package in the source tree.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ class Done(NamedTuple):
 
 
 def environment(**changes: str) -> dict[str, str]:
-    """The environment of a command, without what would change how it prints."""
+    """The environment of a command, without variables that change how it prints."""
     kept = {
         name: value
         for name, value in os.environ.items()
@@ -63,7 +63,7 @@ def environment(**changes: str) -> dict[str, str]:
 
 
 def lacking(module: str) -> list[str]:
-    """The command where a module is not installed."""
+    """Run the command as if a module was not installed."""
     script = (
         f"import sys; sys.modules[{module!r}] = None\n"
         "from spiff_element_units.cli import main\n"
@@ -147,7 +147,7 @@ def fill(folder: Path, *files: object) -> Path:
 
 
 def wide(processes: int) -> ElementUnits:
-    """A root that calls so many processes, each of which calls the last."""
+    """A root that calls many processes, each of which calls the last one."""
     task = {"typename": "CallActivity"}
 
     def process(name: str, to: list) -> dict:

@@ -1,4 +1,4 @@
-"""What tests share: how long hypothesis looks for a counterexample, and a Windows to simulate."""
+"""What all tests share: the settings of hypothesis, the order of long tests, and a fake Windows."""
 
 import os
 
@@ -18,13 +18,13 @@ settings.load_profile("moderate")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """What takes long begins first, so that no process is left with it alone."""
+    """Start long tests first, so that at the end no process still runs one alone."""
     items.sort(key=lambda item: item.path.name not in ("test_growth.py", "test_crashes.py"))
 
 
 @pytest.fixture
 def windows(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What Windows lacks is lacking."""
+    """Take away what Windows does not have."""
     monkeypatch.setattr(platform, "WINDOWS", True)
     monkeypatch.setattr(platform, "READS_AT", False)
     monkeypatch.setattr(platform, "NO_FOLLOW", 0)

@@ -1,9 +1,9 @@
 """Check every unit of every workflow JSON file in a folder: `python tests/corpus.py FOLDER`.
 
-Each file is cached; the unit of every process and of every element of it is fetched from the cache
-and must be valid JSON, hold the specs that the rules name and no others, and each spec unchanged.
+Caches each file, and gets the unit of every process and of every element from the cache. A unit
+must be valid JSON, contain exactly the specs that the rules name, and contain each spec unchanged.
 The rules are those of `tests/naive.py`, which shares no code with the library. Prints a table of
-sizes; exits with 1 where a check fails, 2 where there is nothing to check.
+sizes. Exits with 1 if a check fails, and with 2 if there is nothing to check.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from spiff_element_units import ElementUnits
 
 
 def wrong_units(text: str, cache_dir: str, key: str) -> Iterator[str]:
-    """What is wrong with the units of a cached workflow, a sentence each."""
+    """What is wrong with the units of a cached workflow: a sentence for each fault."""
     whole = json.loads(text)
     specs = {**whole["subprocess_specs"], whole["spec"]["name"]: whole["spec"]}
     specs = {name: spec for name, spec in specs.items() if spec is not None}
@@ -69,7 +69,7 @@ def sizes(units: ElementUnits, text: str) -> tuple[int, int, int, int, int]:
 
 
 def main(folder: str) -> int:
-    """Check all files of a folder; the exit status."""
+    """Check all files of a folder. Returns the exit code."""
     files = sorted(Path(folder).rglob("*.json"))
     if not files:
         print(f"no .json files in {folder!r}; name a folder of workflow spec JSON", file=sys.stderr)

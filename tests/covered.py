@@ -1,10 +1,10 @@
-"""Says how much of each module the tests have run, and fails where it is too little.
+"""Says how much of each module the tests have run. Fails if that is too little for a module.
 
     python tests/covered.py PERCENT
 
-Reads what `coverage combine` has left here. A module of which nothing was seen counts as not run.
-Left out are the lines marked `pragma: no cover`, each with its reason beside it, and the inline
-functions of .pxd files, which Cython.Coverage does not find in the C source.
+Reads the data of `coverage combine` in this folder. A module without data counts as not run. Two
+kinds of lines do not count: those that are marked `pragma: no cover`, each with its reason beside
+it, and the inline functions of .pxd files, which Cython.Coverage does not find in the C source.
 """
 
 from __future__ import annotations

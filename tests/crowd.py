@@ -1,7 +1,7 @@
-"""Workflows that are told apart at a glance, and processes that really run, die and are limited.
+"""Workflows that are easy to tell apart, and real processes that run, die and have limits.
 
-`text(mark)` is a workflow that carries its mark in each of its specs; `mark_in(unit)` finds it and
-fails where a unit is of two workflows or is no whole one. `Child` is a forked process.
+`text(mark)` is a workflow that has its mark in each of its specs. `mark_in(unit)` finds the mark,
+and fails if a unit is incomplete or comes from two workflows. `Child` is a forked process.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ needs_root = pytest.mark.skipif(
 
 
 def _may_link() -> bool:
-    """Whether symbolic links can be made: Windows lets developers and administrators."""
+    """Whether this user can make symbolic links. On Windows, few users can."""
     with tempfile.TemporaryDirectory() as folder:
         try:
             os.symlink(folder, os.path.join(folder, "link"))
@@ -48,7 +48,7 @@ NOBODY = 65534
 
 
 def amount(name: str, default: int) -> int:
-    """How much of something a test does: the environment's STRESS_<NAME>, or a default."""
+    """How often a test does something: the environment variable STRESS_<NAME>, or a default."""
     return int(os.environ.get(f"STRESS_{name}", default))
 
 
@@ -76,12 +76,12 @@ def text(mark: str, filling: int = 0) -> str:
 
 @functools.cache
 def unit(mark: str, filling: int = 0, element: str = "call") -> str:
-    """The unit of A and an element, as it must be."""
+    """The expected unit of A at an element."""
     return ElementUnits.from_json(text(mark, filling)).workflow("A", element)
 
 
 def mark_in(got: str, filling: int = 0, element: str = "call") -> str:
-    """The mark of a unit that is right from its first byte to its last."""
+    """The mark of a unit, after every byte of the unit was checked."""
     mark = json.loads(got)["spec"]["data"]["mark"]
     assert got == unit(mark, filling, element)
     return mark
@@ -97,7 +97,7 @@ def packs_in(directory: Path) -> list[Path]:
 
 
 class Child:
-    """A forked process that does some work; `with` waits for it and fails where it failed."""
+    """A forked process that does some work. `with` waits for it, and fails if it failed."""
 
     def __init__(self, work: Callable[[], Any]) -> None:
         sys.stderr.flush()
@@ -134,7 +134,7 @@ class Child:
 
 
 def together(works: list[Callable[[], Any]]) -> None:
-    """Do all of it at once, each in a process of its own; fail where one fails."""
+    """Do all of it at the same time, each in its own process. Fails if one of them fails."""
     ready, start = os.pipe()
 
     def once_started(work: Callable[[], Any]) -> Callable[[], Any]:

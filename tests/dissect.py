@@ -1,7 +1,7 @@
 """Packs taken apart in plain Python, by the table in the docstring of `core.pack`.
 
-`Dissected` reads that table, checksums included, and seals parts anew after their numbers were
-changed: packs that a writer of ours would never make, with checksums that are right.
+`Dissected` reads that table, checksums included. It can change numbers and write right checksums
+for them. So it makes packs that our writer would never write.
 """
 
 from __future__ import annotations
@@ -120,7 +120,7 @@ HEADER_NUMBERS = {
 
 
 class Dissected:
-    """A pack's bytes, and where what lies in them."""
+    """The bytes of a pack, and the places of its parts."""
 
     def __init__(self, data: bytes) -> None:
         self.data = bytearray(data)
@@ -233,7 +233,7 @@ def pack_of(workflow: dict | str, key: str = "") -> bytes:
 
 
 def opened(data: bytes) -> ElementUnits:
-    """A pack as it is opened from a file, of which it may ask for no byte that is not there."""
+    """A pack that is opened as from a file. It must not ask for bytes that are not there."""
     data = bytes(data)
 
     def read(offset: int, length: int) -> bytes:
@@ -295,7 +295,7 @@ RIGHT = answers(pack_of(small()))
 
 
 def ask_about_far_processes() -> None:
-    """Ask a pack whose file would have 256 GiB, nearly all of it a hole that references lead to."""
+    """Ask a pack whose file would have 256 GiB, most of it a hole that references lead to."""
     pack = Dissected(pack_of(small()))
     record = pack.part("record 0")
     links, callers, elements, targets = pack.numbers(record)[3:7]

@@ -1,16 +1,16 @@
 """No public operation loses a reference: `python3-dbg tests/drift.py [TIMES]`.
 
-A debug build of Python counts all references that there are. Each operation, whether it succeeds
-or is refused, runs 1,000 times (or TIMES), three times over, and the number of references must be
-the same before and after. A reference that is lost, or given back twice, makes a difference at
-every call. A cache that grows once makes one only at first, so the least of the three differences
+A debug build of Python counts all references. Each operation, whether it succeeds or fails, runs
+1,000 times (or TIMES), in three rounds. The number of references must be the same before and after
+a round. If a reference is lost or released twice, there is a difference in every round. A cache
+that grows once makes a difference only in the first round, so the smallest of the three differences
 counts.
 
-Exits with 1 where there is a difference, 2 where Python counts no references. Python 3.11 and older
-count None, too; newer ones do not, because they never free it.
+Exits with 1 if there is a difference, and with 2 if Python does not count references. Python 3.11
+and older also count the references to None. Newer versions do not, because they never free None.
 
-A wheel of orjson is not built for a debug Python, and counts only a part of its references. Here
-the json module stands in for it.
+The wheel of orjson is not built for a debug Python, and counts only a part of its references. So
+this uses the json module instead.
 """
 
 from __future__ import annotations
@@ -66,9 +66,9 @@ OTHER = models.spec_json(models.MODELS["human_tasks"])
 
 
 def drift(operation: Callable[[], Any], times: int) -> int:
-    """By how many the references grow when an operation is done so many times."""
+    """The number of references that are lost when an operation is done so many times."""
     least = before = after = -(10**6)
-    for _ in itertools.repeat(None, 20):  # what is made once is made
+    for _ in itertools.repeat(None, 20):  # so that everything that is made once exists
         operation()
     differences = []
     for _ in itertools.repeat(None, 3):
@@ -125,7 +125,7 @@ def texts() -> Operations:
 
 
 def questions(units: ElementUnits) -> Operations:
-    """What can be asked of a workflow, and what it has no answer to."""
+    """Questions about a workflow, with and without an answer."""
     process = units.root
     called = units.process_ids[-1]
     element = units.element_ids(called)[0]
@@ -251,7 +251,7 @@ def instances() -> Operations:
 
 
 def calls_elsewhere() -> Operations:
-    """A process that another workflow has, or nobody."""
+    """A process that is in another workflow, or in none."""
     engine = models.script_engine()
     processes = {"outer": [("human",), ("call", "inner")], "inner": [("human",)]}
     outer = ElementUnits.from_json(

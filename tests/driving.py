@@ -1,13 +1,13 @@
-"""Drives any ``BpmnWorkflow`` through a model, a step at a time, and tells what it looks like.
+"""Drives any ``BpmnWorkflow`` through a model, step by step, and makes snapshots of it.
 
 What this module promises:
 
 - A ``Driver`` takes the same steps at every run. Which task comes next depends on where it is in
   the task tree, never on ids, the order of a dict, or time.
-- The driver keeps nothing of the workflow between two steps: the caller may go on with another
-  workflow object that stands where the first did (saved and restored, say).
-- Workflows that stand at the same point have equal snapshots. A snapshot is made of dicts, lists,
-  strings, numbers and None, is not changed by later steps, and has neither ids nor times in it.
+- The driver keeps nothing of the workflow between two steps. The caller may continue with another
+  workflow object at the same point, for example one that was saved and restored.
+- Workflows at the same point have equal snapshots. A snapshot consists of dicts, lists, strings,
+  numbers and None. Later steps do not change it. It contains neither ids nor times.
 """
 
 from __future__ import annotations
@@ -87,7 +87,7 @@ def find_task(workflow, task_spec: str, state: int) -> Task:
 
 def is_completed(workflow) -> bool:
     """Whether the workflow, or the subprocess, is completed, without a change to it."""
-    # SpiffWorkflow 3.0 computes it. Later versions keep it, and to ask them would set it.
+    # SpiffWorkflow 3.0 computes it. Later versions store it, and the question would set it.
     completed = getattr(workflow, "completed", None)
     return workflow.is_completed() if completed is None else completed
 

@@ -1,4 +1,4 @@
-"""Forks children while a thread of the parent is in the midst of something."""
+"""Forks children while a thread of the parent is in the middle of an operation."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ import signal
 import threading
 import warnings
 
-LIMIT = 60  # seconds after which a child that hangs is killed; none takes as long
+LIMIT = 60  # seconds after which a hanging child is killed; no other takes that long
 
 
 def in_child(action):
-    """What an action in a forked child comes to: "done", or how it failed."""
+    """The result of an action in a forked child: "done", or how it failed."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)  # Python warns of forking threads
         pid = os.fork()
@@ -30,7 +30,7 @@ def in_child(action):
 
 
 class Halfway:
-    """Does something in a thread, and stops in the midst of it until the `with` block ends.
+    """Does something in a thread, and stops in the middle of it until the `with` block ends.
 
     Fails if the block does not end before the thread goes on by itself.
     """
@@ -41,7 +41,7 @@ class Halfway:
         self._went_on = False
 
     def stop(self, *args):
-        """What the action calls in the midst."""
+        """The action calls this in the middle."""
         if threading.current_thread() is self._thread:
             self._arrived.set()
             self._went_on = not self._released.wait(LIMIT)

@@ -4,8 +4,8 @@
                                            between the steps that callgrind dumps its counts at
     python tests/growth.py peaks FOLDER    the bytes of memory that each step with each text takes
 
-`SHAPES` are what the tests go through; each is a function of a size and gives a text that grows in
-proportion.
+The tests try each of `SHAPES`. A shape is a function of a size. It returns a text that grows in
+proportion to the size.
 """
 
 from __future__ import annotations
@@ -81,7 +81,7 @@ def chain(count: int, typename: str) -> dict[str, Any]:
 
 
 def complete(count: int, typename: str) -> dict[str, Any]:
-    """Processes that each refer to each, so many references in all."""
+    """Processes that all refer to all, with so many references in total."""
     names = [f"{n}" for n in range(int(count**0.5))]
     tasks = {name: refer(name, typename) for name in names}
     specs = {name: process(name, tasks) for name in names}
@@ -243,7 +243,7 @@ def save(text: bytes, directory: str) -> None:
 
 
 def get(directory: str) -> None:
-    """All that is asked for when a workflow runs, and then all that can be asked for."""
+    """Ask for everything that a running workflow needs, and then for everything else."""
     for defer in ("calls", "all", "nothing"):
         units = ElementUnits.open(directory, "key")
         with suppress(UnitNotFound):
@@ -287,7 +287,7 @@ def run(text: bytes, mark: Callable[[], Any]) -> None:
 
 
 def most() -> int:
-    """The most bytes that this process ever had.
+    """The largest number of bytes that this process ever had.
 
     Of its addresses, where the system tells: how many of its pages are in memory depends on what
     other processes need.
@@ -300,7 +300,7 @@ def most() -> int:
 
 
 def peak(work: Callable[[], Any]) -> int:
-    """How many bytes of memory some work takes on top of what is there, in a process of its own."""
+    """How many more bytes of memory some work takes, in a process of its own."""
     reading, writing = os.pipe()
     if os.fork() == 0:
         before = most()
@@ -342,7 +342,7 @@ def main(
 ) -> None:
     paths = sorted(Path(sys.argv[2]).iterdir())
     if sys.argv[1] == "peaks":
-        peaks(small)  # all is imported
+        peaks(small)  # so that everything is imported
         for path in paths:
             in_fresh_memory(lambda path=path: print(*peaks(path.read_bytes()), flush=True))
         return

@@ -1,7 +1,7 @@
 """Hosts on one machine: network namespaces with an address each, on a bridge with the servers.
 
-A host has no disk in common with the others: where the folder of the test is, each of its processes
-sees an empty one of its own. Needs root and `ip` (Debian's `iproute2`).
+Hosts have no common disk: in the place of the test's folder, each process of a host sees an empty
+folder of its own. Needs root and `ip` (Debian's `iproute2`).
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ class Host:
         return [program("ip"), "netns", "exec", self.namespace, "sh", "-c", ALONE, str(folder)]
 
     def cut(self) -> None:
-        """Cut it off. Nobody is told: neither end of a connection gets an error."""
+        """Cut it off from the network. Neither end of a connection gets an error."""
         ip("link", "set", self.link, "down")
 
     def join(self) -> None:

@@ -1,7 +1,7 @@
 """Texts in the place of a JSON value, named as the public JSON parsing test suite names its own:
 `y_` must be accepted, `n_` must be refused, `i_` is the parser's to decide.
 
-All are written for this project, to the rules of RFC 8259.
+All of them were written for this project, by the rules of RFC 8259.
 """
 
 from __future__ import annotations

@@ -2,11 +2,13 @@
 
 What this module promises:
 
-- Both sides make the same choices, and after each step stand at the same point (`same_point`), or
-  have raised the same.
-- `VARIANTS` are the ways in which a side is carried from one step to the next: as it is, saved and
-  resumed by a `SpecLoader`, or by SpiffWorkflow's own serializer.
-- Nothing is kept between two runs but the parsed models.
+- Both sides make the same choices. After each step they are at the same point (`same_point`), or
+have
+  raised the same.
+- `VARIANTS` are the ways from one step to the next: a side is kept as it is, or saved and resumed
+by a
+  `SpecLoader` or by SpiffWorkflow's own serializer.
+- Only the parsed models are kept between two runs.
 """
 
 from __future__ import annotations
@@ -83,7 +85,7 @@ def kept(workflow, loader):
 
 
 def resumed(workflow, loader):
-    """Saved and resumed by the loader. The state is what SpiffWorkflow writes, less specs."""
+    """Saved and resumed by the loader. The state is that of SpiffWorkflow, without the specs."""
     state = loader.save(workflow)
     assert in_order(state) == in_order(models.serializer().serialize_json(workflow))
     return loader.resume(state, script_engine=workflow.script_engine)
@@ -98,7 +100,7 @@ def by_json_column(workflow, loader):
 
 
 def reordered(value):
-    """A value as PostgreSQL's jsonb gives it back: short keys first."""
+    """A value in the order in which PostgreSQL's jsonb returns it: short keys first."""
     if isinstance(value, dict):
         keys = sorted(value, key=lambda key: (len(key.encode()), key.encode()))
         return {key: reordered(value[key]) for key in keys}
@@ -116,7 +118,7 @@ def as_a_dict(workflow, loader):
 
 
 def unopened(workflow, loader):
-    """Saved and resumed, and another resumed from the same state for others to look at."""
+    """Saved and resumed. Another workflow is resumed from the same state, to be looked at."""
     state = loader.save(workflow)
     assert in_order(state) == in_order(models.serializer().serialize_json(workflow))
     shown = loader.resume(state)
@@ -137,7 +139,7 @@ def glanced_at(workflow, loader):
 
 
 def in_pieces(workflow, loader):
-    """Saved as pieces, of which those that changed are written, and resumed from them."""
+    """Saved as pieces, and resumed from them. Only changed pieces are written."""
     store = STORES.setdefault(loader, {})
     keep(loader.save_pieces(workflow), store)
     read = dict(store).__getitem__
@@ -151,7 +153,7 @@ def in_pieces(workflow, loader):
 
 
 def kept_in_pieces(workflow, loader):
-    """As it is, while what changes is written as pieces after each step."""
+    """Kept as it is. After each step, what changed is written as pieces."""
     store = STORES.setdefault(loader, {})
     written = loader.save_pieces(workflow, since=WRITTEN.get(loader))
     keep(written, store)
@@ -192,14 +194,14 @@ def moved_over(workflow, loader):
 
 @dataclass(frozen=True)
 class Variant:
-    """How the two sides are carried, and whether SpiffWorkflow's own save is part of it."""
+    """How both sides get to the next step, and whether SpiffWorkflow's own save is part of it."""
 
     name: str
     plain: Callable
     units: Callable
 
     def fits(self, model) -> bool:
-        """Whether the sides can be the same: a save of SpiffWorkflow's can change a run."""
+        """Whether the sides can be the same: SpiffWorkflow's own save can change a run."""
         stays = (kept, kept_in_pieces)
         return not model.own_save_differs or (self.plain in stays) == (self.units in stays)
 
@@ -224,7 +226,7 @@ VARIANTS = {
 
 
 def variant_for(model) -> Variant:
-    """The variant that tells most about units among those that fit a model."""
+    """The variant that tests most of units, of those that fit a model."""
     fitting = (VARIANTS["saved and resumed"], VARIANTS["no saves"])
     return next(variant for variant in fitting if variant.fits(model))
 
@@ -257,11 +259,11 @@ def compare(model, variant: Variant, plain, units, loader) -> list:
 
 
 class Side:
-    """One of the two workflows, and how it is carried."""
+    """One of the two workflows, and its way from step to step."""
 
     def __init__(self, model, workflow, carry, loader):
         self.workflow = workflow
-        self.shown = workflow  # what stands at the same point, and may be looked into
+        self.shown = workflow  # a workflow at the same point, which tests may look into
         self._driver = driving.Driver(model)
         self._carry = carry
         self._loader = loader
@@ -301,16 +303,16 @@ def first_difference(plain: Any, units: Any, place: str = "workflow"):
 
 
 def both_ids(plain: Any, units: Any) -> bool:
-    """Whether these are ids of tasks that are no more. Those of others are paths in a snapshot."""
+    """Whether these are ids of removed tasks. In a snapshot, other ids are replaced by paths."""
     return all(isinstance(one, str) and ID.fullmatch(one) for one in (plain, units))
 
 
 def in_order(state: str) -> list:
-    """A saved state less specs and header, with its subprocesses in their order."""
+    """A saved state without specs and header, with its subprocesses in their order."""
     run = without_specs(state)
     return [run, list(run["subprocesses"])]
 
 
 def without_specs(state: str) -> dict:
-    """A saved state as a dict, less specs and header."""
+    """A saved state as a dict, without specs and header."""
     return {k: v for k, v in json.loads(state).items() if k not in (*SPECS, HEADER)}

@@ -1,6 +1,6 @@
 """A store in memory that counts requests, and that can be made to fail and to lie.
 
-It is also what a store of an application looks like: `Store` is all that it implements.
+It is also an example of an application's own store: it implements `Store` and nothing else.
 """
 
 from __future__ import annotations

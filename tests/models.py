@@ -7,10 +7,10 @@ What this module promises:
   has them all, each with its ``since`` and the reason (``why_since``).
 - ``spec_json`` gives the text ``{"spec", "subprocess_specs", "serializer_version"}``, the same at
   every call and on every machine: no path of this machine is in it.
-- ``serializer`` and ``script_engine`` make new objects at every call, so that no test sees what
-  another has left in them.
-- Nothing here waits, reads a clock or draws a random number. A timer of a model is due long ago,
-  due never, or brought due by a ``Timer`` of the script.
+- ``serializer`` and ``script_engine`` return new objects at every call, so tests do not affect one
+  another.
+- Nothing here waits, reads a clock or uses a random number. A timer of a model was due long ago, is
+  never due, or becomes due by a ``Timer`` of the script.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ FOLDER = Path(__file__).parent / "bpmn"
 SPIFF_VERSION = tuple(map(int, re.findall(r"\d+", SpiffWorkflow.version.__version__)[:3]))
 
 
-# What an application adds to SpiffWorkflow: task specs with typenames of their own.
+# Extensions of SpiffWorkflow by an application: task specs with typenames of their own.
 
 
 class CountedTask(NoneTask):
@@ -54,7 +54,7 @@ class CountedTask(NoneTask):
 
 
 class AuditedCall(CallActivity):
-    """A call activity with a typename that nobody but the application knows."""
+    """A call activity with a typename that only the application knows."""
 
     def __init__(self, wf_spec, bpmn_id, subworkflow_spec, auditor="nobody", **kwargs):
         super().__init__(wf_spec, bpmn_id, subworkflow_spec, **kwargs)
@@ -87,7 +87,7 @@ class AdHocParser(SpiffBpmnParser):
             """Reads data objects as any other process parser of this parser does."""
 
 
-# What the script of a model is made of.
+# The actions in the script of a model.
 
 
 @dataclass(frozen=True)

@@ -1,10 +1,11 @@
-"""The unit rules, written down once more in the plainest Python, to hold the library against.
+"""The unit rules in plain Python. The tests compare the library with them.
 
-Nothing here comes from the package. A workflow is what `json.loads` gives. A process is named by
-its key in `subprocess_specs`, the root by `ROOT`, for another process may have its name.
+Nothing here comes from the package. A workflow is what `json.loads` returns. The name of a process
+is its key in `subprocess_specs`. The name of the root is `ROOT`, because another process may have
+its id.
 
-`needs` and `unit` are the rules, `is_workflow` tells what must be accepted, and `exact` parses a
-text so that number texts, key order and duplicate keys are compared too.
+`needs` and `unit` are the rules, and `is_workflow` says what must be accepted. `exact` parses a
+text so that the texts of numbers, the order of keys and duplicate keys are compared too.
 """
 
 from __future__ import annotations
@@ -91,7 +92,7 @@ def waits(task: dict) -> bool:
 
 
 def started_by_events(workflow: dict) -> list[str]:
-    """What the engine finds at an event by looking through all specs: before SpiffWorkflow 3.2."""
+    """The processes that the engine finds at an event, in all specs, before SpiffWorkflow 3.2."""
     held = {key: spec for key, spec in workflow["subprocess_specs"].items() if spec is not None}
     specs = [workflow["spec"], *held.values()]
     if any("trigger_specs" in task for spec in specs for task in spec["task_specs"].values()):
@@ -128,7 +129,7 @@ def edges(workflow: dict, process: Any) -> set[Edge]:
 
 
 def referred_by(workflow: dict, process: Any, task_name: str) -> str | None:
-    """What a task refers to: by itself, or through the tasks that it loops over."""
+    """What a task refers to, by itself or through the tasks that it loops over."""
     tasks = spec_of(workflow, process)["task_specs"]
     passed: set[str] = set()
     while task_name in tasks and task_name not in passed:
@@ -157,7 +158,7 @@ def targets_of(workflow: dict, process: Any, element_id: str) -> set[str]:
 
 
 def closure(workflow: dict, processes: set, kinds: set[str]) -> tuple[set, set[Edge]]:
-    """The processes and what they lead to by references of these kinds; the references taken."""
+    """The processes, and what they lead to by references of these kinds; and these references."""
     reached, taken, waiting = set(processes), set(), list(processes)
     while waiting:
         for edge in edges(workflow, waiting.pop()):
@@ -219,7 +220,7 @@ def needs(workflow: dict, process_id: str, *elements: str, defer: str = "calls")
 
 
 def unit(workflow: dict, process_id: str, *elements: str, defer: str = "calls") -> dict:
-    """The unit, but for the value of its "serializer_version", which is None here."""
+    """The unit, except that the value of its "serializer_version" is None here."""
     chosen = select(workflow, process_id, elements, defer)
     held = chosen.others | ({chosen.start} if chosen.again else set())
     result = {
@@ -241,8 +242,8 @@ def unit(workflow: dict, process_id: str, *elements: str, defer: str = "calls") 
 def belonging(workflow: dict, process_id: str) -> dict[str, dict]:
     """The specs in `subprocess_specs` that belong to a process, by their keys.
 
-    They are those of its start unit. Those of the spec under the root's id come to the root's,
-    with that spec itself, unless it is the same.
+    They are those of its start unit. If another spec has the root's id, that spec and the specs
+    that belong to it also belong to the root.
     """
     chosen = select(workflow, process_id, (), "calls")
     found = set(chosen.others)
@@ -300,7 +301,7 @@ class Members(list):
 
 
 def exact(text: str | bytes) -> Any:
-    """The value of a text, in which numbers are their texts and objects lists of members."""
+    """The value of a text. A number is its text, and an object is a list of its members."""
     number = "number {}".format
     return json.loads(
         text if isinstance(text, str) else text.decode(),
@@ -311,5 +312,5 @@ def exact(text: str | bytes) -> Any:
 
 
 def without_whitespace(text: str) -> str:
-    """The text of a JSON value, less the whitespace between its tokens."""
+    """The text of a JSON value without the whitespace between its tokens."""
     return re.sub(r'("(?:[^"\\]|\\.)*")|[ \t\r\n]+', r"\1", text, flags=re.DOTALL)

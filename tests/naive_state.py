@@ -1,7 +1,7 @@
-"""What the cutter of states must find, written down once more in the plainest Python.
+"""The rules of the cutter of states in plain Python. The tests compare it with them.
 
-Nothing here comes from the package. `cut` says what is in a text, or None where it must not be cut;
-`same` holds a `Cut` against that, question by question.
+Nothing here comes from the package. `cut` returns what is in a text, or None if the text must not
+be cut. `same` compares a `Cut` with that, question by question.
 """
 
 from __future__ import annotations
@@ -47,11 +47,11 @@ class Found(NamedTuple):
 
 
 class NotCut(Exception):
-    """The text is to be decoded whole."""
+    """The text must be decoded whole."""
 
 
 def exact(text: str) -> Any:
-    """The value of a text, in which numbers are their texts and objects lists of members."""
+    """The value of a text. A number is its text, and an object is a list of its members."""
     return json.loads(
         text,
         object_pairs_hook=Members,
@@ -156,7 +156,7 @@ def settled_by_itself(id: str, process: dict[str, Any], writes_completed: bool) 
 
 
 def cut(text: str | bytes, *, writes_completed: bool = True) -> Optional[Found]:
-    """What is in a text; None where it must be decoded whole."""
+    """What is in a text; None if it must be decoded whole."""
     try:
         text = text if isinstance(text, str) else text.decode()
         text.encode()
@@ -239,7 +239,7 @@ def comes_back(text: str, made: Any, splice: Any) -> None:
     members = [n if made.is_settled(n) else made.id(n) for n in range(len(made))]
     whole = splice(made.head(), members, made)
     ids = [made.id(number) for number in range(len(made))]
-    if len(set(ids)) < len(ids):  # of two that nothing leads to; which is which, an id cannot say
+    if len(set(ids)) < len(ids):  # an id does not say which one is meant
         assert whole is None
     else:
         assert exact(whole) == exact(text)

@@ -1,7 +1,7 @@
 """Serves an example so that the steps of several clients overlap: `overlapping.py MODULE NUMBER`.
 
-A step goes on only when the steps of so many clients have all read the instance, so each of them
-has read the same state.
+A step waits until the steps of so many clients have read the instance. So all of them have read the
+same state.
 """
 
 from __future__ import annotations

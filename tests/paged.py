@@ -1,4 +1,4 @@
-"""Pages of `graph --format html`: writes them, and finds in them what a person sees."""
+"""Writes pages of `graph --format html`, and finds what a person sees in them."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ def in_view(page: Page, process_id: str) -> bool:
 
 
 def axe_script() -> str:
-    """The source of axe-core, which axe-playwright-python has with it."""
+    """The source of axe-core, which axe-playwright-python contains."""
     try:
         found = distribution("axe-playwright-python")
     except PackageNotFoundError:

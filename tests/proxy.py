@@ -20,7 +20,7 @@ class Proxy:
         self.target = target
         self.trips = 0
         self.replied = 0
-        self.cut_after: Optional[int] = None  # bytes of replies from now on; then it hangs up
+        self.cut_after: Optional[int] = None  # so many more bytes of replies; then it hangs up
         self.stalled = False  # nothing is passed on to clients any more
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.port: int = self._listener.getsockname()[1]

@@ -1,4 +1,4 @@
-"""Serializers as applications have them, which save and resume in their own ways."""
+"""Examples of applications' serializers, which save and resume in their own ways."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ class Enveloped(BpmnWorkflowSerializer):
 
 
 class EnvelopedAsDict(BpmnWorkflowSerializer):
-    """Puts the dict into something else, whose keys are called as those of a state."""
+    """Puts the dict into another dict, whose keys have the same names as those of a state."""
 
     def to_dict(self, obj, **kwargs):
         return {"spec": "mine", "run": super().to_dict(obj, **kwargs)}
@@ -80,7 +80,7 @@ class EnvelopedAsDict(BpmnWorkflowSerializer):
 
 
 class Zipped(BpmnWorkflowSerializer):
-    """Writes and reads compressed texts, whatever it is asked for."""
+    """Writes and reads compressed texts, even if it is not asked to."""
 
     def serialize_json(self, workflow, use_gzip=False):
         return super().serialize_json(workflow, use_gzip=True)
@@ -90,7 +90,7 @@ class Zipped(BpmnWorkflowSerializer):
 
 
 class Scrambled(BpmnWorkflowSerializer):
-    """Its states are no JSON, and its methods have no options."""
+    """Its states are not JSON, and its methods have no options."""
 
     def serialize_json(self, workflow):
         return gzip.compress(super().serialize_json(workflow).encode())
@@ -158,7 +158,7 @@ class WithoutHeader(BpmnWorkflowSerializer):
 
 
 class Pickled(BpmnWorkflowSerializer):
-    """Asks nobody."""
+    """Uses neither the registry nor `to_dict`."""
 
     def serialize_json(self, workflow, use_gzip=False):
         return pickle.dumps(len(workflow.tasks))
@@ -168,7 +168,7 @@ class Pickled(BpmnWorkflowSerializer):
 
 
 class OneWay(BpmnWorkflowSerializer):
-    """Does not read what it writes."""
+    """Cannot read what it writes."""
 
     def serialize_json(self, workflow, use_gzip=False):
         return "#" + super().serialize_json(workflow)
@@ -183,14 +183,14 @@ class Cutting(BpmnWorkflowSerializer):
 
 
 class NoText(BpmnWorkflowSerializer):
-    """Gives a dict."""
+    """Returns a dict instead of a text."""
 
     def serialize_json(self, workflow, use_gzip=False):
         return json.loads(super().serialize_json(workflow))
 
 
 class OwnEncoder(json.JSONEncoder):
-    """Writes something else than it is given."""
+    """Writes something else than it gets."""
 
     def encode(self, obj):
         return super().encode({"all": obj})

@@ -71,7 +71,7 @@ def program(*names: str) -> str:
     for name in names:
         found = shutil.which(name, path=places)
         if found:
-            return found  # not where it links to: redis-server goes by its name
+            return found  # not the target of the link: redis-server looks at its name
     raise Missing(f"no {' or '.join(names)} is installed")
 
 

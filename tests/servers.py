@@ -3,10 +3,10 @@
 Each function is a context manager that gives a URL for `open_store`. `Missing` says which program
 or library is not here. Nothing is installed, and nothing of the machine's own servers is used.
 
-`STORES_REQUIRED` names servers whose tests fail instead of being skipped if they are not here, and
-`namespaces` for the hosts of `hosts`.
-`STORES_ROOT` names a folder with a Debian, made by debootstrap, in which programs are looked for
-that this system lacks: radosgw and valkey-server.
+If a server that `STORES_REQUIRED` names is not here, its tests fail instead of being skipped.
+`namespaces` stands for the hosts of `hosts`.
+`STORES_ROOT` names a folder with a Debian that debootstrap has made. If this system does not have
+radosgw or valkey-server, they are looked for there.
 """
 
 from __future__ import annotations

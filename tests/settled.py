@@ -21,7 +21,7 @@ PROCESSES = {
     "a": [("call", "b"), ("script", "x = 1"), ("call", "b")],
     "b": [("script", "y = 2"), ("embed", [("script", "z = 3")])],
 }
-IN_A = 5  # settled subprocesses: a, and in it two of b with an embedded one each
+IN_A = 5  # settled subprocesses: a, and in it two b, each with an embedded one
 
 
 @cache
@@ -48,13 +48,13 @@ def do_human_task(workflow) -> None:
 
 
 def unopened(workflow) -> int:
-    """How many stand-ins there are, of those that are listed."""
+    """The number of stand-ins that are listed."""
     return sum(map(is_unopened, dict.values(workflow.subprocesses)))
 
 
 @cache
 def states() -> list:
-    """States with settled subprocesses: each with its model, and as SpiffWorkflow writes it."""
+    """States with settled subprocesses as SpiffWorkflow writes them, each with its model."""
     found = []
     for model in models.MODELS.values():
         loader = loader_of(model)

@@ -20,7 +20,7 @@ from spiff_element_units import (
 
 
 def with_full_specs(specs):
-    """The specs of a run, and how it gets those that it lacks: only its root, if that is called."""
+    """The specs of a run, and a function that gets missing ones: only the root, if it is called."""
     root = json.loads(specs)["spec"]
 
     def fetch(name):
@@ -46,7 +46,7 @@ def with_units(specs, cache_dir, key, fetched):
 
 
 def drive(specs, fetch, answers):
-    """Runs a workflow to its end; what was done, in order, and what came out."""
+    """Runs a workflow to its end. Returns what was done, in order, and the result."""
     state, completed_task, done = {}, None, []
     for _ in range(300):
         response = json.loads(
@@ -55,7 +55,7 @@ def drive(specs, fetch, answers):
             )
         )
         assert response["status"] == "ok", response
-        # The runner keeps the whole state; one that comes from elsewhere is what it is to take.
+        # The runner keeps the whole state, so it is given the state that comes from elsewhere.
         state = json.loads(
             json.dumps(runner._step_history_cache["test"][-1], cls=runner.SpiffJsonEncoder)
         )

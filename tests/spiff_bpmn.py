@@ -1,7 +1,7 @@
-"""Small BPMN models out of Python values, for tests that make up their own.
+"""Makes small BPMN models from Python values, for tests with models of their own.
 
-A process is a list of nodes that follow one another. A node is a tuple of its kind and what that
-takes; ids are made from the place of the node, so that they are the same at every run.
+A process is a list of nodes that follow one another. A node is a tuple of its kind and its
+arguments. The id of a node depends on its place, so it is the same in every run.
 
     ("human",)                      a manual task
     ("script", code)                a script task

@@ -21,7 +21,7 @@ ESCAPED = "größe 🦊"
 
 
 def side_by_side(count: int, *odd: dict[str, Any], **more: Any) -> dict[str, Any]:
-    """Subprocesses at the tasks of the root; the tasks inside of each second one are `odd`."""
+    """Subprocesses at the tasks of the root. The tasks in every second one are `odd`."""
     inner = {}
     for number in range(count):
         own = task(count + number, **(odd[0] if odd and number % 2 else {}))
@@ -52,7 +52,7 @@ def one_large(count: int, **more: Any) -> dict[str, Any]:
 
 
 def with_data(text: str) -> str:
-    """A state with a text in place of the data of a task that is settled, JSON or not."""
+    """A state with a text in the place of the data of a settled task. It may not be JSON."""
     return json.dumps(one_large(2, data="@")).replace('"@"', text)
 
 

@@ -1,7 +1,7 @@
-"""Hypothesis strategies: states, with what SpiffWorkflow writes and with what it never would.
+"""Hypothesis strategies: states as SpiffWorkflow writes them, and states as it never writes them.
 
 `texts()` gives the JSON of states in varied spelling, as `strategies` does for workflows. Half of
-them are odd: something may be missing, of a wrong type, repeated, escaped, or somewhere else.
+them are odd: something may be missing, have a wrong type or another place, be repeated or escaped.
 """
 
 from __future__ import annotations
@@ -89,7 +89,7 @@ def process(draw: Any, pick: Pick, id: str, own: list[str]) -> dict:
 
 
 def state(draw: Any, pick: Pick) -> dict:
-    """Processes one below the other, in any order, some of them reached from nowhere."""
+    """Processes one below the other, in any order. Nothing leads to some of them."""
     free = iter(IDS)
     count = draw(st.integers(0, 7))
     root = [next(free) for _ in range(draw(st.integers(0, 3)))]
@@ -116,7 +116,7 @@ def state(draw: Any, pick: Pick) -> dict:
 
 
 class StateSpelling(Spelling):
-    """Few of the keys that are looked for are escaped or repeated there."""
+    """In this spelling, few of the important keys are escaped or repeated."""
 
     odd_keys = 0.0
 

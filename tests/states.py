@@ -1,4 +1,4 @@
-"""Small states of instances: what SpiffWorkflow writes, without what the cutter does not look at.
+"""Small states as SpiffWorkflow writes them, but only with what the cutter looks at.
 
 Tasks have numbers, and a subprocess has the number of its task.
 """

@@ -1,4 +1,4 @@
-"""What processes of their own do with a store. They import this module, and no module of tests."""
+"""Work of other processes with a store. They import this module, and no module with tests."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from spiff_element_units.stores import open_store
 
 
 def hammer(url: str, number: int, done: Any, stop: Any, results: Any) -> None:
-    """Cache and read until told to stop; what was read must be one of what is written."""
+    """Cache and read until told to stop. Each unit must come from one of the written workflows."""
     store: Any = open_store(url, timeout=2)
     texts = {ElementUnits.from_json(text).workflow("p2"): text for text in map(version, range(3))}
     try:

@@ -1,7 +1,8 @@
 """Hypothesis strategies: workflows with every kind of reference, and their JSON in varied spelling.
 
-`workflows()` gives workflows as Python values, `texts()` gives them as JSON text: with whitespace
-between the tokens, escapes in strings and keys, and keys that come twice (the last one wins).
+`workflows()` gives workflows as Python values, and `texts()` gives them as JSON text. The texts
+have whitespace between the tokens, escapes in strings and keys, and repeated keys, of which the
+last counts.
 """
 
 from __future__ import annotations
@@ -92,7 +93,7 @@ def start_events(draw: Any) -> dict:
 def tasks(
     draw: Any, name: str, task_names: list[str], process_names: list[str], triggers: bool
 ) -> dict:
-    """With `triggers`, start tasks say what events start, as since SpiffWorkflow 3.2."""
+    """With `triggers`, start tasks name what events start, as since SpiffWorkflow 3.2."""
     kinds = ["plain", "refer", "refer", "call", "loop", "start", "event", "event"]
     kind = draw(st.sampled_from(kinds))
     targets = st.sampled_from([*process_names, "nowhere"])
@@ -138,11 +139,11 @@ def processes(draw: Any, name: str, process_names: list[str], triggers: bool = T
 
 @st.composite
 def workflows(draw: Any, max_size: int = 6) -> dict:
-    """A workflow of up to so many subprocess specs; `null` for some."""
+    """A workflow with up to so many subprocess specs. Some of them are null."""
     names = draw(st.lists(free_ids, min_size=1, max_size=max_size, unique=True))
     root, *keys = names
     if draw(st.sampled_from([False, False, True])):
-        keys.append(root)  # another process by the root's name
+        keys.append(root)  # another process with the root's name
     triggers = draw(st.booleans())
     workflow = {
         "spec": draw(processes(root, names, triggers)),
@@ -161,7 +162,7 @@ def workflows(draw: Any, max_size: int = 6) -> dict:
 
 
 class Spelling:
-    """Writes JSON as nobody would, but may."""
+    """Writes JSON in unusual ways that are allowed."""
 
     def __init__(self, chance: random.Random, spaces: float, escapes: float, twice: float) -> None:
         self.chance = chance

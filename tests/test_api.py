@@ -1,4 +1,4 @@
-"""The two classic functions: their arguments as in 0.3.1, what they give, and how they fail."""
+"""The two functions: their arguments, which are those of 0.3.1, their results and their errors."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the benchmarks measure on: the generators make the trees and histories that they say."""
+"""The generators of the benchmarks make the trees and histories that they promise."""
 
 from __future__ import annotations
 

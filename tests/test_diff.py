@@ -1,4 +1,4 @@
-"""`ElementUnits.diff`: what it says of two versions, compared with what `json` and the rules say.
+"""`ElementUnits.diff` of two versions, compared with the results of `json` and the rules.
 
 `pairs()` gives two versions of a workflow: generated ones, changed in a few places. The digests of
 the processes are those of `test_digest`, which compares them with the naive model.
@@ -114,14 +114,14 @@ def specs_of(whole: dict) -> dict[str, dict]:
 
 
 def without_nulls(value: Any) -> Any:
-    """A value without members that are null: a diff does not tell them from ones that are not."""
+    """A value without members that are null: for a diff, such a member is the same as no member."""
     if not isinstance(value, dict):
         return value
     return {key: without_nulls(one) for key, one in value.items() if one is not None}
 
 
 def applied(old: dict, fields: tuple[FieldDiff, ...]) -> dict:
-    """What `old` is when its fields are what the diff says that the new ones are."""
+    """`old`, with the new values of the fields that the diff names."""
     made = copy.deepcopy(old)
     for one in fields:
         *above, name = one.field.split(".")
@@ -138,7 +138,7 @@ def applied(old: dict, fields: tuple[FieldDiff, ...]) -> dict:
 
 
 def same(one: Any, other: Any) -> bool:
-    """Whether two values are the same, `true` not being 1 and 1 not being 1.0."""
+    """Whether two values are the same. `true`, 1 and 1.0 are three different values."""
     return json.dumps(one, sort_keys=True) == json.dumps(other, sort_keys=True)
 
 

@@ -1,8 +1,8 @@
 """Every code block of the README and of `docs/` does what it says.
 
-A page is one session, in a folder of its own with `examples/` in it, and there the models that lie
-beside the page: its blocks run in their order and see what the earlier ones have left. What a
-block's language means:
+A page is one session in a folder of its own, which contains `examples/` and in it the models beside
+the page. The blocks of the page run in their order, and see what the earlier ones have left. The
+language of a block says how it is tested:
 
 - `python`: it runs; where it is a session with `>>>`, it prints what it shows.
 - `console`: each line after `$` is a command; it runs, and prints what follows it.
@@ -12,8 +12,8 @@ block's language means:
 - `text`: a picture or a message, which nobody runs.
 
 `...` stands for any output. Commands that would run these tests again, need a network or serve for
-ever are checked as far as that goes: `make` has the target, `pip` is asked for an extra that there
-is, `flask .. run` and `uvicorn` find the application.
+ever are only checked: `make` must have the target, `pip` must install an existing extra, and `flask
+.. run` and `uvicorn` must find the application.
 """
 
 from __future__ import annotations
@@ -46,12 +46,12 @@ PAGES = [page for page in PAGES if page.exists()]
 
 LOOSELY = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
 LANGUAGES = {"python", "console", "sh", "json", "text"}
-# Of MyST's directives, those that show no code that is written in the page itself.
+# MyST's directives that do not show code from the page itself.
 DIRECTIVES = {"toctree", "include", "literalinclude", "figure", "image", "eval-rst", "raw", "note"}
 
 
 def run(command: str) -> str:
-    """What a command of a page prints."""
+    """Run a command of a page, or check it. Returns its output."""
     words = shlex.split(command, comments=True)
     if words[0] == "make":
         targets = re.findall(r"^([\w-]+):", (TOP / "Makefile").read_text("utf-8"), re.MULTILINE)
@@ -129,7 +129,7 @@ PARSERS: list[Parser] = [
 ]
 
 
-# What the command prints is held against its page, to the letter, by `test_cli_docs`.
+# `cli/test_docs.py` compares the page of the command with what the command prints, exactly.
 SESSIONS = [page for page in PAGES if page.name != "cli.md"]
 
 by_page = pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(TOP).as_posix())
@@ -184,7 +184,7 @@ def test_contributing_says_of_every_module_what_it_is_for() -> None:
         for path in (PACKAGE / folder).glob("*.p[yx]*"):
             if path.suffix == ".pyi" or path.name == "__init__.py":
                 continue
-            # A declaration file is that of the module of its name.
+            # A declaration file belongs to the module with its name.
             declares = path.suffix == ".pxd" and path.with_suffix(".pyx").exists()
             named = re.search(rf"(?<![\w.]){re.escape(path.name)}\b", told)
             assert declares or named, f"{folder}/{path.name}"

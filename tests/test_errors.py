@@ -1,7 +1,7 @@
-"""Errors: which kind each failure is, and that its message names the thing, the place, the way out.
+"""The kind of each error, and that its message names the thing, the place and the way out.
 
-Nothing but an `ElementUnitsError`, or a `TypeError` for an argument of the wrong type, may leave
-the library.
+The library may raise only an `ElementUnitsError`, or a `TypeError` for an argument of the wrong
+type.
 """
 
 from __future__ import annotations
@@ -137,7 +137,7 @@ TASKS = {"spec": "approve", 'subprocess_specs["Approval"]': "archive"}
 
 
 def changed(path: tuple[str, ...], *value: Any) -> str:
-    """The good workflow with another value, or none, at a path."""
+    """The good workflow with another value at a path, or without it."""
     workflow = copy.deepcopy(good())
     place: Any = workflow
     for key in path[:-1]:
@@ -347,7 +347,7 @@ def test_a_key_that_is_not_cached_is_told_with_the_way_out(tmp_path: Any) -> Non
 def test_a_hint_costs_no_more_than_a_look_at_some_ids(
     length: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """To compare two ids may cost the product of their lengths."""
+    """A comparison of two ids may cost the product of their lengths."""
     costs, closest = [], difflib.get_close_matches
 
     def counted(wanted: str, known: list[str], n: int) -> list[str]:

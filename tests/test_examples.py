@@ -1,4 +1,4 @@
-"""What a newcomer runs: the demo."""
+"""The demo, which newcomers run first."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""The house: who may import whom.
+"""Which module may import which.
 
-A folder, and a module beside the folders, is a floor. Imports go down, whether Python or Cython
-makes them, at the top of a module or in a function.
+Each folder is a floor of the house, and so is each module beside the folders. Imports go down only.
+This is true for Python and Cython, at the top of a module and in functions.
 """
 
 from __future__ import annotations
@@ -68,7 +68,7 @@ def modules(root: Path) -> dict[str, list[Path]]:
 
 
 def statements(file: Path) -> Iterator[tuple[str, list[str]]]:
-    """Each import of a file: where from, dots included, and which names; none of a plain import."""
+    """Each import of a file: its module, with dots, and its names; no names for a plain import."""
     text = file.read_text(encoding="utf-8")
     if file.suffix in (".py", ".pyi"):
         for node in ast.walk(ast.parse(text)):
@@ -91,7 +91,7 @@ def statements(file: Path) -> Iterator[tuple[str, list[str]]]:
 
 
 def imported_by_call(call: ast.Call) -> Iterator[tuple[str, list[str]]]:
-    """`importlib.import_module("name")` and the like, where the name is written down."""
+    """The names in calls such as `importlib.import_module("name")`, if they are literal."""
     if re.search(r"\b(import_module|__import__)$", ast.unparse(call.func)):
         name = call.args[0]
         if isinstance(name, ast.Constant):

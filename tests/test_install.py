@@ -1,4 +1,4 @@
-"""Whoever lacks a part of the library is told which, and the command that installs it."""
+"""If a part of the library is missing, the message names it and the command that installs it."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ PROJECT = Path(__file__).parent.parent / "pyproject.toml"
 
 
 def test_a_checkout_without_compiled_modules_says_how_to_build_them(tmp_path: Path) -> None:
-    """What a checkout is after `pip install .`: the folder hides what was installed."""
+    """A checkout is like this after `pip install .`: its folder hides the installed package."""
     sources = shutil.ignore_patterns("*.so", "*.pyd", "__pycache__")
     shutil.copytree(PACKAGE, tmp_path / PACKAGE.name, ignore=sources)
     done = subprocess.run(
@@ -40,7 +40,7 @@ def test_a_checkout_without_compiled_modules_says_how_to_build_them(tmp_path: Pa
     ("extra", "module"), [("spiff", "spiff/__init__"), ("cli", "cli/__init__")]
 )
 def test_a_message_names_what_its_extra_installs(extra: str, module: str) -> None:
-    """Not the extra itself: the index may have another release of the library, or none."""
+    """It must not name the extra: a package index may have another release, or none."""
     listed = re.search(rf"^{extra} = \[(.*)\]$", PROJECT.read_text("utf-8"), re.MULTILINE)
     assert listed is not None
     wanted = " ".join(f"'{requirement}'" for requirement in re.findall('"(.+?)"', listed[1]))

@@ -1,9 +1,9 @@
 """Every model runs on element units as it does on the full workflow.
 
-The application here knows the two classic functions and no more: it starts with the start unit of
-the root, and when the engine asks for a process that is not there, it fetches that one's start unit
-from the cache. What happens must be what happens with the full workflow, step by step: the same
-tasks in the same order, the same task tree, states and data.
+The application here uses only the two functions. It starts with the start unit of the root. When
+the engine asks for a missing process, it gets the start unit of that process from the cache. Each
+step must be the same as with the full workflow: the same tasks in the same order, the same task
+tree, states and data.
 """
 
 from __future__ import annotations
@@ -109,7 +109,7 @@ def test_a_model_saved_and_restored_after_every_step_runs_as_on_the_full_workflo
 
 
 def under_another_root(model):
-    """The model's text, less that its root is called by another process, which is the root."""
+    """The model's text, but another process is the root and calls the old root."""
     workflow = json.loads(models.spec_json(model))
     inner, outer = workflow["spec"], json.loads(json.dumps(workflow["spec"]))
     outer["name"] = "town"
@@ -122,7 +122,7 @@ def under_another_root(model):
 
 
 def test_a_process_that_is_not_the_root_runs_on_its_unit_as_by_itself(tmp_path):
-    """Up to 3.1 the engine looks, at an event, for processes that it starts, called or not."""
+    """Up to 3.1, the engine looks at an event for all processes that the event starts."""
     model = models.MODELS["message_starts_called"]
     root = models.spec_dict(model)["spec"]["name"]
     spiff_element_units.cache_element_units_for_workflow(
@@ -142,7 +142,7 @@ def test_a_process_that_is_not_the_root_runs_on_its_unit_as_by_itself(tmp_path):
 def resumed(workflow):
     """The workflow after a save, and a restore with the unit of the places where it is."""
     reached = workflow.subprocess_specs
-    # A process that calls itself is only named by the call, its own id being that of its start.
+    # A process that calls itself needs the name of the call, because its own id means its start.
     places = {
         place
         for _, task in driving.tree(workflow)
@@ -153,7 +153,7 @@ def resumed(workflow):
     state = json.loads(models.serializer().serialize_json(workflow))
     with ElementUnits.open(reached.cache_dir, reached.model.name) as units:
         reachable = units.needs(units.root, defer="nothing")
-        # Up to 3.1 an event starts a process by a task spec of its own, which no unit has.
+        # Up to 3.1, an event adds a task spec to start a process. No unit contains it.
         places &= {*reachable}.union(*map(units.element_ids, reachable))
         unit = json.loads(units.workflow(units.root, *places))
     state["subprocess_specs"] = unit["subprocess_specs"]

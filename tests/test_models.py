@@ -1,6 +1,7 @@
-"""The models of the tests are what they claim to be: each runs on plain SpiffWorkflow to the end
-that it states, and its spec JSON has in it what its topic says. What other tests find out about
-units with these models would otherwise be worth nothing.
+"""The models of the tests are what they claim to be.
+
+Each runs on plain SpiffWorkflow to the end that it states, and its spec JSON contains its topic.
+Otherwise, other tests with these models would prove nothing about units.
 """
 
 import json
@@ -32,7 +33,7 @@ def typenames(value):
 
 
 def model_named(name):
-    """The model, or a skip with the reason why this SpiffWorkflow has it not."""
+    """The model. Skips the test if this SpiffWorkflow does not have it, and says why."""
     if name not in MODELS:
         pytest.skip(ALL_MODELS[name].why_since)
     return MODELS[name]
@@ -50,7 +51,7 @@ def appear_in_order(wanted, actions):
 
 
 def check_end(model, run):
-    """Checks that a run has come to the end that the model states."""
+    """Require that a run has the end that the model states."""
     assert (run.error or "").split(":")[0] == model.error
     assert run.workflow.is_completed() == model.completes
     data = run.final["data"]
@@ -89,7 +90,7 @@ def test_it_takes_the_same_steps_when_spiffworkflow_saves_and_restores_it_after_
     saved = driving.run(model, driving.start(model), driving.saved_and_restored)
     check_end(model, saved)
     assert saved.actions == plain.actions
-    # A note that has come to be wrong must go.
+    # A note that is no longer true must be removed.
     assert (saved.snapshots != plain.snapshots) == bool(model.own_save_differs)
 
 

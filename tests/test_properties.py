@@ -1,7 +1,7 @@
 """The promises that hold for every workflow, tried on generated ones.
 
-Which processes a unit holds is compared with the naive model; what is in a unit, with the caller's
-text; what is accepted and refused, with the JSON parser.
+The processes in a unit are compared with the naive model, its content with the caller's text, and
+what is accepted and refused with the JSON parser.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ def every_id(workflow: dict) -> list[str]:
 
 
 def expected(ask: Any, *arguments: Any, **options: Any) -> Any:
-    """What the model says; None where it says that there is no such unit."""
+    """The result of the model; None if it says that there is no such unit."""
     try:
         return ask(*arguments, **options)
     except naive.NotFound:
@@ -74,7 +74,7 @@ def found(ask: Any, *arguments: Any, **options: Any) -> Any:
         return None
 
 
-# Which processes a unit holds
+# Which processes a unit contains
 
 
 @given(strategies.texts(), strategies.defers)
@@ -258,7 +258,7 @@ for text in sys.stdin.buffer.read().split(b"\\0"):
 
 
 def large_text() -> str:
-    """Workflows that meet every dict and set in the writer: many processes, ids and links."""
+    """Workflows with many processes, ids and links, which fill every table of the writer."""
     chance = random.Random(7)
     names = [f"process {number}" for number in range(60)]
 
@@ -305,7 +305,7 @@ def parsed(text: bytes) -> Any:
 
 
 def assert_accepted_as_json_has_it(text: bytes) -> None:
-    """Accepted where the JSON parser accepts it and it has the form; refused otherwise."""
+    """Require that a text is accepted if it is JSON and has the form, and refused otherwise."""
     value = parsed(text)
     if value is orjson.JSONDecodeError or not naive.is_workflow(value):
         event("not JSON" if value is orjson.JSONDecodeError else "of another form")
@@ -386,7 +386,7 @@ def test_a_field_of_any_type_is_accepted_or_refused_by_the_rules(
 
 
 def objects_of(workflow: dict) -> list[dict]:
-    """The objects whose fields the rules speak of."""
+    """The objects whose fields the rules name."""
     specs = [workflow["spec"], *workflow["subprocess_specs"].values()]
     specs = [spec for spec in specs if spec is not None]
     tasks = [spec["task_specs"] for spec in specs]

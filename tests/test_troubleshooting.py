@@ -76,7 +76,7 @@ def payment(**task_spec: Any) -> dict[str, Any]:
 
 
 def run_to_payment(started_by: SpecLoader) -> Any:
-    """An instance that has come to the call of payment."""
+    """An instance that has reached the call of payment."""
     workflow = started_by.start("order")
     workflow.task_tree.data.update(customer="Ada", pieces=3)
     workflow.do_engine_steps()
@@ -154,7 +154,7 @@ def resolving(found: ElementUnits) -> SpecLoader:
 
 
 def two_of_one_name() -> None:
-    """Payment comes from another workflow and embeds another `complaint` than this one's."""
+    """Payment comes from another workflow, and embeds a `complaint` that differs from ours."""
     embeds = {"typename": "SubWorkflowTask", "spec": "complaint"}
     other = {"spec": payment(**embeds), "subprocess_specs": {"complaint": orders()["spec"]}}
     mapping = resolving(ElementUnits.from_json(json.dumps(other))).subprocess_specs("order")
@@ -245,7 +245,7 @@ def without_last_task() -> None:
 
 
 def stored(harm: Callable[[MemoryStore, str], object]) -> None:
-    """Cache a workflow in a store, harm its pack, and ask for what no request has brought yet."""
+    """Cache a workflow in a store, damage its pack, and ask for a part that was not read yet."""
     store = MemoryStore()
     units(**{f"more{number}": payment() for number in range(200)}).save(store, "key")
     (name,) = (name for name in store.held if "/packs/" in name)
@@ -257,7 +257,7 @@ def stored(harm: Callable[[MemoryStore, str], object]) -> None:
 
 
 def no_server() -> None:
-    """Ask a server where none is, as an adapter does."""
+    """Ask a server that does not exist, as an adapter does."""
     with failing_store("redis://cache:6379/0", "read 'f1/keys/0'", (OSError,)):
         socket.create_connection(("127.0.0.1", 1), 1)
 
@@ -277,7 +277,7 @@ def wrong_header(**changes: Any) -> str:
 
 
 def of_gone_element() -> None:
-    """A state of an element that the workflow has no more."""
+    """A state with a task of an element that the workflow no longer has."""
     text = state().replace('"order_received"', '"gone"')
     loader().resume(text)
 

@@ -22,7 +22,7 @@ from servers import Missing
 
 APP = "hosted_tasks"
 OPEN = 10  # orders at the same time
-MANY = 300  # orders, if what a test waits for never comes
+MANY = 300  # orders, after which a test gives up
 
 
 class Company:
@@ -51,7 +51,7 @@ class Company:
         return instance_id
 
     def until(self, fact: Callable[[], bool], busy: bool = True) -> None:
-        """Work until something is so. If people are busy, they always place more orders."""
+        """Work until a condition is true. If people are busy, they always place more orders."""
         for ended in self.drive(count=-1):
             if fact():
                 return
@@ -111,7 +111,7 @@ def test_nothing_is_lost_or_done_twice_if_a_host_is_cut_off_and_comes_back(
     company.hosts["first"].cut()
     first, second = map(company.steps, company.hosts)
     company.until(lambda: company.steps("second") >= second + 25)
-    assert company.steps("first") <= first + 1  # the commit of one may have been on its way
+    assert company.steps("first") <= first + 1  # one commit may have been on its way
     company.hosts["first"].join()
     company.until(lambda: company.steps("first") >= first + 5)
     company.finish()

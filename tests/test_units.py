@@ -1,4 +1,4 @@
-"""`ElementUnits`: what it tells of a workflow, how it lives and ends, and use by many at once."""
+"""`ElementUnits`: its answers, its life from open to close, and use by many threads at once."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ def units(request: Any, tmp_path: Path) -> ElementUnits:
     return request.param(tmp_path)
 
 
-# What it tells
+# Its answers
 
 
 def test_it_tells_the_processes(units: ElementUnits) -> None:
@@ -140,7 +140,7 @@ class Ids(str, Enum):
 
 
 class Odd(str):
-    """A string that does everything in its own way."""
+    """A string that overrides everything."""
 
     def _own_way(self, *arguments: Any, **options: Any) -> Any:
         raise AssertionError("asked, though it is its text that counts")
@@ -149,7 +149,7 @@ class Odd(str):
 
 
 class OwnBytes(bytes):
-    """What some libraries have in place of bytes."""
+    """A subclass of bytes, as some libraries have it."""
 
     isascii = Odd._own_way
 
@@ -321,7 +321,7 @@ def test_what_was_removed_can_be_saved_again_by_who_has_it_open(tmp_path: Path) 
 
 
 def together(count: int, work: Callable[[int], Any]) -> list[Any]:
-    """What each of so many threads gives that start at once."""
+    """The results of threads that start at the same time."""
     results: list[Any] = [None] * count
     ready = threading.Barrier(count)
 

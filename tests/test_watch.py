@@ -1,4 +1,4 @@
-"""tools/watch.py: a process that crashes leaves what tells why, and others leave nothing."""
+"""tools/watch.py keeps what explains a crash, and keeps nothing of other processes."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ pytestmark = pytest.mark.skipif(not cores_are_left(), reason="needs gdb, and cor
 
 @pytest.fixture
 def kept(tmp_path: Path) -> Iterator[Path]:
-    """A folder that is removed, because its cores are meant."""
+    """A folder for cores, which is removed afterwards because the crashes are on purpose."""
     yield tmp_path / "kept"
     shutil.rmtree(tmp_path / "kept", ignore_errors=True)
 

@@ -8,7 +8,7 @@ from typing import Any, Callable
 
 
 def at_once(number: int, action: Callable[[], Any]) -> list[Any]:
-    """What an action returns in some threads that do it at once."""
+    """The results of an action that several threads do at the same time."""
     barrier = threading.Barrier(number)
 
     def run(_: int) -> Any:

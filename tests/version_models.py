@@ -1,4 +1,4 @@
-"""Pairs of versions of a workflow, made up of Python values, and instances of the first.
+"""Makes pairs of versions of a workflow from Python values, and instances of the first version.
 
 A process is a list of elements that follow one another, each a tuple of its kind, its id, and what
 the kind takes:
@@ -87,7 +87,7 @@ def at(workflow) -> list:
 
 
 class Kept:
-    """An instance that is saved and resumed in one way, by one version after another."""
+    """An instance that one version after another saves and resumes, in one of several ways."""
 
     def __init__(self, way):
         self._way = way

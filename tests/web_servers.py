@@ -26,7 +26,7 @@ DJANGO = (str(EXAMPLES / "django_application.py"), "runserver", "--noreload", "1
 ORDER = {"process": "order", "data": {"customer": "Ada", "pieces": 3}}
 TASKS = ["Check the order", "Receive the money", "Put it in a box", "Hand it over"]
 
-_OPENER = build_opener(ProxyHandler({}))  # whatever proxy the environment names
+_OPENER = build_opener(ProxyHandler({}))  # even if the environment names a proxy
 
 
 class Answer(NamedTuple):
@@ -112,13 +112,13 @@ def winner(answers: list[Answer]) -> int:
 
 
 def task_url(server: str, instance: Any, end: str = "") -> str:
-    """Where the only task of an instance is done. `end` is "/" if each path ends with one."""
+    """The URL of the only task of an instance. `end` is "/" if each path ends with it."""
     (task,) = instance["tasks"]
     return f"{server}/instances/{instance['instance']}/tasks/{task}{end}"
 
 
 def an_instance_is_driven_to_its_end_by(servers: tuple[str, str], end: str = "") -> None:
-    """Two servers take turns, and each tells what the other has done."""
+    """Two servers take turns. Each of them sees what the other one has done."""
     instance = ask(f"{servers[0]}/instances{end}", ORDER).json
     done = []
     while not instance["completed"]:

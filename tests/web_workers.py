@@ -26,7 +26,7 @@ def worker(folder: Path) -> Any:
 
 
 def deploy(client: Any, diagram: Path = ORDERS) -> str:
-    """Deploys orders; what is told of it, the key."""
+    """Deploy orders, and return the key that the command prints."""
     done = client.application.test_cli_runner().invoke(args=["deploy", str(diagram), "order"])
     assert done.exit_code == 0, done.output
     return str(done.output)

@@ -1,9 +1,10 @@
-"""Check that an sdist and wheels hold what they should and nothing else: `check_dist.py FILE..`.
+"""Check that an sdist and wheels contain what they should and nothing else: `check_dist.py FILE..`.
 
-An sdist: the package's sources, its tests and what those read, nothing generated. A wheel: compiled
-modules, their stubs and `py.typed`, no sources of the compiled modules, no tests. A compiled module
-of Linux is stripped and small. Where SPIFF_ELEMENT_UNITS_URL is set, the metadata of both links to
-that repository, and no link of the README is left relative.
+An sdist contains the package's sources, its tests and the files that they read, and nothing
+generated. A wheel contains compiled modules, their stubs and `py.typed`, but no tests and no
+sources of the compiled modules. A compiled module for Linux is stripped and small. If
+SPIFF_ELEMENT_UNITS_URL is set, the metadata of both links to that repository, and the README has no
+relative link.
 """
 
 from __future__ import annotations
@@ -40,7 +41,7 @@ def named(*suffixes: str) -> set[str]:
 
 
 def installed() -> set[str]:
-    """What a wheel has of the package, the compiled modules aside."""
+    """The files of the package in a wheel, without the compiled modules."""
     page = {path.relative_to(TOP).as_posix() for path in (TOP / PACKAGE / "cli/page").iterdir()}
     return page | named(".py", ".pyi", ".typed")
 
@@ -72,7 +73,7 @@ def check_sdist(path: Path) -> None:
 
 
 def check_extension(wheel: str, name: str, content: bytes) -> None:
-    """Check a compiled module, and say what it takes."""
+    """Check a compiled module, and print its size."""
     print(f"{wheel}: {name} {len(content):,} bytes")
     assert len(content) < LARGEST, f"{name} has {len(content):,} bytes"
     if content.startswith(b"\x7fELF"):

@@ -1,7 +1,8 @@
-"""Check that a type checker knows the type of all that is public: `check_types.py`.
+"""Check that a type checker knows the type of everything public: `check_types.py`.
 
-Public is what `__all__` of the package, of its `spiff` and of its `sql` names, with attributes,
-methods and what their types are made of. pyright's own report takes every module for public.
+The public names are in `__all__` of the package, of `spiff` and of `sql`. Their attributes and
+methods are public too, and the classes in their types. pyright's own report counts every module as
+public.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ def public() -> set[str]:
 
 
 def symbols() -> list[dict[str, Any]]:
-    """What pyright says of each symbol of the package."""
+    """The report of pyright about each symbol of the package."""
     command = ["pyright", "--pythonpath", sys.executable, "--outputjson", "--ignoreexternal"]
     done = subprocess.run(
         [sys.executable, "-m", *command, "--verifytypes", "spiff_element_units"],

@@ -1,11 +1,11 @@
-"""Run a command; where one of its processes crashes, keep what tells why.
+"""Run a command. If one of its processes crashes, keep what explains the crash.
 
     python tools/watch.py FOLDER COMMAND ..
     python tools/watch.py --seconds 3600 FOLDER COMMAND ..
 
-Every Python below the command runs with faulthandler, which prints the Python stack of a crash.
-On Linux core dumps are on, and each core that a process leaves goes into a folder of its own in
-FOLDER, together with
+Every Python that the command starts runs with faulthandler, which prints the Python stack of a
+crash. On Linux core dumps are on. Each core that a process leaves is moved into a folder of its own
+in FOLDER, together with
 
     backtrace.txt    the stacks of all threads, the registers and the libraries, by gdb
     hashes.txt       SHA-256 of the program and of each library that it had loaded
@@ -15,9 +15,9 @@ FOLDER, together with
 The backtrace is printed too. With --seconds the command runs again and again until so many
 seconds are over, and stops at the first crash.
 
-Exits with 1 where there was a crash or, with --seconds, where a run failed; otherwise as the
-command did. Cores are found in the current folder, in the command's temporary folder, and where
-the kernel's core pattern says.
+The exit code is 1 if there was a crash or, with --seconds, if a run failed. Otherwise it is that of
+the command. Cores are looked for in the current folder, in the command's temporary folder, and in
+the folder of the kernel's core pattern.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ MAPPED_FILE = re.compile(r"^ *0x.*? (/.*?) *$", re.MULTILINE)
 
 
 def allow_cores() -> None:
-    """Have processes of the command leave cores, and say why where they cannot."""
+    """Let processes of the command leave cores. Says why if they cannot."""
     if not LINUX:
         return
     import resource  # noqa: PLC0415 - there is none on Windows
@@ -73,7 +73,7 @@ def is_core(path: Path, since: float) -> bool:
 
 
 def cores(folders: Iterable[Path], since: float, kept: Path) -> Iterator[Path]:
-    """The cores below some folders that are not kept already."""
+    """The cores below some folders that were not kept yet."""
     for folder in folders:
         for place, below, names in os.walk(folder):
             below[:] = [name for name in below if Path(place, name) != kept]
@@ -83,7 +83,7 @@ def cores(folders: Iterable[Path], since: float, kept: Path) -> Iterator[Path]:
 
 
 def gdb(core: Path, *commands: str) -> str:
-    """What gdb says about a core."""
+    """The output of gdb about a core."""
     asked = [part for command in commands for part in ("-ex", command)]
     done = subprocess.run(
         ["gdb", "-nx", "-batch", "-core", str(core), *asked],
@@ -95,13 +95,13 @@ def gdb(core: Path, *commands: str) -> str:
 
 
 def hashes(files: Iterable[Path]) -> str:
-    """A line for each file that is there: its hash and its path."""
+    """A line with hash and path for each file that exists."""
     found = [path for path in files if path.is_file()]
     return "".join(f"{hashlib.sha256(path.read_bytes()).hexdigest()}  {path}\n" for path in found)
 
 
 def freeze(files: Iterable[Path]) -> str:
-    """The distributions in the folders of packages that some files are from, a line each."""
+    """The distributions in the folders that some files come from, a line for each."""
     parents = {parent for path in files for parent in path.parents}
     folders = [str(folder) for folder in parents if folder.name.endswith("-packages")]
     lines = {
@@ -112,14 +112,14 @@ def freeze(files: Iterable[Path]) -> str:
 
 
 def unused(folder: Path) -> Path:
-    """A folder in another that is not there yet, named by the time."""
+    """The path of a new folder in another one, named by the time."""
     now = time.strftime("%Y-%m-%d-%H%M%S")
     names = (folder / f"{now}-{number}" for number in itertools.count())
     return next(path for path in names if not path.exists())
 
 
 def keep(core: Path, folder: Path) -> None:
-    """Move a core into a folder and put beside it what tells about it."""
+    """Move a core into a folder, and write what explains it beside it."""
     folder.mkdir(parents=True)
     core = Path(shutil.move(core, folder / "core"))
     mapped = MAPPED_FILE.findall(gdb(core, "info proc mappings"))
@@ -139,7 +139,7 @@ def keep(core: Path, folder: Path) -> None:
 def run(command: list[str], folder: Path) -> tuple[int, int]:
     """Run a command once: its exit code, and how many crashes there were."""
     temporary = Path(tempfile.mkdtemp(prefix="watch-"))
-    temporary.chmod(0o1777)  # as /tmp: servers that tests start as another user write there too
+    temporary.chmod(0o1777)  # like /tmp, because servers that run as another user write there too
     since = time.time() - 1  # file systems round
     try:
         code = subprocess.call(

@@ -1,6 +1,6 @@
-"""The cache: where packs lie, how they come to lie there, and what happens when they are damaged.
+"""The cache: where packs are, how they are written, and what happens when they are damaged.
 
-Beside it, how much of a pack is read: what a get reads does not grow with the workflow.
+Also how much of a pack is read: what a get reads does not grow with the workflow.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ OTHER = text_of("Z")
 
 
 def units_of(directory: Path, key: str = KEY) -> list[str]:
-    """Every unit of the workflow cached under a key, of itself and of its elements."""
+    """Every unit of the workflow that is cached under a key: of each process and each element."""
     units = ElementUnits.open(directory, key)
     return [
         workflow_from_cached_element_unit(directory, key, process_id, element_id)
@@ -79,12 +79,12 @@ def files_in(directory: Path) -> list[Path]:
 
 @pytest.fixture
 def right(tmp_path: Path) -> list[str]:
-    """The units as they should be."""
+    """The expected units."""
     cached(tmp_path / "elsewhere")
     return units_of(tmp_path / "elsewhere")
 
 
-# Where packs lie
+# Where packs are
 
 
 def test_a_pack_lies_where_the_digest_of_its_key_says(tmp_path: Path) -> None:
@@ -140,7 +140,7 @@ def assert_healed(directory: Path, right: list[str], text: str = TEXT) -> None:
 
 
 def get(directory: Path, process_id: str, element_id: str) -> str:
-    """The unit; what is said instead, where the pack is said to be damaged."""
+    """The unit, or the message if the pack is reported as damaged."""
     try:
         return workflow_from_cached_element_unit(directory, KEY, process_id, element_id)
     except CorruptPack as error:
@@ -228,7 +228,7 @@ def test_the_body_of_another_pack_is_refused_and_healed(tmp_path: Path, right: l
 def test_a_pack_of_another_format_is_told_and_caching_again_mends_it(
     sealed: bool, version: int, tmp_path: Path, right: list[str]
 ) -> None:
-    """Nothing but the magic and the version is taken to be where it is."""
+    """A reader relies only on the places of the magic and of the version."""
     path = cached(tmp_path / "cache")
     good = path.read_bytes()
     other = good[:8] + version.to_bytes(4, "little") + (good[12:] if sealed else b"anything")
@@ -363,7 +363,7 @@ def test_the_same_text_again_writes_nothing(
 
 
 def lock(path: Path) -> None:
-    """As who drops a pack does, until the file is closed, which is never."""
+    """Lock a pack as `prune_cache` does, and never close the file."""
     assert platform.try_lock(os.open(path, os.O_RDONLY)) is not False
 
 
@@ -525,9 +525,9 @@ class Reads:
 
 
 def many(count: int) -> str:
-    """A process that calls all of so many, each of which embeds one of its own and has a Start.
+    """A process that calls many others. Each of these has a Start and embeds a process of its own.
 
-    The fifth calls the sixth, and that the seventh, which has an element that no other has."""
+    The fifth calls the sixth, which calls the seventh. Only the seventh has a certain element."""
     specs = {}
     for number in range(count):
         tasks = [refer("SubWorkflowTask", f"inner {number}"), {"name": "Start", "typename": "T"}]
@@ -573,7 +573,7 @@ def test_what_a_get_reads_does_not_grow_with_the_workflow(
 def test_what_a_get_reads_by_a_common_id_does_not_grow_with_the_workflow(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Each inner process has an I; the only one that 3 leads to is that of its own inner one."""
+    """Each inner process has an I. Process 3 leads only to that of its own inner process."""
     reads, sizes = Reads(monkeypatch), []
     for count in (50, 5_000):
         units = opened_of(tmp_path, f"{count}", many(count))

@@ -1,6 +1,6 @@
-"""Many processes and threads on one cache, while it is pruned and emptied, and across forks.
+"""Many processes and threads use one cache while it is pruned and emptied, also across forks.
 
-How much is done is set by STRESS_ROUNDS; `make stress` does more.
+STRESS_ROUNDS sets the number of rounds. `make stress` does more.
 """
 
 from __future__ import annotations
@@ -43,12 +43,12 @@ def put(directory: Path, key: str, mark: str, filling: int = 0) -> None:
 
 
 def got(directory: Path, key: str, filling: int = 0) -> str:
-    """The mark of the workflow under a key, of which a whole and right unit was had."""
+    """Get a unit, check that it is complete and right, and return the mark of its workflow."""
     return mark_in(workflow_from_cached_element_unit(directory, key, "A", "call"), filling)
 
 
 def in_threads(work: Callable[[int], Any]) -> None:
-    """Do it in several threads of this process; fail where one fails."""
+    """Do something in several threads of this process. Fails if one of them fails."""
     errors: list[BaseException] = []
 
     def run(number: int) -> None:
@@ -67,7 +67,7 @@ def in_threads(work: Callable[[int], Any]) -> None:
 
 
 def everywhere(work: Callable[[str], Any], *others: Callable[[], Any]) -> None:
-    """Do it in several threads of several processes, each by a name, and other work beside."""
+    """Do something in several threads of several processes, each with a name, beside other work."""
 
     def of(number: int) -> Callable[[], Any]:
         return lambda: in_threads(lambda thread: work(f"{number}.{thread}"))
@@ -76,7 +76,7 @@ def everywhere(work: Callable[[str], Any], *others: Callable[[], Any]) -> None:
 
 
 def assert_tidy(directory: Path) -> None:
-    """Nothing but good packs is left."""
+    """Only good packs are left."""
     assert files_in(directory) == packs_in(directory)
     report = verify_cache(directory)
     assert report.ok
@@ -145,12 +145,12 @@ def test_what_is_cached_stays_readable_while_others_prune_what_is_old(tmp_path: 
         for _ in range(ROUNDS):
             assert got(directory, "kept").startswith("mark")
             put(directory, "kept", chance.choice(["mark 0", "mark 1"]))
-            if chance.random() < 0.5:  # recognised where the prune was not faster
+            if chance.random() < 0.5:  # recognised, unless the prune was faster
                 mark = f"mark {chance.randrange(3)}"
             put(directory, name, mark)
             assert got(directory, name) == mark
             set_back(name)
-            put(directory, name, mark)  # just cached, though it was about to be dropped
+            put(directory, name, mark)  # just cached, although the prune was about to remove it
             assert got(directory, name) == mark
         put(directory, name, "old")
         set_back(name)

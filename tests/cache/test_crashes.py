@@ -1,8 +1,8 @@
-"""Processes killed with SIGKILL: at every step that they take, and at random moments.
+"""Kills processes with SIGKILL: at every step that they take, and at random moments.
 
-Whatever was killed, the next reader gets the old or the new unit, the next writer succeeds, and the
-next prune removes what is left over. How many are killed at random is set by STRESS_KILLS; `make
-stress` kills thousands.
+After each kill, the next reader gets the old or the new unit, the next writer succeeds, and the
+next prune removes what is left over. STRESS_KILLS sets how many are killed at random. `make stress`
+kills thousands.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ def put(directory: Path, mark: str, key: str = "key", **options: Any) -> None:
 
 
 def got(directory: Path, key: str = "key", filling: int = 0) -> str | None:
-    """The mark of the workflow under a key, of which a right unit was had; None without one."""
+    """Get a unit, check it, and return the mark of its workflow; None if the key has none."""
     try:
         unit = workflow_from_cached_element_unit(directory, key, "A", "call")
     except UnitNotFound:
@@ -56,7 +56,7 @@ def set_back(directory: Path, key: str = "key") -> None:
 
 
 def dying(work: Callable[[], Any], step: int) -> Callable[[], None]:
-    """Do something and die by SIGKILL at the nth call of a function, or return from one."""
+    """Do something, and die by SIGKILL at the nth call of a function or when it returns."""
 
     def run() -> None:
         left = [step]
@@ -96,7 +96,7 @@ def killed_at_every_step(
 
 
 def nothing(directory: Path) -> None:
-    """A machine without a cache."""
+    """A machine that has no cache yet."""
 
 
 def old(directory: Path) -> None:
@@ -122,7 +122,7 @@ def assert_none_or_new(directory: Path) -> None:
 
 
 def heal(directory: Path) -> None:
-    """A damaged pack stays so until it is written anew."""
+    """A damaged pack stays damaged until it is written again."""
     if not verify_cache(directory).ok:
         put(directory, "healed")
 
@@ -176,9 +176,10 @@ def test_get_or_cache_may_be_killed_at_every_step(tmp_path: Path) -> None:
 
 
 def killed_at_random(child: Child, place: Path, chance: random.Random) -> None:
-    """Kill a process that writes over and over, at some moment after its first write.
+    """Kill a process that writes again and again, at some moment after its first write.
 
-    Both run meanwhile: who waits on a pipe is woken, and the other stopped, always at one place.
+    This process waits in a loop. If it waited on a pipe, it would always kill the other process at
+    the same place.
     """
     before = os.stat(place).st_ino
     while os.stat(place).st_ino == before:
@@ -220,7 +221,7 @@ def test_writers_may_be_killed_at_random_moments(filling: int, tmp_path: Path) -
 
 
 def test_all_kinds_of_work_may_be_killed_at_once(tmp_path: Path) -> None:
-    """Writers, prunes and removals side by side, killed together."""
+    """Writers, prunes and removals run at the same time and are killed together."""
     chance = random.Random(11)
     keys = ["one", "two", "three"]
 
@@ -266,7 +267,7 @@ def test_all_kinds_of_work_may_be_killed_at_once(tmp_path: Path) -> None:
 def test_a_process_that_is_stopped_stops_no_other(
     stopped: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """One that holds a lock and never gives it back."""
+    """The stopped process holds a lock and never releases it."""
     put(tmp_path, "old")
     set_back(tmp_path)
     with crowd.line() as line:

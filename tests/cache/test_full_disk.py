@@ -1,7 +1,7 @@
-"""Disks that are full, directories that cannot be written, paths that cannot be: for real.
+"""Full disks, directories that cannot be written, and impossible paths, on a real file system.
 
-Each is a `CacheError` that names the path and the reason. The pack that was there is intact, and
-no partial file stays.
+Each of them raises a `CacheError` that names the path and the reason. The pack that was there is
+intact, and no partial file stays.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ def got(directory: Path, filling: int = 0) -> str:
 def assert_refused(
     directory: Path, reason: int, do: Callable[[], Any], verb: str = "write"
 ) -> None:
-    """It is a CacheError that names the path and the reason, and chains the cause."""
+    """Require a CacheError that names the path and the reason, and has the cause."""
     with pytest.raises(CacheError) as raised:
         do()
     assert type(raised.value) is CacheError
@@ -247,7 +247,7 @@ def test_too_many_open_files_is_told(tmp_path: Path) -> None:
 
 
 def made(directory: Path, key: str = "key", **options: Any) -> str:
-    """The mark of what `get_or_cache` makes of a text."""
+    """The mark of the workflow that `get_or_cache` returns for a text."""
     units = ElementUnits.get_or_cache(directory, key, lambda: text("new"), **options)
     assert units.cache_key == key
     assert units._decoded("A") == ElementUnits.from_json(text("new"))._decoded("A")
@@ -319,11 +319,11 @@ def test_what_may_be_cached_is_cached_without_a_warning(
     assert not caplog.records
 
 
-# Not allowed, not there, not a directory
+# Not allowed, missing, or not a directory
 
 
 def as_nobody(directory: Path, work: Callable[[], Any]) -> None:
-    """Do something in a process that is not root, and can get to the directory."""
+    """Do something in a process that is not root and can enter the directory."""
     for parent in directory.parents:
         if parent.stat().st_mode & 0o777 == 0o700:
             parent.chmod(0o755)
@@ -344,7 +344,7 @@ def as_nobody(directory: Path, work: Callable[[], Any]) -> None:
 def test_a_directory_that_may_not_be_written_is_told(
     mode: int, closed: str, tmp_path: Path
 ) -> None:
-    """The innermost one that is there; in the last case it has the pack."""
+    """It is the innermost directory that exists. In the last case it contains the pack."""
     directory = tmp_path / "cache"
     place = Path(pack_path(directory, "key")).parent if closed == "shard" else tmp_path / closed
     place.mkdir(parents=True)
@@ -441,7 +441,7 @@ def test_a_current_directory_that_is_gone_is_told(tmp_path: Path) -> None:
 
 
 def test_no_failure_is_taken_for_damage(tmp_path: Path) -> None:
-    """What cannot be read is not to be cached again: that would hide what is wrong."""
+    """If a pack cannot be read, it must not be cached again: that would hide the problem."""
     (tmp_path / "file").write_text("not a directory")
     with pytest.raises(CacheError) as raised:
         ElementUnits.get_or_cache(tmp_path / "file", "key", lambda: pytest.fail("was called"))

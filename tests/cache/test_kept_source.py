@@ -1,4 +1,4 @@
-"""What is kept beside a pack, in a directory and in a store: read, replaced and removed with it."""
+"""The source beside a pack, in a directory and in a store: read, replaced and removed with it."""
 
 from __future__ import annotations
 

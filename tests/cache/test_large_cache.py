@@ -1,7 +1,7 @@
-"""A cache of many packs: what listing, verifying and pruning do for each of them stays the same.
+"""A cache of many packs: listing, verifying and pruning do the same work for each of them.
 
-How many there are is set by STRESS_PACKS; `make stress` has 100,000. Counted are calls of the
-operating system, never seconds, which are only printed.
+STRESS_PACKS sets the number of packs; `make stress` has 100,000. The tests count calls of the
+operating system. They print seconds, but do not compare them.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from spiff_element_units.cache.directory import pack_path
 
 PACKS = crowd.amount("PACKS", 1_500)
 HOUR = 3600
-EVERY = 50  # of so many packs, one is damaged, and one is old
+EVERY = 50  # one pack in so many is damaged, and one is old
 
 CALLS = ("open", "pread", "fstat", "lstat", "stat", "unlink", "rename", "replace", "listdir")
 
@@ -53,7 +53,7 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @contextmanager
 def counted(what: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[], float]]:
-    """Calls for each pack that is done meanwhile."""
+    """Count calls of `os` meanwhile. Gives the number of calls for each pack."""
     calls = dict.fromkeys(CALLS, 0)
 
     def counting(name: str) -> None:
@@ -72,7 +72,7 @@ def counted(what: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[],
     yield lambda: (sum(calls.values()) - calls["listdir"]) / PACKS
     taken = time.perf_counter() - started
     monkeypatch.undo()
-    assert calls["listdir"] <= 600  # some for each of 256 directories, whatever is in them
+    assert calls["listdir"] <= 600  # some calls for each of the 256 directories
     print(f"{what} {PACKS} packs: {taken:.2f} s, {calls}")
 
 

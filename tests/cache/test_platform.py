@@ -1,4 +1,4 @@
-"""Where operating systems differ: each branch is taken here, whatever this one is."""
+"""Differences between operating systems: the tests take each branch on any of them."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def got(directory: Path, key: str = "key") -> str:
 
 
 def denied(monkeypatch: pytest.MonkeyPatch, name: str, is_denied: Callable[[str], bool]) -> None:
-    """A function of `os` that is denied some paths."""
+    """A function of `os` that fails for some paths with PermissionError."""
     real = getattr(os, name)
 
     def denying(path: Any, *arguments: Any, **more: Any) -> Any:

@@ -1,7 +1,7 @@
-"""A cache in the hands of hypothesis: any sequence of what can be done with it, against a dict.
+"""Hypothesis does any sequence of operations with a cache, and compares it with a dict.
 
-The model knows of each key which workflow it must give, and since when. How many sequences are
-tried is set by STRESS_SEQUENCES, and how long they are by STRESS_STEPS.
+The dict says which workflow each key must give, and how old it is. STRESS_SEQUENCES sets the number
+of sequences, and STRESS_STEPS their length.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ hours = st.integers(1, 9)
 
 
 class Entry:
-    """What the model knows of a key: its mark (or that it is damaged), its age in hours."""
+    """What the dict says about a key: its mark, or that it is damaged, and its age in hours."""
 
     def __init__(self, mark: str) -> None:
         self.mark = mark
@@ -59,7 +59,7 @@ class Entry:
 
 
 class Cache(RuleBasedStateMachine):
-    """What a cache does, and what a dict says that it must do."""
+    """A cache, and the dict that says what it must return."""
 
     opened = Bundle("opened")
 
@@ -153,7 +153,7 @@ class Cache(RuleBasedStateMachine):
             with pytest.raises(CacheError, match="closed"):
                 held[0].workflow("A")
 
-    # Looking after it
+    # Managing it
 
     @rule(key=keys)
     def remove(self, key: str) -> None:
@@ -202,7 +202,7 @@ class Cache(RuleBasedStateMachine):
     # Damage
 
     def damage(self, key: str, content: bytes) -> None:
-        """As another file: who has the pack open reads on."""
+        """Damage a pack by another file in its place. An open pack is still read."""
         self.path(key).unlink()
         self.path(key).write_bytes(content)
         self.hold(key, DAMAGED)

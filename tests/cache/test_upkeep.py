@@ -1,4 +1,4 @@
-"""Looking after a cache: listing, removing, checking and pruning it; `get_or_cache`; `durable`."""
+"""Managing a cache: listing, removing, checking and pruning it; `get_or_cache`; `durable`."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ ODD_KEYS += ["\ud800", "🦊", "con", "k" * 10_000]
 
 
 def cached(directory: Path, key: str, mark: str = "m", hours_ago: float = 0) -> Path:
-    """Cache a workflow, so many hours ago; the path of its pack."""
+    """Cache a workflow as if it was done some hours ago. Returns the path of its pack."""
     cache_element_units_for_workflow(directory, key, text(mark))
     path = Path(pack_path(directory, key))
     if hours_ago:
@@ -81,7 +81,7 @@ def snapshot(directory: Path) -> dict[Path, bytes]:
     return {path: path.read_bytes() for path in files_in(directory)}
 
 
-# Where there is no cache
+# Without a cache
 
 
 @pytest.mark.parametrize("made", ["nothing", "directory", "v2", "shard"])
@@ -504,11 +504,11 @@ def test_a_limit_that_is_none_is_refused(error: type, limits: dict, tmp_path: Pa
     assert keys(tmp_path) == ["key"]
 
 
-# What happens while a prune is at work
+# What happens during a prune
 
 
 def between(monkeypatch: pytest.MonkeyPatch, name: str, nth: int, do: Callable[[], Any]) -> None:
-    """Do something just before a prune calls a function of `os` for the nth time."""
+    """Do something just before `prune_cache` calls a function of `os` for the nth time."""
     real = getattr(os, name)
     calls = [0]
 
@@ -528,7 +528,7 @@ MOMENTS = [("listdir", 1), ("lstat", 1), ("open", 1), ("open", 2), ("lstat", 2),
 
 @pytest.fixture(autouse=True)
 def no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Here all happens in one process, which would wait for itself."""
+    """Do not wait for locks: here everything is in one process, which would wait for itself."""
     monkeypatch.setattr(platform, "PAUSE", 0)
 
 
@@ -769,7 +769,7 @@ def test_a_temporary_file_that_was_removed_before_it_is_locked_is_made_anew(
 def test_a_directory_that_is_deleted_while_it_is_made_is_made_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """`os.makedirs` finds it there, looks whether it is a directory, and finds none."""
+    """`os.makedirs` finds the path, looks whether it is a directory, and it is gone."""
     real, failed = os.makedirs, []
 
     def races(path: str, *args: Any, **more: Any) -> None:
@@ -853,7 +853,7 @@ def test_what_is_made_wrong_is_told_and_nothing_is_cached(tmp_path: Path) -> Non
 
 
 class Synced:
-    """Which files and directories are synced, by their paths."""
+    """Notes the paths of the files and directories that are synced."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.paths: list[str] = []
@@ -961,7 +961,7 @@ def test_no_file_is_kept_open_where_that_would_be_in_the_way(tmp_path: Path) -> 
 
 
 def busy(monkeypatch: pytest.MonkeyPatch, name: str, times: int) -> None:
-    """A file that somebody has open, so many times."""
+    """Let a file be in use for the first attempts."""
     real = getattr(os, name)
     left = [times]
 
@@ -1045,7 +1045,7 @@ def test_who_may_not_is_told(tmp_path: Path) -> None:
             prune_cache(directory)
         units = ElementUnits.get_or_cache(directory, "key", lambda: pytest.fail("was called"))
         assert units.root == "A"
-        cached(directory, "key")  # recognised, though its time cannot be set
+        cached(directory, "key")  # recognised, although its time cannot be set
         with pytest.raises(CacheError, match="cannot write"):
             cached(directory, "key", "another")
 

@@ -1,4 +1,4 @@
-"""`cache` of the command: spec JSON, BPMN and DMN files; what is bad, unchanged, or hostile."""
+"""`cache` of the command: spec JSON, BPMN and DMN files; bad, unchanged and hostile files."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def keys(cache: Path) -> list[str]:
 
 @pytest.fixture
 def specs(tmp_path: Path) -> Path:
-    """A folder of spec JSON files, one below the other."""
+    """A folder of spec JSON files, some of them in folders below it."""
     folder = tmp_path / "specs"
     for name in ("nested_calls", "timers", "sub/stamp"):
         path = folder / f"{name}.json"
@@ -168,7 +168,7 @@ def test_bpmn_files_become_what_an_application_makes_of_them(tmp_path: Path, nam
 
 
 def test_all_bpmn_files_are_one_model(tmp_path: Path) -> None:
-    """The process that one file calls is in another; a decision is in a third."""
+    """One file calls a process of another file, and uses a decision of a third."""
     text = (EXAMPLES / "claim.bpmn").read_text(encoding="utf-8")
     start = text.index('  <bpmn:process id="Pay"')
     end = text.index("</bpmn:process>", start) + len("</bpmn:process>\n")

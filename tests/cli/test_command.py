@@ -109,7 +109,7 @@ def test_a_reader_that_goes_away_is_no_error(cache: Path) -> None:
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows sends no SIGINT to one process")
 def test_an_interrupt_ends_the_command_with_130_and_one_line(cache: Path) -> None:
-    # A shell without job control has what it starts in the background ignore SIGINT.
+    # If a shell has no job control, the programs that it starts in the background ignore SIGINT.
     heed = (
         "import os, signal, sys; signal.signal(signal.SIGINT, signal.SIG_DFL); "
         "os.execv(sys.argv[1], sys.argv[1:])"
@@ -184,7 +184,7 @@ def test_the_library_imports_nothing_of_the_command() -> None:
 
 
 def completed(words: str, cword: int) -> list[str]:
-    """What bash is told to offer."""
+    """The completions that bash gets."""
     done = command(
         _SPIFF_ELEMENT_UNITS_COMPLETE="bash_complete", COMP_WORDS=words, COMP_CWORD=str(cword)
     )
@@ -212,7 +212,7 @@ def test_a_completion_script_is_good_for_its_shell(shell: str, tmp_path: Path) -
 
 
 def test_bash_completes_with_the_script(cache: Path, tmp_path: Path) -> None:
-    """As bash does it: the function that the script registers is called, and fills COMPREPLY."""
+    """The test does what bash does: it calls the function of the script, which fills COMPREPLY."""
     bash = shutil.which("bash")
     if bash is None:
         pytest.skip("no bash here")

@@ -1,4 +1,4 @@
-"""What the page and the pictures of the command show is what it prints."""
+"""The page and the pictures of the command show exactly what the command prints."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ ANY = {"data"}  # objects of the application, with any members
 
 
 def strict(schema: Any) -> Any:
-    """A schema that allows no other members than those it names, so that it names all."""
+    """The schema, but it allows only members that it names. So it must name all."""
     if isinstance(schema, list):
         return [strict(one) for one in schema]
     if not isinstance(schema, dict):
@@ -60,7 +60,7 @@ def strict(schema: Any) -> Any:
 
 
 def relaxed(name: str) -> dict:
-    """A definition that others build on allows their members."""
+    """A definition that others extend: it allows their members too."""
     return {**strict(SCHEMA["$defs"][name]), "unevaluatedProperties": True}
 
 

@@ -1,4 +1,4 @@
-"""`graph` of the command, but for the page: mermaid, dot and SVG."""
+"""`graph` of the command without the page: mermaid, dot and SVG."""
 
 from __future__ import annotations
 
@@ -121,7 +121,7 @@ def test_graphviz_draws_any_id_as_it_is_shown(ids: list) -> None:
     units = ElementUnits.from_json(json.dumps({"spec": spec, "subprocess_specs": {}}))
     drawing = draw(Facts(units), frozenset(), 0)
     found = ET.fromstring(_graph.svg(dot(drawing))).iter("{http://www.w3.org/2000/svg}text")
-    # Graphviz writes spaces as they cannot be broken.
+    # Graphviz writes spaces as no-break spaces.
     shown = {"".join(one.itertext()).replace("\u00a0", " ").strip() for one in found}
     for node in drawing.nodes:
         assert node.lines[0].replace("\u00a0", " ").strip() in shown

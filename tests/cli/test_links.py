@@ -83,7 +83,7 @@ def test_the_nearest_workflow_is_taken_and_the_others_are_told(tmp_path: Path) -
         x__shop=process("shop", call("pay")),
         x__near__pay=process("pay", script("n = 'near'")),
         y__pay=process("pay", script("n = 'far'")),
-        # Here it is not the root, so this is not meant.
+        # In this workflow it is not the root, so the command does not choose it.
         x__a__all=process("all", call("pay")) + process("pay", script("n = 'inside'")),
     )
     done = command("run", cache, "x/shop")
@@ -141,7 +141,7 @@ def test_graph_goes_on_into_the_other_workflows(cache: Path, tmp_path: Path) -> 
 
 
 def test_a_process_of_the_same_name_stays_external(tmp_path: Path) -> None:
-    """`pay` leads to another `check` than the one that is here: nothing may be mixed up."""
+    """`pay` leads to a `check` that differs from the one here. The command must not mix them up."""
     cache = cached(
         tmp_path,
         a__shop=process("shop", call("check"), call("pay")) + process("check", script("n = 1")),

@@ -1,4 +1,4 @@
-"""Models that a command is given: what cannot be read or written is told, and of which process."""
+"""Bad models: the command says what cannot be read or written, and in which process."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def test_a_collaboration_is_a_root() -> None:
     parsed = model.spec_json(model.require_root(collaboration))
     units = ElementUnits.from_json(parsed.text)
     assert units.root == parsed.root == collaboration
-    # SpiffWorkflow before 3.2 has the processes that events start in no spec.
+    # Before SpiffWorkflow 3.2, no spec contains the processes that events start.
     named = set(model.roots()) if models.SPIFF_VERSION >= (3, 2) else {"customer"}
     assert named < set(units.process_ids)
 

@@ -103,7 +103,7 @@ def test_the_way_from_the_root_leads_to_this_element_and_not_to_another_of_its_i
     page.value("document.getElementById('from-root').click()")
     assert page.text("#unit h3") == "The unit of root that resumes at check"
     assert held(page) == ["root", "left"]
-    # It is what the library holds for the way to that process.
+    # The page shows the unit that the library returns for the way to that process.
     units = ElementUnits.from_json(command("unit", path, "--defer", "nothing").out)
     assert list(units.needs("root", "left")) == ["root", "left"]
     page.click(*place_of(page, "leaf"))
@@ -302,7 +302,7 @@ def test_the_table_is_searched_by_process_and_element_and_sorted(claim: Page) ->
     box = "document.getElementById('search').getBoundingClientRect()"
     claim.click(*claim.value(f"[{box}.x + 20, {box}.y + 10]"))
     claim.type("opinion")
-    assert sorted(claim.value(rows)) == ["Appeal", "Expert_opinion"]  # one has such an element
+    assert sorted(claim.value(rows)) == ["Appeal", "Expert_opinion"]  # by its element
     assert claim.text("#found") == "2 found"
     claim.value("document.getElementById('search').select()")
     claim.type("Pa")
@@ -329,7 +329,7 @@ def test_the_graph_is_zoomed_and_panned_with_the_mouse(claim: Page) -> None:
     claim.click_on("button", "+")
     assert zoom() > before
     before = zoom()
-    for _ in range(10):  # the first turns of a wheel tell what wheel it is
+    for _ in range(10):  # the first turns tell the kind of wheel
         claim.call("Input.dispatchMouseEvent", type="mouseWheel", x=300, y=400, deltaX=0, deltaY=90)
         claim.settle()
     assert zoom() < before
@@ -486,7 +486,7 @@ def coloured(page: Page, change: str) -> list[str]:
 
 
 def changes(page: Page) -> list[list[str]]:
-    """The list of what has changed, as it is seen: the change, and what it is of."""
+    """The visible list of changes: each change, and its process or element."""
     listed = page.value("[...document.querySelectorAll('#changes li')].map(one => one.innerText)")
     return [[line for line in text.split("\n") if line] for text in listed]
 

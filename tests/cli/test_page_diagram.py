@@ -27,7 +27,7 @@ pytestmark = needs_chromium
 
 BPMN = f"{{{MODEL}}}"
 NOT_DRAWN = {"sequenceFlow", "laneSet", "dataObject", "dataObjectReference", "textAnnotation"}
-# A subprocess that is collapsed, with a diagram of its own, as modelers write it.
+# A collapsed subprocess with a diagram of its own, as modelling tools write it.
 LAID_OUT = """
 <definitions xmlns="http://www.omg.org/spec/BPMN/20100524/MODEL" targetNamespace="t" id="d"
   xmlns:bpmndi="http://www.omg.org/spec/BPMN/20100524/DI"
@@ -155,7 +155,7 @@ def test_axe_finds_nothing_in_a_diagram(claim: Page) -> None:
 def test_what_the_unit_holds_is_marked(claim: Page) -> None:
     held_here = drawn(claim, "held")
     assert "receive_claim" in held_here
-    assert "settle_large_claim" not in held_here  # what it calls is not held
+    assert "settle_large_claim" not in held_here  # the unit does not contain the called process
     pick(claim, "Pay")
     claim.click_on("#details .element .id", "order_transfer")
     claim.value("document.getElementById('from-root').click()")
@@ -238,7 +238,7 @@ def test_a_model_without_a_layout_says_which_lane_each_element_is_in(
     assert page.value("document.querySelectorAll('.djs-overlay .lane').length") == 0
 
 
-# Finds elements that lie on one another, and lines that cross what they do not join.
+# Finds elements that overlap, and lines that cross elements that they do not join.
 WRONG = """(() => {
   const all = elementUnits.viewer.get('elementRegistry').getAll().filter(one => !one.labelTarget);
   const shapes = all.filter(one => !one.waypoints && one.parent), wrong = [];
@@ -343,7 +343,7 @@ LETTERS = {
     "event": "Ende des Jahres é",
     "host": "测量尺寸",
     "boundary": "9-to-5",
-    "gateway": "id$&",  # what String.replace would take for a pattern
+    "gateway": "id$&",  # String.replace would take this for a pattern
     "default": "идти",
     "flow": "flow 2",
     "lane": "Straße",
@@ -466,7 +466,7 @@ def test_an_instance_is_watched_whatever_the_ids_of_its_model_are(
 
 
 def approval(folder: Path) -> Path:
-    """A script and a call, and then a person or a message are waited for."""
+    """A script and a call, and then the process waits for a person or a message."""
     message = "<messageEventDefinition messageRef='paid'/>"
     root = process("root", script("x = 1"), call("sub"), "<manualTask />", catch(message))
     return write(
@@ -558,7 +558,7 @@ def test_a_call_waits_while_the_process_that_it_calls_runs(page: Page, tmp_path:
 def test_a_task_that_was_started_and_has_nothing_below_it_waits_for_its_result(
     page: Page, tmp_path: Path
 ) -> None:
-    """As a service task does whose engine answers later."""
+    """A service task does this if its engine answers later."""
     model = write(tmp_path / "m.bpmn", process("root", "<manualTask />"))
     state = instance(model, tmp_path / "state.json")
     text = json.loads(state.read_text())
@@ -630,7 +630,7 @@ def test_a_comparison_colours_the_elements_of_the_diagram(page: Page, tmp_path: 
     assert page.complaints == []
 
 
-# The diagrams of the version that is compared with
+# The diagrams of the other version
 
 
 @pytest.fixture
@@ -652,7 +652,7 @@ def checked_version(page: Page) -> str:
 
 
 def coloured(page: Page, kind: str, style: str, colour: str) -> list[str]:
-    """The elements of a kind that are seen in a colour of the page."""
+    """The elements of a kind that have a colour of the page."""
     ids: list[str] = page.value(
         f"""(() => {{
               const probe = document.body.appendChild(document.createElement('i'));
@@ -794,7 +794,7 @@ def test_a_process_that_is_not_called_any_more_is_gone_though_its_bpmn_is_there(
 def test_an_element_that_nothing_led_to_is_added_in_the_new_diagram_only(
     page: Page, tmp_path: Path
 ) -> None:
-    """SpiffWorkflow does not read it, though it is drawn."""
+    """SpiffWorkflow does not read such an element, but the diagram shows it."""
     new = process("root", script("x = 1"), "<manualTask />")
     flow = '<sequenceFlow id="root_0_flow" sourceRef="root_0" targetRef="{}"/>'
     old = new.replace(flow.format("root_1"), flow.format("root_end"))
@@ -853,7 +853,7 @@ def test_a_version_whose_bpmn_is_not_at_hand_says_how_to_get_its_diagrams(
         assert command("cache", cache, model, *options).code == 0
     opened(page, graph(cache, tmp_path, "2", "--against", "1"))
     assert drawn(page, "changed") == ["root_0", "root_1", "root_end"]
-    assert flows(page, "added") == []  # nothing is known of them
+    assert flows(page, "added") == []  # the page knows nothing about them
     choose_version(page, "Old")
     assert page.text("#lost") == (
         "The BPMN of this process in 1 is not in the page. For its diagrams, cache its BPMN files "

@@ -50,7 +50,7 @@ LIES = """(() => {
         lies.push(`${one.id} lies on ${other.id}`);
   return lies;
 })()"""
-# Finds edges that run along one another and come from two processes, or are of two kinds.
+# Finds edges that run along one another but have different kinds or come from two processes.
 SHARED = """(() => {
   const parts = [];
   for (const edge of document.querySelectorAll('#edges .edge')) {
@@ -150,7 +150,7 @@ def test_no_edge_of_a_generated_workflow_crosses_a_node_that_it_does_not_join(
 
 
 def focused(page: Page) -> str:
-    """The process of the node that has the keyboard, or the id or class of what else has it."""
+    """The process of the node that has the focus, or the id or class of another element with it."""
     found: str = page.value(
         """(one => one.dataset && one.dataset.number ? elementUnits.processes[one.dataset.number].id
              : one.id || one.className)(document.activeElement)"""
@@ -286,7 +286,7 @@ def test_a_press_counts_for_its_node_if_a_layout_ends_before_the_mouse_goes_up(
     mouse("mouseReleased", *where, 1)
     assert held(page) == [pressed]
     assert "P99" not in page.value(nodes())
-    # The second press of a double click means the node of the first one, wherever it is now.
+    # The second press of a double click belongs to the node of the first one, wherever that is now.
     mouse("mousePressed", *where, 2)
     reveal("P97")
     mouse("mouseReleased", *where, 2)

@@ -55,7 +55,7 @@ def deep() -> ElementUnits:
 
 
 def entries(page: Page) -> list[str]:
-    """The tree as it is seen: an entry in a line, indented by its level."""
+    """The visible tree: each line is an entry, indented by its level."""
     seen: list[str] = page.value(
         """[...document.querySelectorAll('#tree [role=treeitem]')].map(one =>
              ' '.repeat((one.getAttribute('aria-level') || 1) - 1)
@@ -65,7 +65,7 @@ def entries(page: Page) -> list[str]:
 
 
 def twist(page: Page, process_id: str) -> None:
-    """Click on what opens and folds an entry."""
+    """Click on the arrow that opens and folds an entry."""
     found = "one => one.querySelector('.id').innerText === " + json.dumps(process_id)
     at = page.value(
         f"""(() => {{
@@ -200,7 +200,7 @@ def test_a_process_below_itself_is_not_opened_again(tmp_path: Path, page: Page) 
 
 
 def test_every_process_can_be_reached_from_the_top(tmp_path: Path, page: Page) -> None:
-    """Also those that the root does not lead to, and those that only lead to one another."""
+    """The tree also has processes that the root does not lead to, and circles of processes."""
     opened(page, tmp_path, calling({"root": [], "alone": ["x"], "x": [], "y": ["z"], "z": ["y"]}))
     page.click_on("#views label", "Tree")
     assert entries(page) == ["root", "alone", "y"]

@@ -1,4 +1,4 @@
-"""`run` of the command: the tests' models, a prompt, answers in files, and going on later."""
+"""`run` of the command: the tests' models, a prompt, answers in files, and resuming later."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from spiff_element_units import ElementUnits
 from spiff_element_units.spiff import SpecLoader
 
 BPMN = TOP / "tests" / "bpmn"
-# Models that run to their end on answers alone, with SpiffWorkflow's own specs.
+# Models that need only answers to run to their end, and use only SpiffWorkflow's own specs.
 ALONE = sorted(
     name
     for name, model in models.MODELS.items()

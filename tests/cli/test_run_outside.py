@@ -1,4 +1,4 @@
-"""What `run` of the command gets from outside: functions, messages, signals, time, and an end."""
+"""What `run` of the command gets from outside: functions, messages, signals, time, and a limit."""
 
 from __future__ import annotations
 
@@ -187,7 +187,7 @@ def test_timers_stop_a_run_or_are_skipped(tmp_path: Path, element: str) -> None:
 
 
 def test_skipped_time_passes_for_all_timers(tmp_path: Path) -> None:
-    """Forty days pass once, and not again for each timer that waits at the same time."""
+    """Forty days pass once, and not once for each timer that waits at the same time."""
     path = write(
         tmp_path / "m.bpmn",
         process("p", call("long"))

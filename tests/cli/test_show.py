@@ -1,4 +1,4 @@
-"""`show` and `unit` of the command, and the paths by which a unit holds what it holds."""
+"""`show` and `unit` of the command, and the paths that explain what a unit contains."""
 
 from __future__ import annotations
 
@@ -296,7 +296,7 @@ def test_explain_says_by_which_path_each_process_came_in(cache: Path) -> None:
 
 
 def check_paths(units: ElementUnits, process_id: str, elements: tuple, defer: str) -> None:
-    """The paths lead to what the unit holds, each step being a reference in the unit."""
+    """Require that the paths lead to the processes of the unit, and each step is a reference."""
     held = units.needs(process_id, *elements, defer=defer)
     found = paths(units, process_id, elements, defer)
     assert tuple(found) == held
@@ -306,7 +306,7 @@ def check_paths(units: ElementUnits, process_id: str, elements: tuple, defer: st
             assert step.process_id == at
             kinds = {(one.kind, one.element_id, one.process_id) for one in units.references(at)}
             assert (step.kind, step.element_id, step.to) in kinds
-            # What events start before SpiffWorkflow 3.2 may be called from what has not begun.
+            # Before SpiffWorkflow 3.2, a process that did not start may call one that events start.
             assert step.to in held or (defer == "calls" and process_id != units.root)
             at = step.to
         assert at == to
@@ -368,7 +368,7 @@ def test_the_paths_explain_every_unit_of_any_workflow(
 ) -> None:
     workflow = json.loads(text)
     root = workflow["spec"]["name"]
-    assume(root not in workflow["subprocess_specs"])  # one name for two processes tells too little
+    assume(root not in workflow["subprocess_specs"])  # one name for two processes says too little
     units = ElementUnits.from_json(text)
     process_id = data.draw(st.sampled_from(units.process_ids))
     known = [id for one in units.process_ids for id in (one, *units.element_ids(one))]

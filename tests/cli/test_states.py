@@ -70,7 +70,7 @@ def test_check_as_json_names_each_instance(cache: Path, states: Path) -> None:
 
 
 def test_states_come_in_lines_too(cache: Path, states: Path, tmp_path: Path) -> None:
-    """As they are, or as JSON strings, which is how a database exports a column of text."""
+    """A line is a state, or a JSON string with a state, as a database exports a column of text."""
     texts = [(states / "start.json").read_text(), (states / "decide.json").read_text()]
     lines = f"{texts[0]}\n\n{json.dumps(texts[1])}\n"
     found = json.loads(command("check", cache, "v2", "-", "--json", input=lines).out)

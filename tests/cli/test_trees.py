@@ -1,7 +1,7 @@
-"""`cache` of the command on trees of models that are not tidy.
+"""`cache` of the command on folders that contain bad files.
 
-Each way in which a real file is bad has a file here, made for it. A bad file is named once, and
-everything else of the tree is cached.
+There is a file for each way in which a real file is bad. The command names a bad file once, and
+caches all others.
 """
 
 from __future__ import annotations

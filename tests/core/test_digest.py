@@ -1,7 +1,7 @@
 """The digest of a process: what it covers, and that nothing else counts.
 
-A digest is compared with `digest_in`, which puts one together of what belongs to a process by the
-naive model.
+The digests are compared with those of `digest_in`, which uses the naive model to find what belongs
+to a process.
 """
 
 from __future__ import annotations

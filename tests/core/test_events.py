@@ -1,4 +1,4 @@
-"""What events start in workflows that do not say so: those of SpiffWorkflow before 3.2.
+"""Processes that events start, in workflows that do not say so: those before SpiffWorkflow 3.2.
 
 They have no `trigger_specs`. At each event the engine looks through all subprocess specs for start
 events of that event.
@@ -106,7 +106,7 @@ def test_what_events_start_is_a_trigger_of_the_roots_start_task() -> None:
 
 
 def test_a_participant_alone_starts_no_other() -> None:
-    """SpiffWorkflow's parser gives it the specs that it refers to, and no participants."""
+    """SpiffWorkflow's parser gives it the specs that it refers to, without participants."""
     units = units_of(purchase())
     assert units.needs("customer") == ("customer",)
     assert units.needs("customer", defer="nothing") == ("customer",)
@@ -205,7 +205,7 @@ def test_a_root_without_task_specs_starts_nothing() -> None:
 
 
 def test_a_workflow_of_this_spiffworkflow_says_what_events_start() -> None:
-    """Which way, depends on the version; the participants are in the unit in both."""
+    """The way depends on the version. The unit contains the participants in both cases."""
     text = models.spec_json(models.MODELS["collaboration"])
     assert ('"trigger_specs"' in text) == (models.SPIFF_VERSION >= (3, 2))
     units = ElementUnits.from_json(text)
@@ -213,11 +213,11 @@ def test_a_workflow_of_this_spiffworkflow_says_what_events_start() -> None:
     assert units.needs("purchase", "supplier_start")[0] == "purchase"
 
 
-# Packs of before
+# Packs of 0.4.0
 
 
 def as_written_before(data: bytes) -> bytes:
-    """The pack as 0.4.0 wrote it, but for the references of the root."""
+    """The pack as 0.4.0 wrote it, except for the references of the root."""
     pack = Dissected(data)
     table = pack.part("table 0")
     for index in range(pack.header("processes")):
@@ -231,7 +231,7 @@ def test_a_pack_that_does_not_say_what_events_start_is_read() -> None:
     assert units.needs("school") == ("school",)
     assert units.workflow("school", "to_lesson").startswith('{"spec":{"name":"school"')
     assert units.process_ids == units_of(school()).process_ids
-    # A digest covers what is in the start unit, which is less with such a pack.
+    # A digest covers the start unit, which is smaller with such a pack.
     assert units.process_digest("school") == sha256(units.spec_json("school")).hexdigest()
     assert units.process_digest("school") != units_of(school()).process_digest("school")
 

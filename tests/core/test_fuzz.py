@@ -1,5 +1,6 @@
-"""What the fuzzers found worth keeping, tried anew: each input that once crashed, or that reaches
-code which no other does. `make fuzz` looks for more.
+"""Replays the inputs that fuzzers have found.
+
+They once crashed, or reach code that no other input reaches. `make fuzz` looks for more.
 """
 
 from __future__ import annotations
@@ -29,8 +30,10 @@ def test_a_state_is_cut_as_json_and_the_rules_say(name: str) -> None:
 
 
 def test_the_kept_inputs_lead_somewhere() -> None:
-    """Most packs would be refused at once if they were of an older format: `make fuzz KEEP=--keep`
-    makes new ones."""
+    """If most packs have an older format, they are refused at once.
+
+    Then run `make fuzz KEEP=--keep`, which makes new ones.
+    """
     for fuzzer, name in (
         (fuzz_text, "text"),
         (fuzz_pack, "pack"),
@@ -41,8 +44,9 @@ def test_the_kept_inputs_lead_somewhere() -> None:
 
 
 def test_what_the_fuzzers_demand_is_more_than_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    """They see a unit that lacks a process, a pack that is answered with too much, and a state in
-    which something else is settled."""
+    """They notice a unit that lacks a process, an answer that contains too much, and a state in
+    which something else is settled.
+    """
     text = seeds("text")["calls"]
     monkeypatch.setattr(fuzz_text.naive, "process_ids", lambda workflow: ("A",))
     with pytest.raises(AssertionError):
@@ -56,7 +60,7 @@ def test_what_the_fuzzers_demand_is_more_than_nothing(monkeypatch: pytest.Monkey
 
 
 def test_checksums_are_put_right() -> None:
-    """A pack of which a byte was changed is opened, and so is one that is longer than it says."""
+    """A pack with a changed byte is opened, and so is one that is longer than it says."""
     for value in (text_of({}), text_of({"x": 1})):
         workflow = seeds("text")["deep"][:-1] + b',"y":' + value + b"}"
         good = pack_of(workflow)

@@ -197,7 +197,7 @@ def test_what_cannot_be_reached_is_not_found() -> None:
             units.needs("A", "T", element_id)
 
 
-# External, recursive, and of one name
+# External processes, recursion, and several of one name
 
 
 @pytest.mark.parametrize("null", [True, False])
@@ -327,7 +327,7 @@ def test_what_a_process_says_may_be_written_with_escapes() -> None:
 
 
 def embedding_order(children: list[list[int]]) -> list[tuple[int, int]]:
-    """(process, size of its run) in the order of a pack, the root aside, which embeds nothing."""
+    """(process, size of its run) in the order of a pack, without the root, which embeds nothing."""
     specs = {
         f"{number}": spec(f"{number}", [embed(f"{child}") for child in below])
         for number, below in enumerate(children)
@@ -378,7 +378,7 @@ def test_a_tree_is_in_preorder_and_each_subtree_is_one_run() -> None:
     assert embedding_order([[3, 1], [2], [], [4], []]) == [(0, 5), (3, 2), (4, 1), (1, 2), (2, 1)]
 
 
-# Large: what costs more than its size would not end here
+# Large workflows: the tests would not end if the cost grew faster than the size
 
 
 MANY = 20_000
@@ -425,7 +425,7 @@ def test_an_id_that_many_processes_share_is_no_trouble() -> None:
 
 
 def test_every_one_of_many_ids_is_found() -> None:
-    """However they are spread over a hash table."""
+    """This holds for any distribution of the ids over the hash table."""
     specs = {f"P{n}": spec(f"P{n}", [task(f"T{n}")]) for n in range(5_000)}
     top = spec("top", [call("P7")])
     units = ElementUnits.from_json(json.dumps({"spec": top, "subprocess_specs": specs}))

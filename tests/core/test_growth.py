@@ -1,9 +1,9 @@
-"""Work and memory grow in proportion to the input, whatever shape somebody gives it.
+"""Work and memory grow in proportion to the input, for any shape of the input.
 
-Counted are the machine's instructions, by valgrind's callgrind, and the memory that a fresh process
-takes; never seconds. Each shape of `growth` and `state_growth` is tried in three sizes, each twice
-the one before. STRESS_GROWTH makes all sizes so many times larger, which finds what is quadratic
-but small.
+The tests count the instructions of the machine, with valgrind's callgrind, and the memory that a
+fresh process takes. They never measure seconds. They try each shape of `growth` and `state_growth`
+in three sizes, of which each is twice the one before. STRESS_GROWTH multiplies all sizes, which
+finds small quadratic costs.
 """
 
 from __future__ import annotations
@@ -101,9 +101,12 @@ def counts(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Counts]:
 
 
 def assert_proportional(costs: list[int], lengths: list[int], unevenness: int) -> None:
-    """Twice the input, twice the cost: the second doubling takes what the first one did for each
-    byte. In a quadratic case it takes twice as much, and a little more is for tables that grow by
-    doubling; `unevenness` is what two runs of one thing may differ by."""
+    """Require that twice the input has twice the cost.
+
+    The second doubling must cost as much for each byte as the first one. A quadratic case costs
+    twice as much there. The limit is a little higher than 1 because of tables that grow by
+    doubling. `unevenness` is the difference that two runs of the same thing may have.
+    """
     first, second = (costs[n + 1] - costs[n] for n in (0, 1))
     expected = first * (lengths[2] - lengths[1]) / (lengths[1] - lengths[0])
     assert second <= 1.35 * max(expected, 0) + 0.03 * costs[2] + unevenness
@@ -145,8 +148,7 @@ def peaks(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Counts]:
         program = PROGRAMS[name]
         texts = tmp_path_factory.mktemp("texts")
         write_texts(program, texts, LARGER)
-        # Where addresses happen to lie leaves a larger hole now and then, but not twice in one
-        # place.
+        # By chance, a hole in the memory is larger in one run, but not twice in the same place.
         runs = [measured_peaks(program, texts) for _ in range(2)]
         return by_case(program, [[*map(min, *both)] for both in zip(*runs)])
 

@@ -1,8 +1,7 @@
-"""Hostile input: texts, ids, keys, files and links made by somebody who wishes us ill.
+"""Hostile input: texts, ids, keys, files and links that an attacker has made.
 
-Nothing but an `ElementUnitsError` leaves the library, whatever it is given, and nothing is read,
-written or followed outside a cache. That work does not grow faster than the input is in
-`test_growth.py`.
+For any input, the library raises nothing but an `ElementUnitsError`, and reads, writes and follows
+nothing outside a cache. `test_growth.py` tests that the work does not grow faster than the input.
 """
 
 from __future__ import annotations
@@ -72,7 +71,7 @@ WITH_VALUE = {
 
 
 def parsed(content: bytes) -> Any:
-    """What the parser reads; None where it refuses the text."""
+    """What the parser reads; None if it refuses the text."""
     try:
         return orjson.loads(content)
     except orjson.JSONDecodeError:
@@ -186,7 +185,7 @@ def test_a_lone_surrogate_in_a_text_is_refused_and_in_an_id_is_not_found(surroga
 
 
 def test_processes_that_each_refer_to_each_end(tmp_path: Path) -> None:
-    """A thousand processes, as in `make stress`, have a million references on cycles."""
+    """A thousand processes (`make stress`) have a million references in cycles."""
     number = crowd.amount("CYCLE", 200)
     tasks = [
         {f"{other}": {"typename": kind, "spec": f"{other}"} for other in range(number)}
@@ -233,7 +232,7 @@ WRONG: list[Any] = [None, True, 7, 1.5, b"bytes", bytearray(b"{}"), ["a"], {}, o
 
 
 class Deceptive(str):
-    """A string that does not say what it is."""
+    """A string whose methods lie about its content."""
 
     def __str__(self) -> str:
         raise RuntimeError("no")
@@ -431,7 +430,7 @@ def test_what_a_link_leads_to_is_never_written(tmp_path: Path) -> None:
 
 @needs_posix
 def test_a_link_to_the_very_same_pack_is_not_taken_for_it(tmp_path: Path) -> None:
-    """Who owns what it leads to could change it later."""
+    """The owner of the target could change it later."""
     cache = tmp_path / "cache"
     path = put(cache)
     path.rename(tmp_path / "theirs")
@@ -499,7 +498,7 @@ def test_what_is_no_file_in_a_packs_place_is_neither_read_nor_waited_for(
         assert got(tmp_path) == "m"
 
 
-# Packs of somebody's making
+# Forged packs
 
 
 def claims() -> Iterator[bytes]:
@@ -589,7 +588,7 @@ ELEMENTS = ["A", "B", "C", "call", "embed", "in B", "in C"]
 
 
 def assert_right_or_corrupt(directory: Path, mark: str) -> int:
-    """Every unit is the right one or refused; how many were right."""
+    """Require that every unit is right or refused. Returns how many were right."""
     right = 0
     for element in ELEMENTS:
         try:
@@ -668,7 +667,7 @@ def test_several_wrong_bytes_never_give_another_unit(tmp_path: Path) -> None:
 
 
 def public_questions(directory: Path) -> Iterator[Callable[[], Any]]:
-    """All that may be asked of a cache with one pack in it, and of that."""
+    """All questions about a cache with one pack, and about that pack."""
     yield lambda: cache_keys(directory)
     yield lambda: verify_cache(directory)
     yield lambda: prune_cache(directory, max_bytes=0, dry_run=True)

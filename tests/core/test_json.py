@@ -1,10 +1,10 @@
-"""What is JSON and what is not: the library and the parser are of one mind at every byte of a text.
+"""What is JSON and what is not: the library and the parser agree at every byte of a text.
 
-`orjson.loads` on the whole text says what must be accepted; what is no workflow is refused in any
-case. Whole families of texts are gone through: every wrong byte in every place of a text that has
-one token of each kind, every cut and every swap of it, every short number, every escape, every
-sequence of UTF-8, at every distance from the start and the end of a string. STRESS_JSON multiplies
-the random ones.
+`orjson.loads` on the whole text says what must be accepted. Texts that are not workflows are
+refused in any case. The tests try whole families of texts: every wrong byte in every place of a
+text that has one token of each kind, every cut and every swap of it, every short number, every
+escape, and every sequence of UTF-8, at every distance from the start and the end of a string.
+STRESS_JSON multiplies the random texts.
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ from spiff_element_units import ElementUnits, InvalidWorkflowSpec
 
 MANY = amount("JSON", 1)
 
-# One token of each kind in each place that is read in its own way: the outer object, the specs,
-# a process, what is cut out and never looked at.
+# One token of each kind in each place that has its own reader: the outer object, the specs, a
+# process, and the parts that are only copied.
 DENSE = (
     '{"spec":{"name":"A","typename":"P","task_specs":{"T\\u00e9é":{"typename":"T","bpmn_id":null,'
     '"d":[true,-1.5e+3 , {} ]}},"x":"\\"\\\\🦊"}, "subprocess_specs":\n{"B\\/":null,"C":{"name":"C"'
@@ -72,7 +72,7 @@ every_string_place = pytest.mark.parametrize(
 
 
 def parsed(content: bytes | str) -> Any:
-    """What the parser reads; the error where it refuses the text."""
+    """What the parser reads; the error if it refuses the text."""
     try:
         return orjson.loads(content)
     except orjson.JSONDecodeError as error:
@@ -96,8 +96,10 @@ def accepted(content: bytes | str) -> ElementUnits | None:
 
 
 def assert_agrees(content: bytes | str) -> bool:
-    """The library and the parser are of one mind on the text and, where it is accepted, have read
-    the same. Returns whether it was."""
+    """Require that the library and the parser agree on the text. Returns whether they accept it.
+
+    If they accept it, both must read the same.
+    """
     units = accepted(content)
     if units is not None:
         assert_holds(units, parsed(content), content)
@@ -105,7 +107,7 @@ def assert_agrees(content: bytes | str) -> bool:
 
 
 def assert_holds(units: ElementUnits, value: dict, content: bytes | str) -> None:
-    """All of the workflow, as it is written."""
+    """Require that the units have all of the workflow, as it is written."""
     exact = naive.exact(content)
     specs = naive.Members(exact.last("subprocess_specs"))
     assert units.subprocess_ids == tuple(value["subprocess_specs"])
@@ -128,7 +130,7 @@ def assert_holds(units: ElementUnits, value: dict, content: bytes | str) -> None
 
 
 def assert_agree(contents: Iterable[bytes | str]) -> None:
-    """Both kinds are among the texts: it would prove nothing if all were of one."""
+    """Require that they agree on all texts, and that they accept some and refuse others."""
     seen = {assert_agrees(content) for content in contents}
     assert seen == {True, False}
 
@@ -153,7 +155,7 @@ def test_any_byte_may_stand_in_any_place(first: int) -> None:
     )
 
 
-# What hides from a reader that looks at bytes, not at tokens.
+# Texts that fool a reader which looks at bytes and not at tokens.
 PIECES = [
     *(
         b" ",
@@ -240,7 +242,7 @@ def test_a_text_may_end_or_start_anywhere() -> None:
 
 
 def test_whitespace_may_be_of_any_length_between_any_tokens() -> None:
-    """Where it parts two tokens, the text is not JSON, and must not become it without."""
+    """If whitespace separates two halves of a token, removing it must not make the text JSON."""
     for length in (1, 2, 7, 8, 9, 15, 16, 17, 31, 33, 63, 65):
         for place in range(len(DENSE) + 1):
             assert_agrees(DENSE[:place] + b" \n\r\t"[place % 4 :][:1] * length + DENSE[place:])
@@ -280,7 +282,7 @@ def test_every_misspelt_literal_is_refused(place: bytes, literal: bytes) -> None
 
 
 GREATEST = 2**1024 - 2**970  # what a double can hold
-ROUNDED_UP = 2**1024 - 2**969  # halfway to what it can't
+ROUNDED_UP = 2**1024 - 2**969  # halfway to the next number, which it cannot hold
 
 
 @pytest.mark.parametrize("sign", ["", "-"])
@@ -387,7 +389,7 @@ def test_a_wrong_byte_is_refused_outside_of_strings_and_at_the_end(wrong: bytes)
         assert_agrees(DENSE[:end] + wrong)
 
 
-# At every distance: a reader that takes many bytes at once sees its last bytes another way.
+# At every distance: a reader of many bytes at once treats the last ones differently.
 
 SPOILERS = [b'"', b"\\", b"\n", b"\x00", b"\x1f", b"\x7f", b"\x80", b"\xff", b"\xc3\xa9", b"\\n"]
 SPOILERS += [
@@ -422,7 +424,7 @@ def test_a_string_may_be_of_any_length(place: bytes) -> None:
 
 
 def test_a_text_may_start_at_any_address() -> None:
-    """What is left of a buffer is never as long as it was expected."""
+    """The rest of a buffer may have any length."""
     buffer = b" " * 64 + DENSE
     for start, end in itertools.product(range(65), range(-70, 1)):
         assert_agrees(buffer[start : len(buffer) + end])
@@ -486,7 +488,7 @@ def test_any_value_is_kept(value: Any, place: bytes, ascii_only: bool, indent: i
 @given(st.text(st.sampled_from('{}[]",:\\u0dE9e-.1ntf \n\u00e9\ud800'), max_size=40))
 @settings(max_examples=500 * MANY)
 def test_any_text_of_the_letters_of_json_is_read_as_the_parser_reads_it(text: str) -> None:
-    """As `str`, in which a lone surrogate may stand."""
+    """The texts are `str`, so they may contain lone surrogates."""
     for place in PLACES.values():
         content = place.decode().replace("%b", text)
         try:

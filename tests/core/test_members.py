@@ -1,4 +1,4 @@
-"""The members of an object are what `json` says they are, as they stand in its text."""
+"""The members of an object are those that `json` finds, with their text unchanged."""
 
 from __future__ import annotations
 

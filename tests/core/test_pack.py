@@ -1,4 +1,4 @@
-"""Packs: what the bytes are, that every one is checked, and that wild numbers do no harm."""
+"""Packs: the meaning of the bytes, the check of each byte, and numbers that are out of bounds."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def test_the_hash_of_ids_is_that_of_python() -> None:
 
 
 def test_the_hash_of_ids_is_that_of_the_reference() -> None:
-    """Of nothing and of one zero byte, under the key 00 01 .. 0f as in the paper."""
+    """The hash of nothing and of one zero byte, with the key 00 01 .. 0f, as in the paper."""
     key = bytes(range(16))
     k0, k1 = (int.from_bytes(key[at : at + 8], "little") for at in (0, 8))
     assert siphash13(k0, k1, b"") == 0xABAC0158050FC4DC
@@ -217,7 +217,7 @@ def assert_right_or_refused(data: bytes) -> None:
 
 
 def assert_noticed(data: bytes) -> None:
-    """Checking the whole finds it, and so no good pack is thought to be there."""
+    """Require that a check of the whole pack finds the damage, so it does not count as good."""
     with pytest.raises(CorruptPack):
         check(opened(data)._use())
 
@@ -307,14 +307,14 @@ def test_a_newer_format_is_told() -> None:
         opened(pack.data)
 
 
-# Wild numbers under a right checksum
+# Numbers out of bounds, with right checksums
 
 WILD = [0, 1, 2, 3, 7, 8, 15, 16, 255, 4096, 2**16, 2**31 - 1, 2**31, 2**32 - 8, 2**32 - 1]
 WILD_WIDE = [*WILD, 2**32, 2**33, 2**62, 2**63 - 1, 2**63, 2**64 - 512, 2**64 - 8, 2**64 - 1]
 
 
 def assert_harmless(data: bytes | bytearray) -> None:
-    """Every question gets an answer or an error of ours, each in a pack just opened as well."""
+    """Require an answer or an error of ours for each question, also in a newly opened pack."""
     answers(data)
     answers_of_some = QUESTIONS[:: max(1, len(QUESTIONS) // 12)]
     for question in answers_of_some:
@@ -442,7 +442,7 @@ def test_a_process_that_the_roster_has_and_the_directory_has_not_is_refused() ->
 
 
 def test_a_pack_of_nothing_but_one_spec_over_and_over_is_refused() -> None:
-    """Entries that all point at one record cannot blow a small pack up to a large unit."""
+    """A small pack cannot give a large unit by entries that all point at one record."""
     specs = {f"{n}": process(f"{n}") for n in range(64)}
     tasks = [{"name": f"{n}", "typename": "S", "spec": f"{n}"} for n in range(64)]
     pack = Dissected(pack_of({"spec": process("A", *tasks), "subprocess_specs": specs}))
@@ -459,7 +459,7 @@ def test_a_pack_of_nothing_but_one_spec_over_and_over_is_refused() -> None:
 
 
 def test_a_pack_of_as_many_processes_as_a_number_holds_is_harmless() -> None:
-    """Asked in a process of its own, which would not survive a step out of bounds."""
+    """The questions run in their own process, which would not survive a read out of bounds."""
     run = subprocess.run(
         [sys.executable, "-c", "import dissect; dissect.ask_about_far_processes()"],
         env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},

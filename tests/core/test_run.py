@@ -1,4 +1,4 @@
-"""What a resume asks about the tasks of a run, against a naive answer."""
+"""The questions of a resume about the tasks of a run, compared with naive answers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The slicer: where process specs lie, the text without whitespace, and what is JSON.
+"""The slicer: the places of process specs, the text without whitespace, and what is JSON.
 
 The slicer reads JSON by itself. It must agree with the parser, orjson, on every text, and with
 `json` on what a text says.
@@ -25,7 +25,7 @@ SMALL = (
 
 
 def with_value(value: str) -> str:
-    """A good workflow with a value in a place that means nothing to the library."""
+    """A good workflow with a value in a place that the library ignores."""
     return with_spec_field(f'"x": {value}, ')
 
 

@@ -1,5 +1,5 @@
-"""The cutter of states: what is settled, the text without it, what is asked of the rest, and the
-way back. `naive_state` says what must be found in a text.
+"""The cutter of states: what is settled, the text without it, questions about the rest, and the way
+back. `naive_state` says what must be found in a text.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ def settled(value: dict[str, Any], **options: Any) -> list[int]:
 
 
 def check(text: str | bytes, writes_completed: bool = True) -> bool:
-    """Whether a text is cut, as it must be."""
+    """Require the right result for a text. Returns whether it is cut."""
     cut = cut_state(text, writes_completed)
     expected = naive_state.cut(text, writes_completed=writes_completed)
     assert (cut is None) == (expected is None)

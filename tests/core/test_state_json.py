@@ -1,7 +1,7 @@
-"""What the cutter of states takes for JSON: never more than Python's `json` reads.
+"""What the cutter of states accepts as JSON: never more than Python's `json` reads.
 
-Whatever is changed in a text, what is cut is what `json` reads there, and nothing is cut where
-`json` refuses the text. `naive_state` also says which texts must be cut.
+After any change of a text, the cut parts are what `json` reads there. If `json` refuses the text,
+nothing is cut. `naive_state` also says which texts must be cut.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ SMALL = (
 
 
 def check(text: str | bytes) -> bool:
-    """Whether a text is cut, as it must be; what is cut is put together again."""
+    """Require the right result for a text, and put it together again. Returns whether it is cut."""
     cut = cut_state(text)
     expected = naive_state.cut(text)
     assert (cut is None) == (expected is None), text

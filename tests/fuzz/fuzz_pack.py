@@ -1,8 +1,8 @@
 """Fuzzes reading: any bytes as a pack, with checksums that are right.
 
-A fuzzer cannot guess checksums, and somebody who forges a pack can compute them. Every question has
-an answer or an error of ours, no byte is read that is not there, and the time and memory taken are
-bounded by the file's size. Run it with `make fuzz`.
+A fuzzer cannot guess checksums, but an attacker can compute them, so this puts them right. Every
+question must get an answer or an error of ours. No byte outside the file may be read. Time and
+memory are limited by the size of the file. Run it with `make fuzz`.
 """
 
 from __future__ import annotations
@@ -68,7 +68,7 @@ def parts(data: bytearray, body: int) -> Iterator[tuple[int, int]]:
 
 
 def forged(content: bytes) -> bytes:
-    """The same bytes as a pack of their length, with each checksum right that is to be found."""
+    """The same bytes as a pack of their length, with right checksums where a part can be found."""
     data = bytearray(content)
     if len(data) < HEADER + CHECKSUM:
         return content
@@ -109,7 +109,7 @@ def ask_about_units(data: bytes, units: ElementUnits, asking: tuple[str, str, st
 
 
 def ask(data: bytes, units: ElementUnits) -> None:
-    """All about the workflow, and about some units: which ones, the bytes decide."""
+    """Ask everything about the workflow, and about some units that the bytes choose."""
     for question in (
         lambda: units.root,
         lambda: units.process_ids,

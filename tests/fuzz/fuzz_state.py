@@ -1,7 +1,7 @@
 """Fuzzes the cutting of states: any bytes as the text of a state.
 
-What is cut must be what the plain model of the rules finds in what `json` reads, and it must come
-back when it is put together. Run it with `make fuzz`.
+The cutter must find what the naive model of the rules finds, and the parts must give the same text
+when they are joined. Run it with `make fuzz`.
 """
 
 from __future__ import annotations

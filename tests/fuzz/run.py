@@ -1,11 +1,12 @@
-"""Fuzzes the compiled code, with sanitizers, and shows how far into it the fuzzers came.
+"""Fuzzes the compiled code with sanitizers, and shows how much of it the fuzzers reached.
 
     python tests/fuzz/run.py SECONDS            each fuzzer for so long
     python tests/fuzz/run.py SECONDS --keep     and put what reaches new code into the kept corpus
 
-The extensions in `build/fuzz` are compiled so that libFuzzer sees each branch of them (`make fuzz`
-does so). What it finds stays in `build/fuzz-corpus`, from which the next run goes on. An input that
-crashes is named at the end: put it into `tests/fuzz/corpus`, where the tests replay it, and mend.
+`make fuzz` compiles the extensions in `build/fuzz` so that libFuzzer sees each of their branches.
+The inputs that it finds stay in `build/fuzz-corpus`, and the next run starts from them. The end of
+the output names each input that crashes: put it into `tests/fuzz/corpus`, where the tests replay
+it, and fix the cause.
 """
 
 from __future__ import annotations
@@ -38,7 +39,7 @@ def fuzz_one(name: str) -> None:
     def one_input(data: bytes) -> None:
         fuzzer.one_input(data)
 
-    again = f"{sys.executable} {__file__} --one {name}"  # libFuzzer's merging starts itself anew
+    again = f"{sys.executable} {__file__} --one {name}"  # libFuzzer starts itself again to merge
     atheris.Setup([again, *sys.argv[3:]], one_input)
     atheris.Fuzz()
 
@@ -50,7 +51,7 @@ def environment() -> dict[str, str]:
         **os.environ,
         "LD_PRELOAD": os.path.join(atheris.path(), "asan_with_fuzzer.so"),
         "ASAN_OPTIONS": "detect_leaks=0:allocator_may_return_null=1",
-        "PYTHONMALLOC": "malloc",  # so that each object's end is watched
+        "PYTHONMALLOC": "malloc",  # so that the sanitizer sees the end of each object
         "PYTHONPATH": os.pathsep.join([str(BUILD / "fuzz"), str(TESTS)]),
     }
 
@@ -78,7 +79,7 @@ def found_by(name: str) -> Path:
 
 
 def fuzz(name: str, seconds: int) -> bool:
-    """Run a fuzzer; whether nothing crashed."""
+    """Run a fuzzer. Returns whether nothing crashed."""
     (CORPUS / name).mkdir(parents=True, exist_ok=True)
     code, said = libfuzzer(
         name,
@@ -109,7 +110,7 @@ def fuzz(name: str, seconds: int) -> bool:
 
 
 def keep(name: str) -> None:
-    """Add to the kept corpus what reaches an edge that nothing there does."""
+    """Add the inputs that reach a new edge to the kept corpus."""
     before = len(list((CORPUS / name).iterdir()))
     code, said = libfuzzer(
         name, "-merge=1", "-use_counters=0", str(CORPUS / name), str(found_by(name))

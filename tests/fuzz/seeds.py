@@ -95,5 +95,5 @@ def seeds(fuzzer: str) -> dict[str, bytes]:
 
 
 def kept(fuzzer: str) -> dict[str, bytes]:
-    """What was found worth keeping: what reaches code that nothing else does, and what crashed."""
+    """The kept inputs: they reach code that no other input reaches, or once crashed."""
     return {path.name: path.read_bytes() for path in sorted((CORPUS / fuzzer).iterdir())}

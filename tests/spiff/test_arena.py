@@ -1,9 +1,9 @@
-"""The runner of `spiff-arena-common`, which others wrote, on units from the cache as its `specs`.
+"""The runner of `spiff-arena-common`, which others wrote, gets units from the cache as its `specs`.
 
-The runner stops where a call activity comes up whose process its specs lack, and names that in
-`lazy_loads`. What it is given then is the start unit of that process: a full run must come out of
-it. Importing the runner changes SpiffWorkflow's parser and serializer for the whole process, so it
-runs in one of its own: `spiff_arena_run.py`.
+If a call activity needs a process that is not in its specs, the runner stops and names the process
+in `lazy_loads`. The test then gives it the start unit of that process. The result must be the same
+as with full specs. The import of the runner changes SpiffWorkflow's parser and serializer for the
+whole operating system process, so it runs in another one: `spiff_arena_run.py`.
 """
 
 from __future__ import annotations

@@ -71,7 +71,7 @@ def place(tmp_path):
 
 @pytest.fixture
 def later(monkeypatch):
-    """The clock shows a time at which all files that the test has written are settled."""
+    """Set the clock so that all files that the test has written count as settled."""
     now = sources.time.time_ns
     monkeypatch.setattr(sources.time, "time_ns", lambda: now() + 10 * 10**9)
 
@@ -236,7 +236,7 @@ ORDINARY = [
 
 @pytest.mark.parametrize("model", ORDINARY, ids=lambda model: model.name)
 def test_the_files_that_are_needed_are_those_of_the_model(model, tmp_path):
-    """Whatever else lies in the folder, and the text is what the application would have made."""
+    """Other files in the folder do not matter. The text is the same as the application makes."""
     seen = []
 
     def parse(process_id, files):
@@ -408,7 +408,7 @@ def test_versions_are_in_the_key(place, monkeypatch):
     assert place.again() == ["one"] * 3
 
 
-# What may be lost
+# Notes that are lost
 
 
 def test_a_pack_that_was_pruned_is_made_again_under_its_key(place):
@@ -475,7 +475,7 @@ def test_a_worker_does_not_parse_what_another_has_parsed_meanwhile(place):
 
 
 def test_a_worker_does_not_parse_a_change_that_another_has_parsed(place):
-    """Even if the changed model is made of other files, and other models were parsed meanwhile."""
+    """Even if the changed model has other files, and other models were parsed meanwhile."""
     first, second = place.deployments(), place.deployments()
     first["one"], second["one"]
     place.again()

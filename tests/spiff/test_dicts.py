@@ -246,11 +246,11 @@ def test_what_is_no_state_is_told():
             action([])
 
 
-# States that do not say of which process they are
+# States that do not say their process
 
 
 def bare(state):
-    """A state as rows keep it that know nothing of units and have the specs elsewhere."""
+    """A state without our header and without specs, as an application's rows may keep it."""
     leave_out = (HEADER, "spec", "subprocess_specs", "serializer_version")
     return {key: value for key, value in state.items() if key not in leave_out}
 

@@ -37,7 +37,7 @@ def edited(whole: dict, chance: random.Random) -> dict:
     for spec in specs_of(whole).values():
         for task in spec["task_specs"].values():
             field, value = chance.choice(CHANGES)
-            # SpiffWorkflow restores these fields of elements of the diagram only.
+            # SpiffWorkflow restores these fields only for elements of the diagram.
             if task["bpmn_id"] is not None and field in task and chance.random() < 0.5:
                 task[field] = value
         end = spec["task_specs"]["End"]

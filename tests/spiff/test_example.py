@@ -1,4 +1,4 @@
-"""The example with SpiffWorkflow runs as written, and the import without SpiffWorkflow tells."""
+"""The example runs as it is written, and an import without SpiffWorkflow says what is missing."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ EXAMPLE = Path(__file__).parents[2] / "examples" / "sqlite_instances.py"
 
 
 def python(*arguments, expected=0):
-    """What a new interpreter prints, errors included."""
+    """The output of a new interpreter, with its errors."""
     ran = subprocess.run(
         [sys.executable, *map(str, arguments)],
         capture_output=True,

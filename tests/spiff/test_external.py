@@ -1,4 +1,4 @@
-"""Processes that the workflow lacks, brought by `resolve` when the engine comes to them."""
+"""Processes that are not in the workflow, and that `resolve` gets when the engine needs them."""
 
 from __future__ import annotations
 
@@ -168,7 +168,7 @@ def test_what_was_deleted_is_not_brought_again():
 
 
 def test_a_spec_that_refers_to_external_processes_is_as_any():
-    """How it names them is no matter: it is written, copied and pickled as with plain names."""
+    """It can be written, copied and pickled as with plain names."""
     loader, plain_spec = loader_of(), plain().spec
     call = next(name for name, one in plain_spec.task_specs.items() if hasattr(one, "spec"))
     written = [models.serializer().to_dict(spec) for spec in (loader.spec("outer"), plain_spec)]
@@ -212,11 +212,11 @@ def without(name, *removed):
 
 @pytest.mark.parametrize("removed", ["inner", "innermost"])
 def test_where_nobody_has_a_process_the_same_is_raised_and_left_behind_as_by_spiffworkflow(removed):
-    """The application catches what it catches without units, and finds the task in its state."""
+    """The application catches the same exception as without units. The task has the same state."""
     raised = []
     plain, units = without("middle", removed)
     for workflow in (plain, units):
-        with pytest.raises(Exception) as error:  # noqa: PT011 - which, is what this compares
+        with pytest.raises(Exception) as error:  # noqa: PT011 - this compares which one it is
             to_the_end(workflow)
         raised.append(error.value)
     lockstep.same_point(plain, units)
@@ -292,7 +292,7 @@ def test_a_changed_external_process_is_refused_with_both_digests():
 
 
 def test_one_id_for_two_embedded_subprocesses_is_refused():
-    """The engine knows subprocesses by id alone and would run the one in place of the other."""
+    """The engine finds subprocesses only by id, so it would run one in the place of the other."""
     text = spiff_bpmn.spec_json({"outer": FILES["outer"]}, "outer")
     outer = json.loads(text)
     (name,) = [one for one in units_of("middle").process_ids if "embed" in one]

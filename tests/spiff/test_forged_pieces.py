@@ -1,4 +1,4 @@
-"""Pieces with a right checksum that no version of the library wrote: an error of ours, no hang."""
+"""Forged pieces with right checksums raise an error of ours, and nothing hangs."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ MOST = 100
 
 
 def reader(pieces: dict[str, str]) -> tuple[Callable[[str], str], Callable[[], int]]:
-    """Reads pieces, but not for ever; and how often it was asked."""
+    """A read function that stops after many reads, and a function that counts the reads."""
     asked: list[str] = []
 
     def read(piece_id: str) -> str:

@@ -1,4 +1,4 @@
-"""A child that is forked while other threads save and restore goes on as its parent does."""
+"""A child that is forked while other threads save and restore works like its parent."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def test_a_child_saves_while_a_thread_of_its_parent_saved():
     when = datetime(2024, 2, 29)
 
     def child():
-        # Not as while a workflow is written.
+        # The registry must not be in the state that it has while a workflow is written.
         assert serializer.registry.convert({"when": [when]})["when"] != [when]
         assert driving.snapshot(loader.resume(loader.save(other))) == expected
         assert SpecLoader(loader.units, serializer).start()

@@ -1,4 +1,4 @@
-"""An instance that was saved goes on in another process, where nothing is loaded."""
+"""A saved instance continues in another operating system process, where nothing is loaded."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ with ElementUnits.open(cache_dir, "key") as units:
 
 
 def in_another_process(cache_dir, state, steps):
-    """The state after some more human tasks, and the ids of the processes restored for it."""
+    """The state after some more human tasks, and the ids of the processes that were restored."""
     ran = subprocess.run(
         [sys.executable, "-c", GO_ON, str(cache_dir), str(steps)],
         input=state,

@@ -47,7 +47,7 @@ def cached(folder, key="key", processes=None):
 
 
 def cached_by_another(folder, key, processes):
-    """Cache a workflow as another process does it: nothing in this process knows of it."""
+    """Cache a workflow as another process does it, so that this process does not notice it."""
     aside = folder.parent / "aside"
     before = directory.Published.latest
     cached(aside, key, processes)
@@ -506,7 +506,7 @@ def test_threads_that_ask_for_one_key_at_once_get_one_loader(tmp_path):
 
 
 def test_who_comes_while_another_waits_gets_the_same_lock():
-    """If the first of them fails, the others try one after the other, not all at once."""
+    """If the first thread fails, the others try one after the other, and not all at once."""
     locks = Locks()
     first, waits = locks.of("key"), locks.of("key")
     assert locks.of("other") is not waits
@@ -573,7 +573,7 @@ def test_a_child_opens_while_a_thread_of_its_parent_opened(tmp_path):
 
 
 class Holding:
-    """A store that holds what it keeps, and nothing else."""
+    """A store of specs that only keeps them."""
 
     def __init__(self):
         self.held = {}
@@ -584,7 +584,7 @@ class Holding:
 
 @pytest.fixture
 def switching_often():
-    """Threads take turns as often as they can."""
+    """Let threads take turns as often as possible."""
     before = sys.getswitchinterval()
     sys.setswitchinterval(1e-6)
     yield
@@ -687,7 +687,7 @@ def test_an_exception_of_on_event_is_logged_and_stops_nothing(tmp_path, caplog):
 
 
 def test_on_event_is_called_while_no_lock_is_held(tmp_path):
-    """It may wait for another thread that needs the same loader and the same spec."""
+    """The function may wait for another thread that needs the same loader and the same spec."""
     done = []
 
     def wait_for_another(event):

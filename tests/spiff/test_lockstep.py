@@ -33,7 +33,7 @@ def test_from_a_cache_it_is_the_same(model, tmp_path):
 
 @every_model
 def test_a_second_run_of_the_same_loader_is_the_same(model):
-    """What the engine changed in the specs of the first run must not be in those of the second."""
+    """The changes of the engine to specs in the first run must not be in the second one."""
     loader = loader_of(model)
     first = lockstep.lockstep(model, VARIANTS["no saves"], loader)
     assert lockstep.lockstep(model, VARIANTS["no saves"], loader) == first
@@ -56,7 +56,7 @@ def test_two_workflows_of_one_loader_side_by_side_are_the_same(model):
 
 @every_model
 def test_serialize_json_writes_what_it_writes_of_the_full_workflow(model):
-    """An application that goes on using SpiffWorkflow's own serializer loses no spec."""
+    """If an application still uses SpiffWorkflow's own serializer, it loses no spec."""
     serializer = models.serializer()
     expected = json.loads(serializer.serialize_json(driving.start(model)))
     loader = loader_of(model)

@@ -1,4 +1,4 @@
-"""`subprocess_specs()` is the dict of the workflow's subprocess specs, restored when looked at."""
+"""`subprocess_specs()` behaves like the dict of subprocess specs, and restores them when read."""
 
 from __future__ import annotations
 
@@ -318,7 +318,7 @@ def test_an_empty_one_is_false_as_a_dict_is_but_not_with_a_resolve():
 
 @every_model
 def test_a_workflow_made_of_a_spec_and_the_mapping_runs(model):
-    """As the docs have it: `BpmnWorkflow(loader.spec(..), loader.subprocess_specs())`."""
+    """As in the docs: `BpmnWorkflow(loader.spec(..), loader.subprocess_specs())`."""
     loader = loader_of(model)
     workflow = BpmnWorkflow(
         loader.spec(loader.units.root),
@@ -329,7 +329,7 @@ def test_a_workflow_made_of_a_spec_and_the_mapping_runs(model):
 
 
 def test_a_workflow_with_a_spec_of_the_applications_own_uses_it():
-    """What the application assigns is what the engine calls, and its own serializer saves."""
+    """The engine calls this spec, and SpiffWorkflow's own serializer saves it."""
     loader = loader_of(NESTED)
     workflow = loader.start(script_engine=models.script_engine())
     other = loader_of(models.MODELS["survey"])

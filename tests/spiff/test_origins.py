@@ -1,4 +1,4 @@
-"""Several workflows that hold a process of the same name: which of them an instance runs."""
+"""If several workflows contain a process of the same name, which one an instance runs."""
 
 from __future__ import annotations
 
@@ -191,7 +191,7 @@ def test_a_state_tells_of_each_process_from_elsewhere_which_workflow_it_came_fro
 
 
 def test_what_was_decided_stays_when_nothing_of_it_is_left():
-    """As when it is called again after a reset: it is what it was."""
+    """For example, it is called again after a reset: it is the same as before."""
     resolved = files(ONE, TWO)
     loader = loader_of(resolved)
     workflow = come_to(loader.start(script_engine=models.script_engine()), "B")
@@ -215,7 +215,7 @@ def test_a_state_of_a_version_that_a_loader_does_not_keep_is_resumed_if_resolve_
     of_new = newer.save(come_to(newer.start(script_engine=engine), "B"))
     with pytest.raises(ChangedWorkflow, match=new["B"].digest):
         loader.resume(of_new, binding="version")
-    # B itself is the same in both, so what it calls comes from the version that there is.
+    # B itself is the same in both, so what it calls comes from the version that exists.
     in_old = loader.resume(of_new, engine)
     do(in_old, "B")
     assert versions(in_old) == [1]
@@ -223,13 +223,13 @@ def test_a_state_of_a_version_that_a_loader_does_not_keep_is_resumed_if_resolve_
     workflow = loader.resume(of_new, engine)
     do(workflow, "B")
     assert versions(workflow) == [2]
-    # What the loader keeps is the same as before.
+    # The loader still keeps the same workflows.
     do(of_old, "B")
     assert versions(of_old) == versions(loader.resume(loader.save(of_old))) == [1]
 
 
 def test_an_embedded_subprocess_comes_from_the_file_of_its_process():
-    """Whatever `resolve` or another file has by that name."""
+    """This is so even if `resolve` or another file has a process of that name."""
     other = units_of({**TWO, "B": TWO["B"], "common": TWO["common"]}, "common")
     (embedded,) = [one for one in other.process_ids if "embed" in one]
     strange = json.loads(spiff_bpmn.spec_json({embedded: [("human",)]}, embedded))

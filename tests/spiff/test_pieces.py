@@ -1,7 +1,7 @@
-"""Settled subprocesses that are left as text, or kept in pieces apart.
+"""Settled subprocesses that are left as text, or kept in separate pieces.
 
-`tests/spiff/test_lockstep.py` runs every model with them. Here a state is restored twice: by
-SpiffWorkflow itself, whole, and by the loader; whatever somebody asks, both answer the same.
+`tests/spiff/test_lockstep.py` runs every model with them. Here a state is restored twice: whole by
+SpiffWorkflow, and by the loader. Both must give the same answer to every question.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from spiff_element_units.spiff.standin import is_unopened
 
 
 def filters(model, whole):
-    """Arguments of `get_tasks`, each of which some states tell something about."""
+    """Arguments of `get_tasks` that match some tasks of the states."""
     tasks = whole.get_tasks()
     names = st.sampled_from(sorted({task.task_spec.name for task in tasks}))
     times = st.sampled_from(sorted({task.last_state_change for task in tasks}))
@@ -59,7 +59,7 @@ def filters(model, whole):
 
 
 def found(workflow, method, arguments):
-    """The ids that a method gives, or what it raises: some walks of SpiffWorkflow end in errors."""
+    """The ids that a method returns, or its error: some walks of SpiffWorkflow raise errors."""
     try:
         tasks = getattr(workflow, method)(**arguments)
     except IndexError as error:
@@ -280,7 +280,7 @@ def test_spiffworkflows_own_serializer_writes_all_of_it():
 
 
 class Store(dict):
-    """Where pieces are kept; tells which were read."""
+    """Keeps pieces, and notes which of them were read."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -423,7 +423,7 @@ def test_pieces_are_saved_as_one_text_again():
 
 
 def test_damage_of_any_byte_is_told_or_harmless():
-    """A flip in a piece names the piece, when it is looked at, and `verify_pieces` says so."""
+    """A flipped bit gives an error that names the piece, when it is read and in `verify_pieces`."""
     loader, store = stored()
     whole = loader.resume_pieces(store.read)
     for piece_id, text in list(store.items()):
@@ -474,14 +474,14 @@ def test_a_piece_is_no_state_and_a_state_no_piece():
 
 
 class Loud(BpmnSubWorkflow):
-    """Answers something itself that a stand-in answers unopened."""
+    """Overrides a method that a stand-in answers without being opened."""
 
     def is_completed(self):
         return super().is_completed()
 
 
 class Quiet(BpmnSubWorkflow):
-    """Has something more, and answers nothing else."""
+    """Has another attribute, and overrides nothing that a stand-in answers."""
 
     noted = "a class attribute"
 

@@ -1,7 +1,7 @@
-"""Random pairs of versions of a workflow, and random instances of the first, beside SpiffWorkflow.
+"""Random pairs of versions of a workflow, and random instances of the first, with SpiffWorkflow.
 
-What SpiffWorkflow does is the reference: the same instance restored on a full dict of the new
-version if it goes on by itself, and `migrate_workflow` on fully restored specs if it is moved.
+SpiffWorkflow is the reference. If the instance continues by itself, it is restored with a full dict
+of the new version. If it is moved, the reference is `migrate_workflow` with fully restored specs.
 """
 
 from __future__ import annotations
@@ -87,7 +87,7 @@ def edited(draw: Any, chain: list, name: str) -> list:
 
 
 def take(workflow, choices) -> None:
-    """Does human tasks; which of those at hand, the choices say."""
+    """Do human tasks. `choices` says which of the ready ones."""
     for choice in choices:
         tasks = waiting(workflow)
         if not tasks:
@@ -131,7 +131,7 @@ def living(workflow) -> list:
 
 
 def unchanged(process, text: str, old_text: str) -> bool:
-    """Whether a process and all that is embedded in it is written alike in both versions."""
+    """Whether a process and everything embedded in it have the same JSON in both versions."""
 
     def written(workflow_text):
         parsed = json.loads(workflow_text)
@@ -163,7 +163,7 @@ class Reference:
         self.workflow = native(state, old_text)
         self._registry = models.serializer().registry
         self.allowed = True
-        self.special = False  # where our rules go beyond it
+        self.special = False  # our rules go further here
         self._spec, self._specs = specs_of(new_text)
         for process in living(self.workflow):
             if spec_text(process, new_text) != spec_text(process, old_text):
@@ -212,7 +212,7 @@ def test_random_versions(tmp_path_factory, pair, choices, data):
         if all(unchanged(one, *texts) for one in native(state, texts[0]).subprocesses.values()):
             event("goes on")
             step_by_step(native(state, texts[1]), resumed, later)
-        else:  # SpiffWorkflow itself would restore what has settled with specs that it did not run
+        else:  # SpiffWorkflow would restore settled subprocesses with specs that they did not run
             event("goes on past what has changed")
             finish(resumed)
         return
@@ -243,7 +243,7 @@ def test_random_versions(tmp_path_factory, pair, choices, data):
 
 
 def finish(workflow) -> None:
-    """Does all that is left; nothing of the root is skipped."""
+    """Do everything that is left. No element of the root may be skipped."""
     while waiting(workflow):
         do(workflow, at(workflow)[0])
     assert driving.is_completed(workflow)
@@ -266,13 +266,13 @@ def finished(workflow) -> list:
 
 
 def require_every_step(workflow) -> None:
-    """No element of the root was skipped: all of them come one after the other."""
+    """Require that no element of the root was skipped."""
     done = {t.task_spec.name for t in workflow.tasks.values() if t.state == TaskState.COMPLETED}
     assert done == set(workflow.spec.task_specs)
 
 
 def require_true_reasons(comparison, state) -> None:
-    """Each element that is named is one that the instance has come to, and has changed."""
+    """Require that the instance has reached each element that is named, and that it has changed."""
     for process in comparison.processes:
         for one in process.elements:
             if any(f"element {one.element_id!r} of process" in r for r in comparison.reasons):
@@ -281,7 +281,7 @@ def require_true_reasons(comparison, state) -> None:
     assert any("element" in one or "is not in" in one for one in comparison.reasons)
 
 
-# What has settled, through many versions
+# Settled subprocesses through many versions
 
 
 def claims(random) -> dict:

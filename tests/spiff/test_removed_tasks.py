@@ -1,6 +1,6 @@
 """Tasks that are removed while their subprocesses stay, as with `Task.reset_branch`.
 
-SpiffWorkflow keeps such a subprocess, although no walk comes to it. A workflow with stand-ins must
+SpiffWorkflow keeps such a subprocess, although no walk reaches it. A workflow with stand-ins must
 do the same.
 """
 

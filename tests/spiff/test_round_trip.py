@@ -1,4 +1,4 @@
-"""What `check_round_trip` finds, and that it finds nothing where nothing is lost."""
+"""What `check_round_trip` finds, and that it finds nothing if nothing is lost."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def specs_of(model):
 
 
 class Spoiling:
-    """A serializer after whose restoring something is wrong with each spec."""
+    """A serializer that spoils each spec when it restores it."""
 
     json_encoder_cls = json_decoder_cls = None
 
@@ -49,7 +49,7 @@ def test_nothing_is_lost_with_spiffworkflows_own_converters(model):
 
 @every_model
 def test_each_attribute_of_each_task_spec_that_is_missing_is_named(model):
-    """All that a parser puts into a task spec counts, but for who listens to its events."""
+    """Everything in a parsed task spec counts, except the subscribers of its events."""
     (process_id, spec) = next(iter(specs_of(model).items()))
     for element_id, task_spec in spec.task_specs.items():
         for attribute, value in vars(task_spec).items():

@@ -78,7 +78,7 @@ class Application:
             self.database.execute(update, (due, lanes, number))
 
     def kept(self, state):
-        """What the application keeps of the process that was started."""
+        """The part of the state that the application keeps of the process that was started."""
         return state
 
     def insert(self, table, *row):
@@ -109,7 +109,7 @@ class Application:
 
 
 class OlderApplication(Application):
-    """Keeps only what SpiffWorkflow has, and knows the process from its definition."""
+    """Keeps only what SpiffWorkflow writes, and gets the process from its definition."""
 
     def kept(self, state):
         known = ("data", "correlations", "last_task", "success", "completed", "tasks", "root")

@@ -1,4 +1,4 @@
-"""Serializers and converters of the application's own do on units what they do without them."""
+"""On units, an application's own serializers and converters do the same as without units."""
 
 from __future__ import annotations
 
@@ -117,7 +117,7 @@ def test_what_is_no_serializer_is_told_at_once():
 
 
 class Mine(BpmnWorkflow):
-    """A workflow that a copy of which is not the same."""
+    """A workflow whose copy is different."""
 
     tenant = None
 
@@ -126,7 +126,7 @@ class Mine(BpmnWorkflow):
 
 
 class Seeing(BpmnWorkflowConverter):
-    """Notes what it sees, in what it writes and on the workflows that it reads."""
+    """Notes what it sees, in the dicts that it writes and on the workflows that it reads."""
 
     owners: ClassVar[weakref.WeakKeyDictionary] = weakref.WeakKeyDictionary()
 
@@ -184,7 +184,7 @@ def test_what_a_converter_keeps_on_itself_is_on_itself_afterwards():
 
 
 class GoingOn(BpmnWorkflowConverter):
-    """Lets the engine go on with what it reads."""
+    """Lets the engine run on a workflow that it reads."""
 
     def from_dict(self, dct):
         workflow = super().from_dict(dct)
@@ -219,7 +219,7 @@ def test_what_a_converter_assigns_stays():
 
 
 class Moving(BpmnWorkflowConverter):
-    """Keeps specs at other places too."""
+    """Writes specs at other places too."""
 
     def to_dict(self, workflow):
         dct = super().to_dict(workflow)
@@ -244,7 +244,7 @@ def test_specs_that_a_converter_writes_elsewhere_are_written():
 
 
 def test_workflows_that_are_converted_by_functions_are_saved_and_resumed():
-    """Their specs are converted, as nothing tells them from others, and are not in the state."""
+    """Their specs are converted too, because functions look alike, and are not in the state."""
     own = registry()
     converter = own.convert_to_dict["BpmnWorkflow"].args[1].__self__
 
@@ -312,7 +312,7 @@ def test_a_lazy_dict_is_made_once_and_not_before_somebody_looks():
 
 
 def decoded_specs(loader, state, monkeypatch):
-    """The processes whose specs are decoded by a resume of a loader that has restored them all."""
+    """The processes whose specs a resume decodes, although the loader has restored all of them."""
     decoded = []
     own = loader._sources.own
     decode = own.decoded
@@ -379,14 +379,14 @@ def test_nothing_is_ever_put_among_the_attributes_of_a_serializer_or_registry():
 
 
 def test_a_save_and_a_resume_leave_nothing_to_the_garbage_collector():
-    """What refers to itself goes away late, and a state that it holds with it."""
+    """A cycle is freed late, together with the state that it refers to."""
     loader = loader_with(models.serializer())
     workflow = loader.start(script_engine=models.script_engine())
     workflow.do_engine_steps()
     kept = []  # a workflow refers to itself
     gc.disable()
     try:
-        for _ in range(2):  # at the first time, aliases and others are made that stay
+        for _ in range(2):  # the first call makes aliases and other objects that stay
             gc.collect()
             state = loader.save(workflow)
             pieces = loader.save_pieces(workflow).changed

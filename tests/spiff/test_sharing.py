@@ -41,7 +41,7 @@ def shape(spec):
 
 @every_model
 def test_no_kept_spec_is_changed_by_a_run(model):
-    """That is what makes sharing safe. What the engine changes must not be kept."""
+    """This makes sharing safe. Specs that the engine changes must not be kept."""
     loader = loader_of(model)
     kept = {name: loader._sources.own.spec(name) for name in loader.units.process_ids}
     kept = {name: spec for name, spec in kept.items() if name in loader.kept}
@@ -91,7 +91,7 @@ before_3_2 = pytest.mark.skipif(
 @before_3_2
 @every_model
 def test_before_3_2_each_workflow_has_a_spec_of_its_own_of_the_process_that_is_started(model):
-    """Events extend that. All that belongs to one is in it, and nothing of another's."""
+    """Events extend this spec. It has everything of one workflow, and nothing of another one."""
     loader = loader_of(model)
     first, second = loader.start().spec, loader.start().spec
     shared = loader._sources.own.spec(first.name)
@@ -206,7 +206,7 @@ def test_threads_that_ask_at_once_get_one_spec_restored_once():
 
 
 class Slow:
-    """A value that takes its time to be converted, and notes how many are at that at once."""
+    """A value whose conversion takes long. It notes how many conversions run at the same time."""
 
     lock = threading.Lock()
     now = most = 0
@@ -223,7 +223,7 @@ class Slow:
 
 
 def test_one_thread_at_a_time_writes():
-    """SpiffWorkflow's serializer keeps on its registry, which loaders may share, that it does."""
+    """SpiffWorkflow's serializer marks its registry while it writes, and loaders may share it."""
     model = models.MODELS["human_tasks"]
     serializer = models.serializer()
     serializer.registry.register(Slow, Slow.to_dict, lambda dct: Slow())
@@ -241,7 +241,7 @@ def test_one_thread_at_a_time_writes():
 
 @every_model
 def test_a_save_leaves_nothing_for_the_garbage_collector(model):
-    """What it has converted is as large as the state, and must not stay until a collection."""
+    """The converted dicts are as large as the state, and must not stay until a collection."""
     loader = loader_of(model)
     workflow = loader.start(script_engine=models.script_engine())
     loader.save(workflow)
@@ -255,7 +255,7 @@ def test_a_save_leaves_nothing_for_the_garbage_collector(model):
 
 
 def test_names_of_processes_that_the_workflow_has_are_not_looked_up_one_by_one(monkeypatch):
-    """Each look-up reads a record of the pack. The record of the process itself says it at once."""
+    """Each look-up reads a record of the pack. The record of the process itself has all of them."""
     looked_up = []
     has = ElementUnits._has
 

@@ -1,4 +1,4 @@
-"""What a saved state holds, what `resume` takes, and what it refuses."""
+"""What a saved state contains, what `resume` takes, and what it refuses."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def altered(state, **changes):
     return json.dumps(dct)
 
 
-# What a state holds
+# What a state contains
 
 
 def test_a_state_is_the_run_and_where_it_belongs(tmp_path):
@@ -407,7 +407,7 @@ def test_specs_of_the_applications_own_do_not_disturb_a_save():
     assert set(loader.resume(state).subprocess_specs) == set(full_specs(NESTED))
 
 
-# States that are none
+# Texts that are not states
 
 
 def broken_states():
@@ -463,7 +463,7 @@ def test_a_truncated_state_never_resumes():
             loader.resume(state[:end])
 
 
-# Specs that the serializer cannot restore, and processes that there are not
+# Specs that the serializer cannot restore, and processes that do not exist
 
 
 def test_unknown_processes():
@@ -527,7 +527,7 @@ def test_a_state_of_an_earlier_serializer_is_migrated_with_the_specs_at_hand(mon
 
 
 def test_a_state_of_spiffworkflow_3_0_goes_on():
-    """Its serializer wrote 1.3. What later ones change in it concerns loops and subprocesses."""
+    """Its serializer wrote version 1.3. Later ones change only loops and subprocesses in it."""
     loader = loader_of(PLAIN)
     workflow = in_the_middle(PLAIN, loader, 3)
     for state in (loader.save(workflow), models.serializer().serialize_json(workflow)):
@@ -539,7 +539,7 @@ def test_a_state_of_spiffworkflow_3_0_goes_on():
 # What the engine changes in specs
 
 SIGNALLED = {
-    # The engine makes the call activity that it adds of the class of one that is there.
+    # The call activity that the engine adds has the class of an existing one.
     "main": [("human",), ("throw", "called"), ("call", "third"), ("throw", "called"), ("human",)],
     "third": [("human",)],
     "other": [("human",), ("script", "other = True")],
@@ -585,7 +585,7 @@ def test_processes_that_a_signal_starts_go_on_after_a_save(saved):
 
 STARTED_INSIDE = {
     "main": [("human",), ("call", "middle")],
-    # `other` is called late, or not at all, and is started by the signal before.
+    # `other` is called late or never. The signal starts it before that.
     "middle": [("human",), ("throw", "go"), ("call", "inner"), ("throw", "go"), ("human",)],
     "inner": [("parallel", [("human",)], [("call", "other")])],
     "other": [("human",), ("script", "other = True")],
@@ -606,7 +606,7 @@ def test_processes_that_events_start_are_started_whichever_process_runs(process_
     names = set(known) - {"main"} if process_id == "main" else lockstep.reachable(known, process_id)
     plain = BpmnWorkflow(
         restore(copy.deepcopy(known[process_id])),
-        # In the order of the workflow, which is that in which the engine starts them.
+        # In the order of the workflow. The engine starts them in this order.
         {name: restore(copy.deepcopy(known[name])) for name in known if name in names},
         script_engine=models.script_engine(),
     )
@@ -639,7 +639,7 @@ def links(spec):
     "saved", [lockstep.resumed, lockstep.resumed_by_another, lockstep.moved_over]
 )
 def test_connections_that_the_engine_made_are_there_after_a_resume(name, saved):
-    """At each step, specs are connected as SpiffWorkflow's own save keeps them."""
+    """At each step, specs have the connections that SpiffWorkflow's own save keeps."""
     model = models.MODELS.get(name) or pytest.skip("needs SpiffWorkflow 3.2")
     loader = loader_of(model)
     plain, units = driving.start(model), loader.start(script_engine=models.script_engine())
@@ -670,12 +670,12 @@ def test_connections_that_the_engine_made_are_there_after_a_resume(name, saved):
 
 
 def natively_restored(workflow, loader):
-    """By SpiffWorkflow's own serializer, so that it has its specs in a dict, and by the loader."""
+    """Restored by SpiffWorkflow's serializer, which puts specs into a dict, and by the loader."""
     return lockstep.resumed(driving.saved_and_restored(workflow), loader)
 
 
 def unpickled(workflow, loader):
-    """The same by pickle."""
+    """The same, restored from a pickle."""
     engine, workflow.script_engine = workflow.script_engine, None
     copied = pickle.loads(pickle.dumps(workflow))
     workflow.script_engine = copied.script_engine = engine

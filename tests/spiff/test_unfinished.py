@@ -1,4 +1,4 @@
-"""Unfinished tasks are found without a walk, where a walk gives the same."""
+"""Unfinished tasks are found without a walk, and a walk gives the same."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def test_a_task_that_lies_too_deep_for_a_walk_is_not_found(depth, monkeypatch):
 
 
 def test_a_walk_is_not_needed_for_a_ready_task(monkeypatch):
-    """Or else the other tests of this file compare walks with walks."""
+    """Otherwise, the other tests of this file would compare walks with walks."""
     loader = new_loader()
     workflow = loader.resume(loader.save(started(loader, 1)))
     expected = ids(workflow.get_tasks(state=TaskState.READY, max_depth=unfinished._MAX_DEPTH))

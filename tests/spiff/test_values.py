@@ -1,4 +1,4 @@
-"""Data that Python's `json` reads and other readers refuse: it is kept in every form of a state."""
+"""Data that `json` reads and other readers refuse: every form of a state keeps it."""
 
 from __future__ import annotations
 

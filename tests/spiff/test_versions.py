@@ -47,7 +47,7 @@ NEW_CLAIM = [("human", "review"), ("human", "check"), ("human", "decide")]
 NEW_ROOT = [*CALLING["root"], ("human", "archive")]
 
 
-# An instance goes on by itself where its parts are the same
+# An instance continues by itself if its parts are the same
 
 
 def test_an_instance_continues_if_another_process_has_changed():
@@ -103,7 +103,7 @@ def test_a_state_of_before_0_5_continues_if_the_version_is_in_the_cache(tmp_path
         alone.resume(json.dumps(state))
 
 
-# What has changed is told
+# Messages about what has changed
 
 
 def test_a_comparison_tells_what_has_changed_and_what_of_it_is_finished():
@@ -198,7 +198,7 @@ def test_a_process_goes_on_waiting_if_only_what_is_embedded_in_it_has_changed():
 
 
 def test_an_instance_that_has_failed_moves_to_a_version_that_mends_it():
-    """What comes after the error is predicted anew if an element of it is gone."""
+    """The tasks after the error are predicted anew if one of their elements is gone."""
     before = {"root": [("script", "divide", "x = 1 / 0"), *HUMAN]}
     old, new = loader_of(before), loader_of({"root": [("script", "divide", "x = 1"), HUMAN[2]]})
     workflow = old.start(script_engine=models.script_engine())
@@ -245,7 +245,7 @@ def test_a_step_behind_a_finished_multi_instance_is_not_skipped(element):
 
 
 def test_a_multi_instance_keeps_its_place_if_its_element_has_changed():
-    """What is at hand in it takes the change and keeps the item that it is for."""
+    """Its ready tasks take the change and keep their items."""
     before = {"root": [("humans", "many", 3), ("human", "after")]}
     old, new = loader_of(before), loader_of({"root": [("humans", "many", 3), *HUMAN]})
     workflow = started(old)
@@ -403,7 +403,7 @@ def test_a_settled_subprocess_is_what_it_was(way, tmp_path):
         do(workflow, name)
     for loader, other in ((new, new), (new, third), (third, third), (third, new), (new, new)):
         workflow = kept.to(loader, workflow, other)
-        if other is third and loader is third:  # also if nobody has looked into them in between
+        if other is third and loader is third:  # even if nobody has looked into them in between
             continue
         first, second = settled_elements(workflow)
         assert "part" in first
@@ -425,7 +425,7 @@ def test_a_settled_subprocess_whose_version_is_gone_says_so_and_nothing_else_fai
 
 
 def test_the_copy_of_a_pickle_does_not_take_one_version_for_another(tmp_path):
-    """Its specs are in a dict, so nobody knows any more which version has settled on what."""
+    """Its specs are in a dict, so nobody knows on which version a subprocess settled."""
     old = loader_of(looped(OLD_CLAIM), tmp_path, "v1")
     new = loader_of(looped(NEW_CLAIM), tmp_path, "v2")
     workflow = started(old, "review")

@@ -47,7 +47,7 @@ def test_every_form_of_an_instance_says_what_the_full_workflow_waits_for(model):
 
 
 def test_the_models_wait_for_everything_there_is():
-    """Else the test above would compare nothing."""
+    """Otherwise, the test above would compare nothing."""
     found = {
         "human_tasks": 0,
         "timers": 0,
@@ -278,7 +278,7 @@ def test_answers_can_be_changed_without_changing_the_workflow_or_the_specs():
             assert loader.save(workflow) == state
 
 
-# Other versions, other workflows, and states that do not say what they are
+# Other versions, other workflows, and states that do not say their process
 
 
 def versions(tmp_path, keep):

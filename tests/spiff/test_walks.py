@@ -1,7 +1,7 @@
 """Random walks through generated process trees, on plain SpiffWorkflow and on units.
 
-Human tasks are completed in any order; at any point an instance is saved and resumed, reset to an
-earlier task or cancelled. After each move both sides stand at the same point.
+Human tasks are completed in any order. At any point, an instance is saved and resumed, reset to an
+earlier task, or cancelled. After each move, both sides must be at the same point.
 """
 
 from __future__ import annotations

@@ -188,7 +188,7 @@ def test_those_that_another_worker_has_locked_are_left_out(
 def test_who_holds_due_instances_is_in_nobody_elses_way(
     engine: Engine, made_tables: Tables, impatient: Engine
 ) -> None:
-    """Locks on the gaps of an index would make the others wait, or would cause a deadlock."""
+    """Locks on the gaps of an index would make other workers wait, or would cause a deadlock."""
     instances = instances_of(impatient, made_tables)
     ids = [instances.start("calls") for _ in range(3)]
     now = datetime.now(timezone.utc)

@@ -1,4 +1,4 @@
-"""What a step costs does not depend on the history: statements, rows and bytes are counted."""
+"""The cost of a step does not depend on the history. Counts statements, rows and bytes."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from sqlalchemy import Engine, event
 from spiff_element_units.spiff import SpecLoader
 from spiff_element_units.sql import Instances, Tables, stored
 
-ENOUGH = 150  # tasks until what is finished is left as text, because the engine walks through it
+ENOUGH = 150  # tasks until a save and resume, because the engine walks through all of them
 
 
 def processes(below: bool) -> dict[str, Any]:

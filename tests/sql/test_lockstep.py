@@ -1,4 +1,4 @@
-"""An instance that runs by steps through a database does what SpiffWorkflow does on the whole."""
+"""An instance that runs in steps from a database does the same as on the full workflow."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ def plain_waits(model: Any, workflow: Any) -> Counter[tuple[str, str]]:
 
 
 def history(instances: Instances, instance_id: str) -> list[tuple[str, str, str]]:
-    """What the pages of the history tell, two processes on each."""
+    """The history, read in pages of two processes."""
     page = instances.history(instance_id, limit=2)
     tasks = [*page.tasks]
     while page.next is not None:

@@ -1,4 +1,4 @@
-"""Alembic takes the tables into migrations like any others."""
+"""Alembic writes migrations for the tables as for any others."""
 
 from __future__ import annotations
 

@@ -25,7 +25,7 @@ PARALLEL = {"root": [("parallel", [("human",)], [("human",)]), ("human",)]}
 def test_nothing_of_a_step_is_saved_if_a_conflict_is_caught_and_the_transaction_goes_on(
     engine: Engine, made_tables: Tables, impatient: Engine
 ) -> None:
-    """Databases other than PostgreSQL undo only the statement that does not get its lock."""
+    """Other databases than PostgreSQL undo only the statement that does not get its lock."""
     instances = instances_of(impatient, made_tables)
     instance_id = started(instances)
     before = rows(engine, made_tables)
@@ -39,7 +39,7 @@ def test_nothing_of_a_step_is_saved_if_a_conflict_is_caught_and_the_transaction_
         do_human_task(workflow)
 
 
-@only_on("mariadb")  # only there is it known which of two transactions is undone: the smaller one
+@only_on("mariadb")  # only InnoDB says which of two transactions is undone: the smaller one
 def test_a_step_that_is_undone_by_a_deadlock_is_a_conflict(
     engine: Engine, made_tables: Tables
 ) -> None:
@@ -114,7 +114,7 @@ def test_a_step_is_not_saved_for_another_instance_that_got_the_same_id(
 
 
 def let_the_snapshot_be_old(connection: Connection) -> None:
-    """By default, MariaDB does not let a step be saved then since 11.6: it is a Conflict."""
+    """Let a step be saved with an old snapshot. Since MariaDB 11.6 it is a Conflict by default."""
     with suppress(OperationalError):  # an older MariaDB
         connection.exec_driver_sql("SET SESSION innodb_snapshot_isolation = OFF")
 
@@ -253,11 +253,11 @@ def test_nothing_is_written_where_each_statement_would_commit_itself(
     assert rows(engine, made_tables) == before
 
 
-@only_on("sqlite")  # other drivers begin transactions as one expects
+@only_on("sqlite")  # other drivers begin transactions by themselves
 def test_applications_may_begin_the_transactions_of_sqlite_themselves(
     engine: Engine, made_tables: Tables, server: Server
 ) -> None:
-    """As SQLAlchemy tells those who want savepoints of SQLite."""
+    """SQLAlchemy's documentation recommends it for savepoints of SQLite."""
     own = databases.engine(server.url)
     event.listen(own, "connect", lambda raw, _: setattr(raw, "isolation_level", None))
     event.listen(own, "begin", lambda connection: connection.exec_driver_sql("BEGIN"))

@@ -23,7 +23,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Say at the end which servers were not there."""
+    """Say at the end which servers are missing."""
     reasons = {
         report.longrepr[2]
         for report in terminalreporter.stats.get("skipped", [])

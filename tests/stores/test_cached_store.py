@@ -289,7 +289,7 @@ def test_a_key_whose_pack_was_pruned_is_asked_for_again(
 ) -> None:
     sized.save(remote, "key")
     store = kept(remote, tmp_path, keys_for=math.inf)
-    assert cache_keys(store)  # which keeps what the key names, and nothing of its pack
+    assert cache_keys(store)  # keeps the key, and nothing of its pack
     ElementUnits.from_json(other).save(remote, "key")
     for _ in range(2):
         prune_cache(remote)

@@ -113,7 +113,7 @@ def test_a_connection_that_is_cut_at_any_byte_gives_an_error_or_the_right_unit(
         done = threading.Event()
 
         def mend(done: threading.Event = done) -> None:
-            """Let the next attempts through: they must not be told of the cut."""
+            """Let the next attempts through, as if nothing was cut."""
             done.wait(0.3)
             between.cut(None)
 

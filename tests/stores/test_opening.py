@@ -1,4 +1,4 @@
-"""URLs of stores, what their messages say and do not say, and the command on a store."""
+"""URLs of stores, what messages say and must not say, and the command on a store."""
 
 from __future__ import annotations
 

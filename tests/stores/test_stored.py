@@ -1,6 +1,6 @@
 """A cache in a store: units, publishing, requests, upkeep, and what happens when the store fails.
 
-The store is one in memory, which counts what it is asked for, and lies if it is told to.
+The store is in memory. It counts requests, and can return wrong answers.
 """
 
 from __future__ import annotations
@@ -247,7 +247,7 @@ def test_old_content_of_a_key_gives_the_old_workflow_or_an_error(store: MemorySt
 def test_a_start_that_is_damaged_is_an_error_and_never_a_wrong_unit(
     store: MemoryStore, value: int
 ) -> None:
-    """The table that says which bytes of the pack a key's content has, and some of these bytes."""
+    """Damages the table of the bytes that are kept with the key, and some of these bytes."""
     ElementUnits.from_json(TEXT).save(store, "key")
     want = ElementUnits.from_json(TEXT).workflow("p0")
     name = stored.key_name("key")

@@ -88,7 +88,7 @@ def test_a_change_of_a_file_is_parsed_by_one_worker_for_all(
 def test_machines_with_different_files_in_one_place_have_their_own_models(
     folder: Path, store: MemoryStore
 ) -> None:
-    """As two containers may have: their notes have one name, and overwrite one another."""
+    """For example two containers. Their notes have the same name, and overwrite one another."""
     texts = {
         number: spiff_bpmn.bpmn({"one": [("human",)] * number, f"p{number}": [("human",)]})
         for number in (1, 2)

@@ -267,7 +267,7 @@ def test_the_log_tells_what_is_cached_in_a_store(
 def test_a_loader_goes_on_when_its_workflow_was_removed_cached_again_and_pruned(
     store: MemoryStore, clock: list[float]
 ) -> None:
-    """The pack that it was opened from is gone then. It is in the store under another name."""
+    """Its pack is then gone. The same pack is in the store under another name."""
     many = {"root": [("human", "first")], **{f"p{n}": [("human", f"h{n}")] for n in range(150)}}
     units(many, store, "key")
     loaders = registry(store)

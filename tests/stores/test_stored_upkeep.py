@@ -77,7 +77,7 @@ def test_a_removed_workflow_is_gone_and_its_pack_an_hour_later(store: MemoryStor
     report = prune_cache(store)
     assert (report.leftovers, report.bytes_freed) == ((f"memory/{name}",), size)
     assert packs(store) == marks(store) == []
-    # It may need more than it has.
+    # It may need more of the pack than it has read.
     assert reader.workflow("p150") == ElementUnits.from_json(TEXT).workflow("p150")
     with pytest.raises(CorruptPack, match="is not there any more; open the cache key again"):
         reader.workflow("p0", defer="nothing")
@@ -157,7 +157,7 @@ def test_a_writer_that_takes_longer_than_an_hour_stores_its_pack_again(
 def test_a_pack_that_was_pruned_while_its_key_was_written_stays_an_hour_after_its_key(
     store: MemoryStore,
 ) -> None:
-    """The mark of that time says nothing about when its key is removed."""
+    """An old mark must not count when the key of the pack is removed later."""
 
     def prune(method: str, name: str) -> bool:
         if method == "write" and "/keys/" in name:

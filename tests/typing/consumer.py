@@ -1,7 +1,7 @@
 """An application with types. It is not run: `make lint` checks it with mypy and pyright.
 
-`assert_type` fails where the library's types are wider or narrower than said here, and each
-`type: ignore` fails where what is wrong is no error.
+`assert_type` fails if the library's types are wider or narrower than written here. A `type: ignore`
+fails if its line is not an error.
 """
 
 from __future__ import annotations
