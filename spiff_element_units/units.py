@@ -58,6 +58,9 @@ class ElementUnits:
     use it at the same time. You can use it after a fork. If the key is cached again or removed, an
     open `ElementUnits` continues with the workflow that it opened.
 
+    If a method or attribute reads a damaged part of the pack, it raises CorruptPack. If the pack
+    cannot be read any more, it raises CacheError.
+
     >>> units = ElementUnits.from_json(
     ...     '{"spec": {"name": "Hello", "typename": "BpmnProcessSpec", "task_specs": {}},'
     ...     ' "subprocess_specs": {}}')

@@ -69,7 +69,7 @@ function elementsOf(process, positions) {
 
 const badge = change => make("span", { className: `mark ${change}`, textContent: change });
 
-// An element that differs. It leads to the element in a diagram, if a diagram may have it.
+// An element that differs, as a link to it in a diagram, if a diagram may have it.
 function changed(process, change, element) {
   const gone = change === "removed";
   if (!viewer || !topOf(process.number, gone ? "old" : "new")) return blank(element);
@@ -77,7 +77,7 @@ function changed(process, change, element) {
     on: () => gone ? showGone(process.number, element) : showChanged(process.number, element) });
 }
 
-// What of a process differs from the other version.
+// The differences of a process from the other version.
 function changesOf(process) {
   if (!process.change) return [];
   const entries = [];

@@ -9,11 +9,11 @@ const viewer = texts.length ? new BpmnJS({
   container: paper,
   bpmnRenderer: { defaultFillColor: "var(--paper)", defaultStrokeColor: "var(--ink)", defaultLabelColor: "var(--ink)" },
 }) : null;
-const definitions = new Map(); // number of a file -> what its BPMN is
-let shownTop = null; // the process that is shown, whose embedded ones are in the same diagram
-let mainRoot = null; // what bpmn-js shows of it, and not of a collapsed subprocess
-let showing = Promise.resolve(); // until the diagram that was asked for last is there
-let trail = []; // processes that led to the one that is shown, each called by the one before it
+const definitions = new Map(); // number of a file -> its parsed BPMN
+let shownTop = null; // the process that is shown; the diagram has its embedded subprocesses too
+let mainRoot = null; // the plane of bpmn-js that shows it, and not that of a collapsed subprocess
+let showing = Promise.resolve(); // ends when the last requested diagram is shown
+let trail = []; // the processes on the way to the shown one; each calls the next
 
 function diagramFor(own, process) {
   const inside = new Set([process.id]);
@@ -62,7 +62,7 @@ function showDiagram() {
     if (home === null) return;
     try {
       if (!isShown(home)) await open(home);
-    } catch (error) { // a model may be wrong in a way that SpiffWorkflow does not mind
+    } catch (error) { // SpiffWorkflow may accept a model that bpmn-js refuses
       paper.hidden = true;
       lost.textContent = `bpmn-js cannot draw this diagram: ${error.message}`;
       return;
@@ -75,7 +75,7 @@ function showDiagram() {
 const isShown = home => shownTop !== null && home !== null
   && ["version", "file", "top"].every(part => home[part] === shownTop[part]);
 const inDiagram = number => shownTop !== null && isShown(topOf(number, shownTop.version));
-const owners = new Map(); // id of an element in the diagram -> the process that it is of
+const owners = new Map(); // id of an element in the diagram -> its process
 const ownerOf = id => owners.has(id) ? owners.get(id) : null;
 
 function findOwners() {
@@ -107,7 +107,7 @@ function markDiagram() {
   if (at && at.parent) canvas.scrollToElement(at, 60);
 }
 
-// The element that is marked: one that was removed, or what is chosen.
+// The marked element: one that was removed, or the chosen one.
 const shownElement = () => chosen.gone === null ? chosen.element : chosen.gone;
 
 function marksOf(element) {
@@ -118,7 +118,7 @@ function marksOf(element) {
   return [
     owner === chosen.process && id === shownElement() && "chosen",
     change !== (isNew ? "removed" : "added") && change,
-    // The unit and the instances are of the new version. A call is held if what it calls is.
+    // The unit and the instances belong to the new version. A call is marked if the unit has the called process.
     ...isNew ? [counted.some(to => chosen.held.has(to)) && "held", ...countMarks(owner, id)] : [],
   ].filter(Boolean);
 }
@@ -147,7 +147,7 @@ function follow(from, to) {
   choose(to);
 }
 
-// The way back. It ends if another process is chosen than one that was called.
+// The way back. It ends when a process is chosen that was not called.
 function showTrail() {
   const back = trail.indexOf(chosen.process);
   if (back >= 0) trail = trail.slice(0, back);
@@ -166,7 +166,7 @@ if (viewer) {
     if (processes[owner].elements.includes(id) && owner < current) choose(owner, id);
     else showGone(owner, id);
   });
-  // A collapsed subprocess is opened with a button of bpmn-js, and left with its breadcrumbs.
+  // A button of bpmn-js opens a collapsed subprocess, and its breadcrumbs lead back.
   viewer.get("eventBus").on("root.set", ({ element }) => {
     const number = element.businessObject && processes.findIndex(one => one.id === element.businessObject.id);
     if (shownTop && number >= 0 && number !== chosen.process && inDiagram(number)) choose(number);

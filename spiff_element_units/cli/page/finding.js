@@ -3,7 +3,7 @@
 const search = document.getElementById("search");
 const MANY = 300; // processes that the tree shows at first, and not the table
 
-let matching = null; // the numbers of the processes that were found, or null if nothing is searched
+let matching = null; // the numbers of the found processes, or null without a search
 
 function find() {
   const wanted = search.value.trim().toLowerCase();
@@ -23,7 +23,7 @@ function find() {
 
 search.addEventListener("input", find);
 
-// Enter chooses what the table has first, or the process that was found of that id.
+// Enter chooses the first row of the table, or the process that has this id.
 search.addEventListener("keydown", event => {
   if (event.key !== "Enter" || !matching || !matching.length) return;
   const same = matching.find(number => processes[number].id.toLowerCase() === search.value.trim().toLowerCase());

@@ -37,7 +37,7 @@ function unfold(number) {
   if (more.length) layOut(number);
 }
 
-// Draws processes, and the shortest way to each from what is drawn.
+// Draws processes, and the shortest way to each of them from the drawn ones.
 function reveal(numbers) {
   const hidden = numbers.filter(number => !drawn.has(number));
   if (!hidden.length) return;
@@ -54,7 +54,7 @@ function reveal(numbers) {
   layOut(numbers[0]);
 }
 
-// What is to be drawn
+// What is drawn
 
 const ruler = document.createElement("canvas").getContext("2d");
 
@@ -110,9 +110,9 @@ function asked(nodes, edges) {
 }
 
 const elk = new ELK();
-let drawing = Promise.resolve(); // until the graph that was asked for last is drawn
+let drawing = Promise.resolve(); // ends when the last requested graph is drawn
 
-// Lays out what is drawn. A node that is named stays where it is in the window.
+// Lays out the graph. The node that is named stays in its place in the window.
 function layOut(anchor) {
   const nodes = [...drawn].map(nodeOf), edges = edgesDrawn();
   const mine = drawing = elk.layout(asked(nodes, edges)).then(placed => {
@@ -144,7 +144,7 @@ function place(nodes, edges, placed, anchor) {
   for (const node of nodes) {
     const { x, y } = boxes.get(node.number);
     let element = (placedAt.get(node.number) || {}).element;
-    if (!element) { // a node is kept when it moves, and with it the keyboard's focus and a second click
+    if (!element) { // the node stays when it moves, so it keeps the focus and gets a second click
       element = draw("g", { "data-number": node.number, role: "button", tabindex: -1 }, draw("rect", { rx: 5 }));
       layers.nodes.append(element);
     }
@@ -168,7 +168,7 @@ function look(element, { lines, letters, width, height, more, looks }) {
     made.textContent = line;
     return made;
   }));
-  // The box stays, and takes the mouse for all: there is no click if what was pressed is removed.
+  // The box stays and handles the mouse. If it was removed after a press, there would be no click.
   const box = element.firstChild;
   while (element.lastChild !== box) element.lastChild.remove();
   box.setAttribute("width", width);
@@ -204,7 +204,7 @@ function rounded(points) {
   return path + `L${end.x} ${end.y}`;
 }
 
-// Marks what is held and chosen. The keyboard comes to the chosen process first.
+// Marks the unit and the chosen process. The Tab key reaches the chosen process first.
 function paint() {
   for (const [number, { element }] of placedAt) {
     element.classList.toggle("held", chosen.held.has(number));

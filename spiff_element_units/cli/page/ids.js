@@ -20,7 +20,7 @@ function withAcceptedIds(text) {
   const ids = new Set(all.map(one => one.getAttribute("id")).filter(id => id && !ACCEPTED.test(id)));
   if (!ids.size) return { text, own: new Map() };
   let prefix = "id";
-  while (text.includes(prefix)) prefix += "_"; // nothing in the model is put back by mistake
+  while (text.includes(prefix)) prefix += "_"; // so that the prefix is not in the model
   const given = new Map([...ids].map((id, number) => [id, prefix + number]));
   for (const one of all) {
     for (const attribute of one.attributes)

@@ -4,7 +4,7 @@
 const instances = data.instances;
 const countsOf = (number, id) => (instances && instances.elements[number] || {})[id] || null;
 
-// The marks of an element: of one instance what it is there, of many how many wait there.
+// The marks of an element: its state in one instance, or how many of many instances wait there.
 function countMarks(number, id) {
   const counts = countsOf(number, id);
   if (!counts) return [];
@@ -20,7 +20,7 @@ function badgeOf({ done, waits, at }) {
 }
 
 function addCounts() {
-  if (!instances || shownTop.version === "old") return; // they are of the new version
+  if (!instances || shownTop.version === "old") return; // they belong to the new version
   const overlays = viewer.get("overlays");
   for (const element of viewer.get("elementRegistry").getAll()) {
     if (element.labelTarget || element.waypoints) continue;
@@ -31,7 +31,7 @@ function addCounts() {
   }
 }
 
-// What the details say of a process's instances.
+// What the details say about the instances of a process.
 function instancesOf(process) {
   if (!instances) return [];
   const { waits } = instances;
@@ -47,5 +47,5 @@ function instancesOf(process) {
           + `${why}${count > 1 ? `, ${count.toLocaleString("en")} times` : ""}`)])), { id: "waits" }) : null].filter(Boolean);
 }
 
-// Where the page opens: at the first process that waits.
+// The page opens at the first process that waits.
 const waitsFirst = instances && instances.waits.length ? instances.waits[0][0] : null;

@@ -31,7 +31,7 @@ function contentOf(container) {
   };
 }
 
-// Where an edge that comes from the left or right of an element's box meets the element itself.
+// The place where an edge from the left or right of an element's box meets the element itself.
 function onBorder({ x, y }, element, { left, top, width, height }) {
   const right = Math.abs(x - left - width) < 1, beside = right || Math.abs(x - left) < 1;
   const across = y - top - height / 2, radius = width / 2;

@@ -12,7 +12,7 @@ const processes = data.processes.map(([id, bytes, tasks, elements, references, l
 }));
 const current = processes.length;
 
-// What differs from another version. Processes that were removed follow the others.
+// The differences from another version. Removed processes follow the others.
 
 const against = data.against;
 if (against) {
@@ -37,7 +37,7 @@ const nameOf = number => number < 0 ? data.externals[-1 - number] : processes[nu
 const within = one => one.references.filter(([, to]) => to >= 0);
 const linked = one => [...one.references, ...one.gone];
 
-// Which processes a unit holds: the library's rule, with called processes left to the application
+// The processes in a unit, by the library's rule: the application loads called processes
 
 function reach(start, follow) {
   const found = new Set(start), waiting = [...start];
@@ -50,7 +50,7 @@ function reach(start, follow) {
   return found;
 }
 
-// The processes on any path from one to those that `wanted` says.
+// The processes on any path from one to those for which `wanted` is true.
 function onTheWay(from, wanted) {
   const reached = reach([from], () => true);
   const way = new Set([...reached].filter(number => wanted(processes[number])));
@@ -79,7 +79,7 @@ function unitOf(number, element) {
   return holding(number, start);
 }
 
-// The unit of a process that resumes in one below it, whatever else has elements of the same id.
+// The unit of a process that resumes in a process below it, even if other processes have the same element id.
 function unitTo(from, number) {
   const way = onTheWay(from, one => one.number === number);
   return way.size ? holding(from, [from, ...way]) : null;

@@ -1,11 +1,11 @@
 /* Moves in the graph: mouse, fingers, wheel and keyboard. */
 
-const LEAST = 0.7; // zoom at which a graph is still to be read
+const LEAST = 0.7; // the smallest zoom at which people can read a graph
 const SMALLEST = 0.05;
 const MARGIN = 30;
 const surface = document.getElementById("graph");
 const view = { x: 0, y: 0, zoom: 1 };
-let fitted = true; // until somebody looks elsewhere
+let fitted = true; // until the user moves or zooms
 
 function moveTo(x, y, zoom) {
   Object.assign(view, { x, y, zoom });
@@ -24,7 +24,7 @@ function zoomBy(factor, x = surface.clientWidth / 2, y = surface.clientHeight / 
   moveTo(x - (x - view.x) * by, y - (y - view.y) * by, zoom);
 }
 
-// Shows the whole graph. If it would be too small to read, `least` bounds how small it gets.
+// Shows the whole graph. `least` is the smallest zoom, so that it can be read.
 function fit(least = LEAST) {
   const { clientWidth: width, clientHeight: height } = surface;
   const nodes = layers.nodes.getBBox(), edges = layers.edges.childElementCount ? layers.edges.getBBox() : nodes;
@@ -97,20 +97,20 @@ function press(number) {
   else describeExternal(number);
 }
 
-// A layout may move the nodes while the mouse is down, or between two clicks: the first press counts.
+// A layout may move the nodes while the mouse is down or between two clicks. The first press counts.
 let pressed = null;
 surface.addEventListener("mousedown", event => {
   if (event.detail === 1) pressed = numberAt(event.target);
 });
 surface.addEventListener("click", event => {
-  const byMouse = event.detail > 0; // and not by a screen reader
+  const byMouse = event.detail > 0; // 0 if a screen reader clicks
   const number = byMouse ? pressed : numberAt(event.target);
   if (number === null || byMouse && moved > 4) return;
   if (event.detail === 2) unfold(number);
   else press(number);
 });
 
-// One node at a time is reached with the Tab key.
+// The Tab key reaches one node at a time.
 function reachable(number) {
   for (const { element } of placedAt.values()) element.setAttribute("tabindex", -1);
   const at = placedAt.get(number);
@@ -119,7 +119,7 @@ function reachable(number) {
 
 const ARROWS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
 
-// The nearest node in a direction. What is beside of the way counts double.
+// The nearest node in a direction. The distance to the side counts double.
 function nearest(number, [right, down]) {
   const middle = ({ x, y, width, height }) => [x + width / 2, y + height / 2];
   const [fromX, fromY] = middle(placedAt.get(number));
@@ -148,7 +148,7 @@ surface.addEventListener("keydown", event => {
   else if (!ARROWS[event.key]) return;
   event.preventDefault();
 });
-// Not on the graph itself: with such a listener, Chromium takes an SVG element for one to focus.
+// Not on the graph itself, because Chromium would then let an SVG element have the focus.
 document.getElementById("drawing").addEventListener("focusin", event => {
   const number = numberAt(event.target);
   if (number !== null && event.target.matches(":focus-visible")) bringIntoView(number);

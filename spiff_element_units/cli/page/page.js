@@ -30,7 +30,7 @@ function showChosen() {
   document.getElementById("said").textContent = `${blank(processes[chosen.process].id)} is chosen`;
 }
 
-// Brings a process into view that was chosen elsewhere than in the graph.
+// Shows a process that was chosen outside the graph.
 function goTo(number) {
   if (number >= 0) choose(number);
   else describeExternal(number);

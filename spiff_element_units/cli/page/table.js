@@ -44,7 +44,7 @@ table.on("rowClick", (event, row) => goTo(row.getData().number));
 let built = false;
 table.on("tableBuilt", () => {
   built = true;
-  // The buttons in it can be reached. A grid may have no other child that can.
+  // The Tab key reaches the buttons in it. A grid may have no other child that has the focus.
   document.querySelector(".tabulator-tableholder").removeAttribute("tabindex");
   mark();
 });

@@ -1,7 +1,7 @@
 /* The tree of processes, which is folded and opened level by level. A process is below each process
    that refers to it; below itself it is not opened again. */
 
-const STEP = 100; // entries that are listed of a level, and more at each request
+const STEP = 100; // entries of a level that are listed at first, and added at each request
 const tree = document.getElementById("tree");
 
 // The root, and processes that nothing refers to, or only a circle of processes.
@@ -33,7 +33,7 @@ function below(number) {
   return [...found].map(([to, verbs]) => [to, [...verbs].join(", ")]);
 }
 
-// One entry. `path` has the processes above it. With `only`, nothing else is below it than these.
+// One entry. `path` has the processes above it. With `only`, only these are below it.
 function entry(number, how, path, only) {
   const again = path.includes(number), process = number < 0 ? null : processes[number];
   const children = again ? [] : below(number).filter(([to]) => !only || only.has(to));
@@ -91,7 +91,7 @@ function showTree() {
   turnTo(tree.firstElementChild, false);
 }
 
-// The shortest path to each process, from the tops.
+// The shortest path to each process from the top.
 const above = new Map(tops.map(number => [number, null]));
 for (const number of above.keys())
   for (const [to] of below(number)) if (!above.has(to)) above.set(to, number);
@@ -132,7 +132,7 @@ function markTree() {
   }
 }
 
-// Entries are reached with the Tab key one at a time, and the arrows go through them.
+// The Tab key reaches one entry, and the arrow keys go through the others.
 function turnTo(item, focus = true) {
   if (!item) return;
   for (const one of tree.querySelectorAll('[tabindex="0"]')) one.tabIndex = -1;

@@ -18,16 +18,16 @@ function homesOf(files, version) {
     }
   return { homes, flows };
 }
-const flowOf = (...ids) => JSON.stringify(ids); // the process, and the elements that follow one another
+const flowOf = (...ids) => JSON.stringify(ids); // the process, and two elements that follow one another
 
 const there = { new: homesOf(data.diagrams.keys(), "new") };
 if (against) there.old = homesOf(against.diagrams.map(one => typeof one === "number" ? one : texts.push(one) - 1), "old");
 
-let wanted = "new"; // the version whose diagrams are asked for
+let wanted = "new"; // the version whose diagrams the user wants
 const isIn = (process, version) => version === "new" ? process.number < current : process.change !== "added";
 const versionOf = number => [wanted, "new", "old"].find(version => isIn(processes[number], version));
 
-// The process whose diagram a process is in; null if its BPMN is not here.
+// The process whose diagram contains a process; null if the page does not have its BPMN.
 const topOf = (number, version = number < 0 ? null : versionOf(number)) =>
   number >= 0 && isIn(processes[number], version) && there[version].homes.get(processes[number].id) || null;
 
@@ -46,7 +46,7 @@ function changeOf(process, id) {
   return change;
 }
 
-// The same of a sequence flow. Nothing is known of it if the other version's BPMN is not here.
+// The same for a sequence flow. It is not known without the BPMN of the other version.
 function changeOfFlow(within, source, target, version) {
   const other = there[version === "new" ? "old" : "new"], process = processes.find(one => one.id === within);
   if (!other || !process) return "";
