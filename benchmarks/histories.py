@@ -194,7 +194,7 @@ def prepare(history: History, folder: Path) -> None:
 
 
 def prepared(history: History, cache: Path) -> Path:
-    """The folder in `cache` with what `prepare` writes, made where it is missing.
+    """The folder in `cache` with the files of `prepare`. Makes it if it is missing.
 
     It is another one when the BPMN or SpiffWorkflow changes.
     """

@@ -29,7 +29,7 @@ class Results:
     failures: dict[str, str] = field(default_factory=dict)
 
     def rounds(self, *name: str) -> list[float]:
-        """The median of each round, in seconds; none where it was not measured."""
+        """The median of each round, in seconds; empty if it was not measured."""
         return [median(values) for values in self.times.get(name_of(*name), [])]
 
     def probed(self, what: str, workflow: str, subject: str, key: str) -> list[Any]:

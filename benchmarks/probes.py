@@ -28,7 +28,7 @@ OPENED = 100
 
 
 def _status(name: str) -> int:
-    """A line of /proc/self/status, in bytes; 0 where the system has none."""
+    """A line of /proc/self/status, in bytes; 0 if the system has none."""
     try:
         with open("/proc/self/status", encoding="ascii") as file:
             return next(int(line.split()[1]) * 1024 for line in file if line.startswith(name))

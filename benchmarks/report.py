@@ -174,7 +174,7 @@ def amount(value: float, unit: str) -> str:
 
 
 def digits(value: float) -> str:
-    """A number to three digits, or two where it is less than 1."""
+    """A number to three digits, or two if it is less than 1."""
     return f"{value:,.0f}" if value >= 100 else f"{value:.3g}" if value >= 1 else f"{value:.2g}"
 
 

@@ -266,12 +266,12 @@ def go_on(instance: Any) -> bool:
 
 
 def prepared(tree: Tree, cache: Path) -> Path:
-    """The folder in `cache` with what `prepare` writes, made where it is missing."""
+    """The folder in `cache` with the files of `prepare`. Makes it if it is missing."""
     return made_once(cache / folder_name(tree), partial(prepare, tree))
 
 
 def made_once(folder: Path, make: Callable[[Path], None]) -> Path:
-    """The folder, which `make` fills under another name where it is missing."""
+    """The folder. If it is missing, `make` fills it under another name first."""
     if not folder.exists():
         unfinished = folder.with_name(f"{folder.name}.{os.getpid()}")
         make(unfinished)

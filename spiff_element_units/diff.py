@@ -278,7 +278,7 @@ def _by_target(flows: Any) -> Optional[dict[str, Any]]:
 
 
 class _Text:
-    """The text of an object, and the texts of its members. `process_id` is where it is."""
+    """The text of an object, and the texts of its members. It is in the process `process_id`."""
 
     def __init__(self, pack: Pack, process_id: Optional[str], text: bytes) -> None:
         self._pack = pack

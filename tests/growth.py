@@ -289,8 +289,8 @@ def run(text: bytes, mark: Callable[[], Any]) -> None:
 def most() -> int:
     """The largest number of bytes that this process ever had.
 
-    Of its addresses, where the system tells: how many of its pages are in memory depends on what
-    other processes need.
+    If the system tells it, this is the size of its addresses: how many of its pages are in memory
+    depends on what other processes need.
     """
     with suppress(OSError), open("/proc/self/status") as status:
         return next(int(line.split()[1]) * 1024 for line in status if line.startswith("VmPeak:"))

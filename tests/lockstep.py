@@ -283,7 +283,7 @@ class Side:
 
 
 def same_point(plain, units, where="") -> None:
-    """Fails unless both workflows stand at the same point, and says where they differ."""
+    """Fails unless both workflows are at the same point, and says where they differ."""
     difference = first_difference(driving.snapshot(plain), driving.snapshot(units))
     assert difference is None, f"{where}: {difference}"
 

@@ -165,7 +165,7 @@ class Model:
     data: Mapping[str, Any] = field(default_factory=dict)  # part of the workflow's final data
     completes: bool = True
     error: str = ""  # the type of the exception that ends the run
-    engine_steps_error: str = ""  # the same, where SpiffWorkflow's do_engine_steps alone fails
+    engine_steps_error: str = ""  # the same, if only SpiffWorkflow's do_engine_steps fails
     own_save_differs: str = ""  # why SpiffWorkflow's own save and restore changes the run
 
     @property

@@ -32,7 +32,7 @@ values = st.sampled_from(VALUES)
 names = st.sampled_from(FEW_IDS + ODD_IDS)
 
 Pick = Callable[..., Any]
-"""Gives the first of its arguments, and sometimes another where a state is odd."""
+"""Gives the first of its arguments. If a state is odd, it sometimes gives another one."""
 
 
 def picker(draw: Any) -> Pick:

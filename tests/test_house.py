@@ -116,7 +116,7 @@ def imports(file: Path, root: Path, known: set[str]) -> Iterator[str]:
 
 
 def floor_of(module: str) -> str:
-    """The folder of a module of the package, or itself where it is beside the folders."""
+    """The folder of a module of the package; the module itself if it is beside the folders."""
     parts = module.split(".")
     return parts[1] if len(parts) > 1 else "__init__"
 

@@ -1,4 +1,4 @@
-"""Calls from one cached workflow to another: where a process is that a workflow does not contain.
+"""Calls from one cached workflow to another: finds processes that a workflow does not contain.
 
 A process that nobody's workflow contains stays external. If several workflows contain it, the one
 whose root it is comes first, and then the one whose key is most like that of the caller.

@@ -173,7 +173,7 @@ def _is_file(path: Optional[str], name: str) -> bool:
 
 
 def _default(each: str, file: File, group: Group, root: str, is_primary: bool) -> str:
-    """The default key of a workflow. It names the model where there are several."""
+    """The default key of a workflow. If there are several models, it names the model."""
     if each == "tree":
         return root
     path = os.path.splitext(file.within)[0]

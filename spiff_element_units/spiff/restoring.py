@@ -127,7 +127,7 @@ def can_leave_out(registry: Any) -> bool:
 
 
 def _with_subclasses(cls: Any) -> Iterator[Any]:
-    """A class and all below it: few, where a registry has many classes."""
+    """A class and all its subclasses. A registry has many classes, and these are few."""
     yield cls
     for below in cls.__subclasses__():
         yield from _with_subclasses(below)

@@ -157,7 +157,7 @@ class _Comparison:
             return None
         if not isinstance(before, (Mapping, list, tuple)) and not hasattr(before, "__dict__"):
             return None if _same(before, after) else _changed(before, after, path)
-        # Attributes are compared even where a class compares its objects: an event definition is
+        # Attributes are compared even if a class compares its objects: an event definition is
         # equal to another one of its name.
         self._seen.add((id(before), id(after)))
         if isinstance(before, Mapping) and isinstance(after, Mapping):

@@ -218,7 +218,7 @@ def has_spec(run: Mapping[str, Any]) -> bool:
 def named_workflow(state: State) -> tuple[str, str]:
     """The cache key and the digest that a state tells, or the live piece of one.
 
-    This reads the header alone where it comes first, as `save` writes it.
+    If the header comes first, as `save` writes it, this reads only the header.
 
     Raises StateError if the state tells none.
     """

@@ -237,7 +237,7 @@ def _times(definition: Any, value: Any, classes: _Classes) -> dict[str, Any]:
 
 
 def _time(text: Any, as_date: bool) -> Optional[datetime]:
-    """A time as SpiffWorkflow reads it; None where it fails to."""
+    """A time as SpiffWorkflow reads it; None if it cannot read it."""
     if not isinstance(text, str):
         return None
     read = TimerEventDefinition.parse_time_or_duration if as_date else None

@@ -95,7 +95,7 @@ class RedisStore:
                     for start, length in ranges:
                         pipe.getrange(key, start, start + length - 1)
                     found = pipe.execute()
-        # Redis returns nothing where it has no such key. What is stored is never empty.
+        # Redis returns an empty range if it has no such key. What is stored is never empty.
         return found if any(found) else None
 
     def write(self, name: str, content: bytes) -> None:

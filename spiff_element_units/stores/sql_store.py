@@ -96,11 +96,11 @@ if hasattr(os, "register_at_fork"):
 class SqlStore:
     """A store in a relational database: `SqlStore(engine)`, with an `Engine` of SQLAlchemy.
 
-    The timeouts are those of the engine. A request that fails because the connection is lost, or
-    because another transaction is in the way, is repeated up to three times.
+    The timeouts are those of the engine. If a request fails because the connection is lost, or
+    because of another transaction, it is repeated up to three times.
 
-    Several threads may use it. After a fork, do with the engine what SQLAlchemy asks for; an engine
-    that `open_store` made is taken care of.
+    Several threads may use it. After a fork, do with the engine what SQLAlchemy asks for. The store
+    does it for an engine that `open_store` made.
     """
 
     def __init__(self, engine: Engine) -> None:
