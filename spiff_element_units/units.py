@@ -180,7 +180,7 @@ class ElementUnits:
             places.publish(cache_dir, cache_key, pack, durable=durable)
 
     def close(self) -> None:
-        """Close the file. Every later call raises CacheError."""
+        """Close the file. Every later call that reads the workflow raises CacheError."""
         self._pack = None
 
     def __enter__(self) -> ElementUnits:

@@ -449,7 +449,10 @@ class SpecLoader:
         return join_pieces(read)
 
     def verify_pieces(self, read: Read) -> list[DamagedPiece]:
-        """Read all pieces, and return those that cannot be read or are damaged."""
+        """Read all pieces, and return those that cannot be read or are damaged.
+
+        `read` is the same function as for `resume_pieces`. Its exceptions count as damage.
+        """
         return damaged_pieces(read)
 
     # Helpers

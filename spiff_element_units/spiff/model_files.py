@@ -126,7 +126,7 @@ def look(sources: Sources, before: Look, trust_stat: bool) -> Look:
 class ModelFiles:
     """The model files, as your `parse` function sees them. See Deployments.
 
-    Iterating over it gives the names of all files.
+    Iterating over it gives the names of all files. Only the thread that parses may use it.
     """
 
     def __init__(self, sources: Sources, contents: Contents) -> None:

@@ -115,7 +115,8 @@ class Instances:
         request: the second start then raises Conflict. MariaDB and MySQL do not tell two ids apart
         that differ only in blanks at their ends.
 
-        Raises UnitNotFound if there is no such workflow or process, and Conflict if the id exists.
+        Raises UnitNotFound if there is no such workflow or process, Conflict if the id exists, and
+        ElementUnitsError if the id is too long.
         """
         loader = self._loader_of(cache_key)
         workflow = loader.start(process_id)
@@ -273,6 +274,9 @@ class Instances:
         If several workers take instances from this queue, pass as `lock` the connection in whose
         transaction you do the steps. The instances are then locked in it, and those that another
         worker has locked are left out. On SQLite, only one worker at a time gets past this call.
+
+        Raises TypeError if `before` has no time zone, ElementUnitsError if `limit` is less than 1,
+        and Conflict if the database gave way to another transaction.
         """
         limit, until = _positive("limit", limit), times.stored(before)
         with explained("due instances"), self._place(lock).connect() as connection:
@@ -296,6 +300,9 @@ class Instances:
         Each argument leaves out what does not fit: `element` is the id of an element, `lane` the
         name of a lane, `message` and `signal` the name of an event. At most `limit` are returned.
         For the next page, pass the `number` of the last one as `after`.
+
+        Raises ElementUnitsError if `limit` is less than 1, and Conflict if the database gave way to
+        another transaction.
         """
         waiting = self._tables.waiting
         wanted = {"instance_id": instance_id, "element_id": element, "lane": lane}

@@ -50,6 +50,8 @@ def tables(
         metadata.create_all(engine)
 
     The names of tables and indexes begin with `prefix`. `schema` is the schema of the tables.
+
+    Raises InvalidRequestError of SQLAlchemy if the `MetaData` has a table of this name already.
     """
     instances = Table(
         f"{prefix}instances",
