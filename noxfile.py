@@ -34,8 +34,8 @@ PARALLEL = re.findall(r"^PARALLEL = (.+)$", MAKEFILE, re.MULTILINE)[0].split()
 # Users do not have this source tree, so the tests must not find it.
 os.environ.pop("PYTHONPATH", None)
 
-# The names that pyenv puts on the path run only what it is told of, and one of them may have told
-# what it runs itself.
+# The commands that pyenv puts on the path run only the Pythons in PYENV_VERSION. If such a command
+# has started nox, it has set PYENV_VERSION to its own Python. Let nox find all of them.
 if shutil.which("pyenv"):
     installed = subprocess.run(["pyenv", "versions", "--bare"], stdout=subprocess.PIPE, check=True)
     os.environ["PYENV_VERSION"] = ":".join(installed.stdout.decode().split())

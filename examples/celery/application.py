@@ -84,7 +84,7 @@ CONNECT: dict[str, Any] = {
 }
 
 SERIALIZER = BpmnWorkflowSerializer(BpmnWorkflowSerializer.configure(SPIFF_CONFIG))
-SOON = timedelta(seconds=10)  # what was not sent or received for so long has been forgotten
+SOON = timedelta(seconds=10)  # a call or message that waits longer counts as forgotten
 
 metadata = MetaData()
 INSTANCES = tables(metadata)
@@ -352,7 +352,7 @@ class Application:
 
 
 def before(connection: Connection) -> datetime:
-    """What is older than this by the clock of the database has been forgotten."""
+    """The time before which calls and messages count as forgotten, by the database's clock."""
     now: datetime = connection.execute(select(func.now())).scalar_one()
     return now.replace(tzinfo=None) - SOON
 

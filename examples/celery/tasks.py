@@ -111,10 +111,11 @@ def receive(message_id: str) -> None:
 
 @app.task
 def wake() -> None:
-    """Beat runs this: it advances what is due, and does the calls and messages that were forgotten.
+    """Advance the instances that are due, and do the calls and messages that were forgotten.
 
-    It does that itself, for as long as until the next one: tasks that it sent would pile up if the
-    workers are busy, because what is due stays due until its turn comes.
+    Beat runs this every few seconds. It does the work itself until the next run. If it sent a task
+    for each instance, tasks would pile up when the workers are busy: an instance stays due until
+    its task runs.
     """
     ends = monotonic() + WAKE
     work: list[tuple[Any, Any]] = [(advance, one) for one in application().due()]
