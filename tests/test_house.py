@@ -10,6 +10,7 @@ import ast
 import re
 import shutil
 from collections.abc import Iterator
+from functools import cache
 from graphlib import TopologicalSorter
 from pathlib import Path
 
@@ -67,10 +68,14 @@ def modules(root: Path) -> dict[str, list[Path]]:
     return found
 
 
-def statements(file: Path) -> Iterator[tuple[str, list[str]]]:
-    """Each import of a file: its module, with dots, and its names; no names for a plain import."""
-    text = file.read_text(encoding="utf-8")
-    if file.suffix in (".py", ".pyi"):
+@cache
+def statements(suffix: str, text: str) -> list[tuple[str, list[str]]]:
+    """Each import of a text: its module, with dots, and its names; no names for a plain import."""
+    return list(found_statements(suffix, text))
+
+
+def found_statements(suffix: str, text: str) -> Iterator[tuple[str, list[str]]]:
+    if suffix in (".py", ".pyi"):
         for node in ast.walk(ast.parse(text)):
             if isinstance(node, ast.Import):
                 yield from ((one.name, []) for one in node.names)
@@ -103,7 +108,7 @@ def imports(file: Path, root: Path, known: set[str]) -> Iterator[str]:
     package = name_of(file, root).split(".")
     if file.stem != "__init__":
         package.pop()
-    for source, names in statements(file):
+    for source, names in statements(file.suffix, file.read_text(encoding="utf-8")):
         dots = len(source) - len(source.lstrip("."))
         base = source
         if dots:

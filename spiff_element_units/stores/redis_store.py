@@ -13,6 +13,7 @@ from contextlib import AbstractContextManager
 from typing import Any, Optional
 
 from ..cache.store import Stored
+from ..errors import ElementUnitsError
 from .failing import TIMEOUT, failing, missing
 
 try:
@@ -62,7 +63,10 @@ class RedisStore:
         settings = dict(getattr(pool, "connection_kwargs", {"host": "cluster"}))
         self._secrets = [str(settings.get("password") or "")]
         if settings.get("decode_responses"):
-            raise ValueError("RedisStore needs a client with decode_responses=False")
+            raise ElementUnitsError(
+                "RedisStore needs a client that returns bytes; make a client of its own, with "
+                "decode_responses=False"
+            )
         self._told = _told(settings)
 
     @classmethod

@@ -27,9 +27,13 @@ def go_no_deeper_than(depth, monkeypatch):
     monkeypatch.setattr(unfinished, "_MAX_DEPTH", depth)
 
 
+@pytest.fixture(scope="module")
+def restored():
+    return [both(model, *texts) for model, *texts in states()]
+
+
 @pytest.mark.parametrize("depth", [0, 1, 2, 3, 5, 8, 12, 17, 25, 40])
-def test_a_task_that_lies_too_deep_for_a_walk_is_not_found(depth, monkeypatch):
-    restored = [both(model, *texts) for model, *texts in states()]
+def test_a_task_that_lies_too_deep_for_a_walk_is_not_found(depth, restored, monkeypatch):
     go_no_deeper_than(depth, monkeypatch)
     for whole, units in restored:
         for state in MASKS:

@@ -239,3 +239,10 @@ def test_the_command_says_which_store_fails_and_no_password(
     told = capsys.readouterr().err
     assert "redis://127.0.0.1:1/0 cannot list" in told
     assert "secret-word" not in told
+
+
+def test_a_redis_client_that_decodes_is_refused_when_the_store_is_made() -> None:
+    redis = pytest.importorskip("redis")
+    stores = pytest.importorskip("spiff_element_units.stores.redis_store")
+    with pytest.raises(ElementUnitsError, match="decode_responses=False"):
+        stores.RedisStore(redis.Redis(decode_responses=True))
