@@ -96,12 +96,14 @@ installed: wheel
 
 # Test wheels: on the lowest Python with the oldest dependencies that we allow, and on a high one. A
 # Python that is not found is skipped, unless REQUIRE says otherwise, as in CI. This leaves out
-# tests that take minutes and do not depend on how the package is installed; `make tests` has run
-# them already. On the high Python, only the tests of the compiled modules, of files and of the
-# engine run: the workflow files run all tests on all versions.
+# tests that take minutes and do not depend on how the package is installed, and tries fewer
+# examples in others; `make tests` has run all of them already. On the high Python, only the tests
+# of the compiled modules, of files and of the engine run: the workflow files run all tests on all
+# versions.
 LONG_TESTS = core/test_growth cache/test_crashes cli/test_page cli/test_page_graph \
 	cli/test_page_diagram sql/test_lockstep
 FURTHER_TESTS = spiff/test_lockstep spiff/test_walks spiff/test_random_versions
+run-installed-tests: export STRESS_EXAMPLES = 30
 run-installed-tests: dev-env
 	$(BIN)/nox $(REQUIRE) --session minimums-3.9 -- $(LONG_TESTS:%=--ignore=tests/%.py)
 	$(BIN)/nox $(REQUIRE) --session tests-3.13 -- tests/core tests/cache tests/spiff \
@@ -226,7 +228,7 @@ sanitize: dev-env
 		$(BIN)/python -c "import sys; del sys.path[0]; import spiff_element_units as s; \
 		assert s.__file__.startswith('$(PYTHONPATH)'), s.__file__"
 	LD_PRELOAD="$$($(CC) -print-file-name=libasan.so)" PYTHONMALLOC=malloc \
-		ASAN_OPTIONS=detect_leaks=0 $(BIN)/pytest --capture=sys $(SANITIZED)
+		ASAN_OPTIONS=detect_leaks=0 $(BIN)/pytest --capture=sys $(PARALLEL) $(SANITIZED)
 
 # Fuzz caching, reading and the cutting of states for SECONDS seconds each. Needs clang, and a
 # Python that atheris supports. KEEP=--keep adds inputs that reach new code to tests/fuzz/corpus.
