@@ -151,8 +151,9 @@ class _Comparison:
         found = {self._opening.process_id: [self._run["tasks"]]}
         subprocesses = self._run["subprocesses"]
         settled = settled_in(self._run) if subprocesses else {}
+        attached = _attached(self._run["tasks"], subprocesses)
         for key, one in subprocesses.items():
-            if key not in settled:
+            if key in attached and key not in settled:
                 found.setdefault(one["spec"], []).append(one["tasks"])
         return found
 
@@ -233,6 +234,18 @@ class _Comparison:
         else:
             change = changes.get("subprocess_specs", {}).get(name, {})
         return set(change.get("task_specs", {}))
+
+
+def _attached(tasks: dict[str, Any], subprocesses: dict[str, Any]) -> set[str]:
+    """The subprocesses whose tasks are still there. SpiffWorkflow keeps others, and restores none
+    of them."""
+    found: set[str] = set()
+    waiting = [tasks]
+    while waiting:
+        new = (subprocesses.keys() & waiting.pop().keys()) - found
+        found |= new
+        waiting += [subprocesses[key]["tasks"] for key in new]
+    return found
 
 
 def _elements(alignment: Alignment, judged: list[Judged]) -> tuple[ElementComparison, ...]:

@@ -3,12 +3,13 @@
 The instance is restored with the specs that it was saved with. Then each changed process gets its
 new spec, as `migrate_workflow` of SpiffWorkflow's `bpmn.util.diff` does it: each task gets the task
 spec that its old one is aligned with. READY and WAITING tasks are reset, and the tasks after them
-are predicted again. There are two differences:
+are predicted again. There are these differences:
 
 - The tasks after a STARTED subprocess, loop or multi-instance are predicted again too, and those
   after any other task if one of them has no element any more.
 - A READY or WAITING round of a loop or multi-instance keeps its data. SpiffWorkflow would reset it
-  to the data of the loop, without the item of this round.
+  to the data of the loop, without the item of this round. So does a READY call or embedded
+  subprocess: it already has the data of what has run in it.
 
 Finally the instance is saved and resumed, so that nothing of the old version is left in it.
 """
@@ -20,6 +21,7 @@ from datetime import datetime, timezone
 from functools import partial
 from typing import Any, Union
 
+from SpiffWorkflow.bpmn.specs.mixins.subworkflow_task import SubWorkflowTask
 from SpiffWorkflow.util.task import TaskState
 
 from .alignment import Alignment
@@ -169,8 +171,7 @@ def move(process: Any, alignment: Alignment) -> None:
         if task.id not in process.tasks:  # removed with the prediction that it belonged to
             continue
         if task.state & (RESET | TaskState.STARTED):
-            under_way = task.triggered or any(child.triggered for child in task.children)
-            if task.state & RESET and not under_way:
+            if task.state & RESET and not _is_under_way(task):
                 task.reset_branch(None)
             else:
                 _predict_anew(task)
@@ -178,6 +179,16 @@ def move(process: Any, alignment: Alignment) -> None:
         if task.id in process.tasks and not _has_element(task):
             _predict_anew(_last_not_predicted(task))
     process.last_task = None  # as SpiffWorkflow's `migrate_workflow` leaves it
+
+
+def _is_under_way(task: Any) -> bool:
+    """Whether a READY or WAITING task has done something that its reset would undo."""
+    return (
+        task.parent is None  # it has the data that the instance was started with
+        or task.triggered
+        or any(child.triggered for child in task.children)
+        or isinstance(task.task_spec, SubWorkflowTask)  # is READY when its subprocess has ended
+    )
 
 
 def give_spec(process: Any, spec: Any, partners: Mapping[str, Any]) -> None:

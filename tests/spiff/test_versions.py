@@ -21,6 +21,11 @@ from spiff_element_units.spiff import (
     compare_all,
 )
 
+try:
+    from SpiffWorkflow.bpmn.util import diff
+except ImportError:  # 3.0, where an element with another id is another element
+    diff = None
+
 HUMAN = [("human", "first"), ("human", "second"), ("human", "third")]
 CALLING = {
     "root": [("human", "before"), ("call", "call", "claim"), ("human", "after")],
@@ -290,6 +295,14 @@ def test_a_renamed_element_is_aligned_by_the_callers_map():
     done = [t.task_spec.name for t in migrated.get_tasks(state=TaskState.COMPLETED, manual=True)]
     assert done == ["one"]
     assert finish(migrated) == ["second", "three"]
+
+
+def test_a_finished_element_that_has_another_id_is_refused_and_told_once():
+    old = loader_of({"root": [("human", "first"), ("human", "second")]})
+    new = loader_of({"root": [("human", "begin"), ("human", "second")]})
+    (*_, reason) = new.compare(old.save(started(old, "first")), old=old).reasons
+    assert reason.startswith("element 'first' of process 'root' ")
+    assert reason.count("its id") == (0 if diff is None else 1)
 
 
 def test_a_renaming_of_what_is_not_there_is_an_error():
