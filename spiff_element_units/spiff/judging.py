@@ -7,6 +7,7 @@ what has changed. There are these differences:
 - A called or embedded subprocess, a loop or a multi-instance that is STARTED may be followed by
   other elements than before.
 - No task stays whose element is gone. SpiffWorkflow keeps one that is READY, WAITING or CANCELLED.
+- A cycle timer that has begun counts as STARTED: it is WAITING, and its rounds are below it.
 - A call or embedded subprocess that is READY has a subprocess that has ended, and so it must stay
   one, of the same process.
 """
@@ -16,6 +17,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import Any, NamedTuple
 
+from SpiffWorkflow.bpmn.specs.event_definitions.timer import CycleTimerEventDefinition
 from SpiffWorkflow.bpmn.specs.mixins.multiinstance_task import LoopTask
 from SpiffWorkflow.bpmn.specs.mixins.subworkflow_task import SubWorkflowTask
 from SpiffWorkflow.util.task import TaskState
@@ -73,6 +75,8 @@ def _what_is_wrong(task: Any, alignment: Alignment, tasks: dict[str, Any]) -> An
                 return None
             return "was removed, and what the instance predicts there cannot be predicted again"
         return f"was removed, and the instance {_relation(state)} it"
+    if task["children"] and is_cycle(alignment.old.task_specs[name]):
+        state |= STARTED  # its rounds have begun, while it is WAITING
     if state & RESET and _REFERRING.intersection(fields) and _has_subprocess(alignment, name):
         state |= STARTED
     if not fields or not state & (COMPLETED | STARTED):
@@ -93,6 +97,12 @@ def _has_subprocess(alignment: Alignment, name: str) -> bool:
 
 def _can_be_followed_by_others(alignment: Alignment, name: str) -> bool:
     return isinstance(alignment.old.task_specs[name], (SubWorkflowTask, LoopTask))
+
+
+def is_cycle(task_spec: Any) -> bool:
+    """Whether this is an event that is caught again and again by one task."""
+    definition = getattr(task_spec, "event_definition", None)
+    return isinstance(definition, CycleTimerEventDefinition)
 
 
 def predicted_anew(task: Any, tasks: dict[str, Any]) -> bool:

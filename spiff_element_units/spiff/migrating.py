@@ -10,6 +10,7 @@ are predicted again. There are these differences:
 - A READY or WAITING round of a loop or multi-instance keeps its data. SpiffWorkflow would reset it
   to the data of the loop, without the item of this round. So does a READY call or embedded
   subprocess: it already has the data of what has run in it.
+- An event that was caught, and has not changed, stays caught. A cycle timer keeps its rounds.
 
 Finally the instance is saved and resumed, so that nothing of the old version is left in it.
 """
@@ -27,6 +28,7 @@ from SpiffWorkflow.util.task import TaskState
 from .alignment import Alignment
 from .changes import apply
 from .comparing import Comparing
+from .judging import is_cycle
 from .mapping import SpecMapping
 from .opening import Opening
 from .piece_texts import LIVE, Read, checked
@@ -164,6 +166,7 @@ class Migration:
 
 def move(process: Any, alignment: Alignment) -> None:
     """Move a process, or a subprocess, to the new version of its spec."""
+    under_way = {task.id for task in process.tasks.values() if _is_under_way(task, alignment)}
     give_spec(process, alignment.new, alignment.partners)
     if not alignment.differs:  # something that is embedded in it has changed, and moves by itself
         return
@@ -171,7 +174,7 @@ def move(process: Any, alignment: Alignment) -> None:
         if task.id not in process.tasks:  # removed with the prediction that it belonged to
             continue
         if task.state & (RESET | TaskState.STARTED):
-            if task.state & RESET and not _is_under_way(task):
+            if task.state & RESET and task.id not in under_way:
                 task.reset_branch(None)
             else:
                 _predict_anew(task)
@@ -181,13 +184,18 @@ def move(process: Any, alignment: Alignment) -> None:
     process.last_task = None  # as SpiffWorkflow's `migrate_workflow` leaves it
 
 
-def _is_under_way(task: Any) -> bool:
+def _is_under_way(task: Any, alignment: Alignment) -> bool:
     """Whether a READY or WAITING task has done something that its reset would undo."""
+    if not task.state & RESET:
+        return False
+    task_spec = task.task_spec
+    event_is_same = "event_definition" not in alignment.changed.get(task_spec.name, ())
     return (
         task.parent is None  # it has the data that the instance was started with
-        or task.triggered
-        or any(child.triggered for child in task.children)
-        or isinstance(task.task_spec, SubWorkflowTask)  # is READY when its subprocess has ended
+        or any(one.triggered for one in (task, *task.children))
+        or isinstance(task_spec, SubWorkflowTask)  # is READY when its subprocess has ended
+        or (bool(task.children) and is_cycle(task_spec))
+        or (bool(task.internal_data.get("event_fired")) and event_is_same)
     )
 
 
