@@ -39,6 +39,8 @@ from .state import FINISHED, ChangedWorkflow, State, with_callers
 from .versions import Versions, version
 
 RESET = TaskState.READY | TaskState.WAITING
+# What event definitions of SpiffWorkflow note in a task when its event is caught.
+_CAUGHT = ("event_fired", "seen_events")
 PREDICTED = TaskState.PREDICTED_MASK | TaskState.FUTURE
 
 
@@ -195,7 +197,7 @@ def _is_under_way(task: Any, alignment: Alignment) -> bool:
         or any(one.triggered for one in (task, *task.children))
         or isinstance(task_spec, SubWorkflowTask)  # is READY when its subprocess has ended
         or (bool(task.children) and is_cycle(task_spec))
-        or (bool(task.internal_data.get("event_fired")) and event_is_same)
+        or (any(task.internal_data.get(one) for one in _CAUGHT) and event_is_same)
     )
 
 

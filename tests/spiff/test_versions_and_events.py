@@ -135,3 +135,28 @@ def test_a_cycle_timer_that_has_begun_may_not_change(event, humans):
     assert not comparison.can_migrate
     assert any("'catch' of process 'root' has changed" in one for one in comparison.reasons)
     assert new.compare(old.save(waiting_at(old)), old=old).can_migrate
+
+
+def test_what_an_event_based_gateway_has_caught_is_not_lost():
+    model = models.MODELS["event_gateway"]
+    text = models.spec_json(model)
+    old, new = (
+        SpecLoader(ElementUnits.from_json(one), models.serializer())
+        for one in (text, text.replace('"slept = True"', '"slept = 1"'))
+    )
+    expected = driving.run(model, old.start(script_engine=models.script_engine()))
+    migrated_at = []
+    for number in range(len(expected.actions)):
+        driver = driving.Driver(model)
+        workflow = old.start(script_engine=models.script_engine())
+        for _ in range(number):
+            driver.step(workflow)
+        state = old.save(workflow)
+        if new.compare(state, old=old).can_migrate:
+            moved = new.migrate(state, old, script_engine=models.script_engine())
+            while driver.step(moved):
+                pass
+            assert driving.is_completed(moved), expected.actions[number]
+            assert moved.data == expected.workflow.data
+            migrated_at.append(expected.actions[number])
+    assert "run wait_first" in migrated_at
