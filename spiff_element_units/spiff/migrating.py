@@ -25,7 +25,7 @@ from typing import Any, Union
 from SpiffWorkflow.bpmn.specs.mixins.subworkflow_task import SubWorkflowTask
 from SpiffWorkflow.util.task import TaskState
 
-from .alignment import Alignment, SpecDiff
+from .alignment import HAS_DIFF, Alignment
 from .changes import apply
 from .comparing import Comparing
 from .judging import is_cycle
@@ -183,7 +183,7 @@ def move(process: Any, alignment: Alignment) -> None:
     for task in list(process.tasks.values()):
         if task.id in process.tasks and not _has_element(task):
             _predict_anew(_last_not_predicted(task))
-    if SpecDiff is not None:  # as `migrate_workflow` leaves it; 3.0 has none, and asks for the task
+    if HAS_DIFF:  # as `migrate_workflow` leaves it; 3.0 has none, and asks for the task
         process.last_task = None
 
 
