@@ -168,18 +168,21 @@ class Migration:
 
 def move(process: Any, alignment: Alignment) -> None:
     """Move a process, or a subprocess, to the new version of its spec."""
-    under_way = {task.id for task in process.tasks.values() if _is_under_way(task, alignment)}
     give_spec(process, alignment.new, alignment.partners)
     if not alignment.differs:  # something that is embedded in it has changed, and moves by itself
         return
+    changed = alignment.changed.items()
+    other_events = {alignment.partners[one] for one, how in changed if "event_definition" in how}
     for task in list(process.tasks.values()):
         if task.id not in process.tasks:  # removed with the prediction that it belonged to
             continue
-        if task.state & (RESET | TaskState.STARTED):
-            if task.state & RESET and task.id not in under_way:
-                task.reset_branch(None)
-            else:
-                _predict_anew(task)
+        if task.state & TaskState.STARTED or (task.state & RESET and _has_rounds(task)):
+            _predict_anew(task)
+        elif task.state & RESET and _keeps_its_data(task, other_events):
+            task._drop_children(force=True)  # as reset_branch does
+            _predict_anew(task)
+        elif task.state & RESET:
+            task.reset_branch(None)
     for task in list(process.tasks.values()):
         if task.id in process.tasks and not _has_element(task):
             _predict_anew(_last_not_predicted(task))
@@ -187,18 +190,25 @@ def move(process: Any, alignment: Alignment) -> None:
         process.last_task = None
 
 
-def _is_under_way(task: Any, alignment: Alignment) -> bool:
-    """Whether a READY or WAITING task has done something that its reset would undo."""
-    if not task.state & RESET:
-        return False
-    task_spec = task.task_spec
-    event_is_same = "event_definition" not in alignment.changed.get(task_spec.name, ())
+def _has_rounds(task: Any) -> bool:
+    """Whether a task is a loop, a round of one, or a cycle timer, that is under way.
+
+    Before SpiffWorkflow 3.2, so is an event-based gateway: the tasks below it know what was caught.
+    """
+    return (
+        any(one.triggered for one in (task, *task.children))
+        or any(one.internal_data.get("event_fired") for one in task.children)
+        or (bool(task.children) and is_cycle(task.task_spec))
+    )
+
+
+def _keeps_its_data(task: Any, other_events: set[str]) -> bool:
+    """Whether a READY or WAITING task has data that its reset would lose."""
+    caught = any(task.internal_data.get(one) for one in _CAUGHT)
     return (
         task.parent is None  # it has the data that the instance was started with
-        or any(one.triggered for one in (task, *task.children))
-        or isinstance(task_spec, SubWorkflowTask)  # is READY when its subprocess has ended
-        or (bool(task.children) and is_cycle(task_spec))
-        or (any(task.internal_data.get(one) for one in _CAUGHT) and event_is_same)
+        or isinstance(task.task_spec, SubWorkflowTask)  # is READY when its subprocess has ended
+        or (caught and task.task_spec.name not in other_events)
     )
 
 

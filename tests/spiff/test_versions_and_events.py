@@ -160,3 +160,27 @@ def test_what_an_event_based_gateway_has_caught_is_not_lost():
             assert moved.data == expected.workflow.data
             migrated_at.append(expected.actions[number])
     assert "run wait_first" in migrated_at
+
+
+def test_what_follows_an_error_that_was_caught_may_be_gone():
+    """The boundary event is READY, and one of the two tasks below it is cancelled."""
+    model = models.MODELS["boundary_error"]
+    text = models.spec_json(model)
+    spec = json.loads(text)
+    tasks = spec["spec"]["task_specs"]
+    tasks["printing_jam"]["outputs"] = ["printing_jam_end"]
+    tasks["printing_jam_end"]["inputs"] = ["printing_jam"]
+    del tasks["printing_calls_repair"]
+    old, new = (
+        SpecLoader(ElementUnits.from_json(one), models.serializer())
+        for one in (text, json.dumps(spec))
+    )
+    driver, workflow = driving.Driver(model), old.start(script_engine=models.script_engine())
+    while driver.step(workflow) != "run printing_calls_job":
+        pass
+    moved = new.migrate(old.save(workflow), old, script_engine=models.script_engine())
+    while driver.step(moved):
+        pass
+    (done,) = moved.get_tasks(spec_name="printing_jam_end")
+    assert done.state == TaskState.COMPLETED
+    assert driving.is_completed(moved)
