@@ -314,6 +314,20 @@ def test_a_renaming_of_what_is_not_there_is_an_error():
         new.migrate(state, old, renamed={"third": "nowhere"})
 
 
+def test_one_map_of_renamed_elements_is_good_for_all_instances():
+    """Also for those that are not in the process where an element was renamed."""
+    root = [("human", "before"), ("call", "one", "claim"), ("call", "two", "check")]
+    old = loader_of({"root": root, "claim": HUMAN[:2], "check": [("human", "look")]})
+    new = loader_of({"root": root, "claim": HUMAN, "check": [("human", "check_it")]})
+    renamed = {"look": "check_it"}
+    state = old.save(started(old, "before"))
+    assert new.compare(state, old=old, renamed=renamed).can_migrate
+    migrated = new.migrate(state, old, renamed=renamed, script_engine=models.script_engine())
+    assert finish(migrated) == ["first", "second", "third", "check_it"]
+    state = old.save(started(old, "before", "first", "second"))
+    assert at(new.migrate(state, old, renamed=renamed)) == ["check_it"]
+
+
 def test_the_old_version_is_found_in_the_cache_by_the_key_in_the_state(tmp_path):
     old = loader_of(CALLING, tmp_path, "v1")
     new = loader_of(changed(claim=NEW_CLAIM), tmp_path, "v2")
