@@ -19,6 +19,8 @@ try:
 except ImportError:  # SpiffWorkflow 3.0
     SpecDiff = None
 
+HAS_DIFF = SpecDiff is not None
+
 # The fields of a serialized task spec that hold names of task specs.
 _NAMES = frozenset(
     {"name", "bpmn_id", "inputs", "outputs", "task_spec", "cond_task_specs", "default_task_spec",

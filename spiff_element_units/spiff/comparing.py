@@ -41,6 +41,7 @@ class Comparing:
         if self._renamed:
             self._require_new_ids()
         self._alignments: dict[tuple[str, str, str, bool], Alignment] = {}
+        self._old_workflows: dict[str, ElementUnits] = {}  # by their digests
 
     def compare(self, state: State) -> StateComparison:
         """Compare one state: one text, a mapping, or a live piece."""
@@ -59,6 +60,7 @@ class Comparing:
         store = self.store_then(then, then is header)
         if store is None or not store.has(name):
             return None
+        self._old_workflows[store.digest] = store.units
         if now is not self._own:  # the root may have another spec for calls
             store = store.for_calls(name)
         key = name, store.process_digest(name), now.process_digest(name), now is self._own
@@ -79,18 +81,19 @@ class Comparing:
         return next((store for store in found if store is not None), None)
 
     def require_old_ids(self) -> None:
-        """Raise ElementUnitsError if none of the compared processes has an id that was renamed."""
-        known = {name for one in self._alignments.values() for name in one.old.task_specs}
+        """Raise ElementUnitsError if none of the old workflows has an id that was renamed."""
+        if not (self._renamed and self._old_workflows):
+            return
+        known = {one for units in self._old_workflows.values() for one in _element_ids(units)}
         for name in self._renamed:
-            if known and name not in known:
+            if name not in known and not self._loader._sources.resolves:
                 raise ElementUnitsError(
-                    f"no process that has changed under the instance has an element {name!r}; "
+                    f"the version that the instance was saved with has no element {name!r}; "
                     "correct the old id in renamed="
                 )
 
     def _require_new_ids(self) -> None:
-        units = self._own.units
-        new = {one for name in units.process_ids for one in units.element_ids(name)}
+        new = _element_ids(self._own.units)
         for name, partner in self._renamed.items():
             if partner not in new and not self._loader._sources.resolves:
                 raise ElementUnitsError(
@@ -151,8 +154,9 @@ class _Comparison:
         found = {self._opening.process_id: [self._run["tasks"]]}
         subprocesses = self._run["subprocesses"]
         settled = settled_in(self._run) if subprocesses else {}
+        attached = _attached(self._run["tasks"], subprocesses)
         for key, one in subprocesses.items():
-            if key not in settled:
+            if key in attached and key not in settled:
                 found.setdefault(one["spec"], []).append(one["tasks"])
         return found
 
@@ -233,6 +237,22 @@ class _Comparison:
         else:
             change = changes.get("subprocess_specs", {}).get(name, {})
         return set(change.get("task_specs", {}))
+
+
+def _element_ids(units: ElementUnits) -> set[str]:
+    return {one for name in units.process_ids for one in units.element_ids(name)}
+
+
+def _attached(tasks: dict[str, Any], subprocesses: dict[str, Any]) -> set[str]:
+    """The subprocesses whose tasks are still there. SpiffWorkflow keeps others, and restores none
+    of them."""
+    found: set[str] = set()
+    waiting = [tasks]
+    while waiting:
+        new = (subprocesses.keys() & waiting.pop().keys()) - found
+        found |= new
+        waiting += [subprocesses[key]["tasks"] for key in new]
+    return found
 
 
 def _elements(alignment: Alignment, judged: list[Judged]) -> tuple[ElementComparison, ...]:

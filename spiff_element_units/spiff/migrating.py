@@ -3,12 +3,14 @@
 The instance is restored with the specs that it was saved with. Then each changed process gets its
 new spec, as `migrate_workflow` of SpiffWorkflow's `bpmn.util.diff` does it: each task gets the task
 spec that its old one is aligned with. READY and WAITING tasks are reset, and the tasks after them
-are predicted again. There are two differences:
+are predicted again. There are these differences:
 
 - The tasks after a STARTED subprocess, loop or multi-instance are predicted again too, and those
   after any other task if one of them has no element any more.
 - A READY or WAITING round of a loop or multi-instance keeps its data. SpiffWorkflow would reset it
-  to the data of the loop, without the item of this round.
+  to the data of the loop, without the item of this round. So does a READY call or embedded
+  subprocess: it already has the data of what has run in it.
+- An event that was caught, and has not changed, stays caught. A cycle timer keeps its rounds.
 
 Finally the instance is saved and resumed, so that nothing of the old version is left in it.
 """
@@ -20,11 +22,13 @@ from datetime import datetime, timezone
 from functools import partial
 from typing import Any, Union
 
+from SpiffWorkflow.bpmn.specs.mixins.subworkflow_task import SubWorkflowTask
 from SpiffWorkflow.util.task import TaskState
 
-from .alignment import Alignment
+from .alignment import HAS_DIFF, Alignment
 from .changes import apply
 from .comparing import Comparing
+from .judging import is_cycle
 from .mapping import SpecMapping
 from .opening import Opening
 from .piece_texts import LIVE, Read, checked
@@ -35,6 +39,8 @@ from .state import FINISHED, ChangedWorkflow, State, with_callers
 from .versions import Versions, version
 
 RESET = TaskState.READY | TaskState.WAITING
+# What event definitions of SpiffWorkflow note in a task when its event is caught.
+_CAUGHT = ("event_fired", "seen_events")
 PREDICTED = TaskState.PREDICTED_MASK | TaskState.FUTURE
 
 
@@ -165,19 +171,45 @@ def move(process: Any, alignment: Alignment) -> None:
     give_spec(process, alignment.new, alignment.partners)
     if not alignment.differs:  # something that is embedded in it has changed, and moves by itself
         return
+    changed = alignment.changed.items()
+    other_events = {alignment.partners[one] for one, how in changed if "event_definition" in how}
     for task in list(process.tasks.values()):
         if task.id not in process.tasks:  # removed with the prediction that it belonged to
             continue
-        if task.state & (RESET | TaskState.STARTED):
-            under_way = task.triggered or any(child.triggered for child in task.children)
-            if task.state & RESET and not under_way:
-                task.reset_branch(None)
-            else:
-                _predict_anew(task)
+        if task.state & TaskState.STARTED or (task.state & RESET and _has_rounds(task)):
+            _predict_anew(task)
+        elif task.state & RESET and _keeps_its_data(task, other_events):
+            task._drop_children(force=True)  # as reset_branch does
+            _predict_anew(task)
+        elif task.state & RESET:
+            task.reset_branch(None)
     for task in list(process.tasks.values()):
         if task.id in process.tasks and not _has_element(task):
             _predict_anew(_last_not_predicted(task))
-    process.last_task = None  # as SpiffWorkflow's `migrate_workflow` leaves it
+    if HAS_DIFF:  # as `migrate_workflow` leaves it; 3.0 has none, and asks for the task
+        process.last_task = None
+
+
+def _has_rounds(task: Any) -> bool:
+    """Whether a task is a loop, a round of one, or a cycle timer, that is under way.
+
+    Before SpiffWorkflow 3.2, so is an event-based gateway: the tasks below it know what was caught.
+    """
+    return (
+        any(one.triggered for one in (task, *task.children))
+        or any(one.internal_data.get("event_fired") for one in task.children)
+        or (bool(task.children) and is_cycle(task.task_spec))
+    )
+
+
+def _keeps_its_data(task: Any, other_events: set[str]) -> bool:
+    """Whether a READY or WAITING task has data that its reset would lose."""
+    caught = any(task.internal_data.get(one) for one in _CAUGHT)
+    return (
+        task.parent is None  # it has the data that the instance was started with
+        or isinstance(task.task_spec, SubWorkflowTask)  # is READY when its subprocess has ended
+        or (caught and task.task_spec.name not in other_events)
+    )
 
 
 def give_spec(process: Any, spec: Any, partners: Mapping[str, Any]) -> None:

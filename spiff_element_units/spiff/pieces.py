@@ -40,6 +40,7 @@ class StatePieces:
     changed: Mapping[str, str]
     removed: tuple[str, ...] = ()
     settled: Mapping[str, Written] = field(default_factory=dict, repr=False)
+    gone: frozenset[str] = field(default=frozenset(), repr=False)  # by this and earlier saves
 
 
 class CutPiece:

@@ -77,15 +77,18 @@ def workflow_pieces(
         )
     kept = _Kept(workflow, {} if since is None else since.settled, telling)
     before = kept.baseline
+    gone: frozenset[str] = frozenset()
     if since is not None:
-        before = {
-            one: written.checksum or before.get(one, "") for one, written in since.settled.items()
-        }
+        # What is below a piece that was unopened then is not in `since`, but in the baseline.
+        gone = since.gone
+        before = {one: known for one, known in before.items() if one not in gone}
+        for one, written in since.settled.items():
+            before[one] = written.checksum or before.get(one, "")
     head = serializing.write(workflow, {**header, **telling.header(in_text=False)}, kept.others)
     cut = cut_state(head, WRITES_COMPLETED)
     if cut is None:  # only `json` reads some of the data, such as a number of a thousand digits
         new = split_text(whole_text(serializing, workflow, header, telling))
-        return _since(before, new.changed, new.settled)
+        return _since(before, new.changed, new.settled, gone)
 
     def number(caller: Optional[UUID]) -> Any:
         return ROOT if caller is None else cut.find(str(caller))
@@ -94,11 +97,14 @@ def workflow_pieces(
     split = split_cut(cut, telling.number, below, {number(caller) for caller in kept.drifting})
     after = {**kept.written, **split.written}
     live = {LIVE: piece_text(LIVE, split.listed, cut.head())}
-    return _since(before, {**live, **kept.texts, **split.texts}, after)
+    return _since(before, {**live, **kept.texts, **split.texts}, after, gone)
 
 
 def _since(
-    before: Mapping[str, str], texts: Mapping[str, str], after: Mapping[str, Written]
+    before: Mapping[str, str],
+    texts: Mapping[str, str],
+    after: Mapping[str, Written],
+    gone: frozenset[str],
 ) -> StatePieces:
     """The difference between the pieces that were there, by their checksums, and those now."""
     changed = {
@@ -106,7 +112,8 @@ def _since(
         for one, text in texts.items()
         if one == LIVE or before.get(one) != checksum_of(text)
     }
-    return StatePieces(changed, tuple(one for one in before if one not in after), after)
+    removed = tuple(one for one in before if one not in after)
+    return StatePieces(changed, removed, after, gone.union(removed))
 
 
 class _Kept:
@@ -188,10 +195,10 @@ class _Kept:
             if one in self._since:
                 self.written[one] = self._since[one]
                 below.extend(self._callees.get(one, ()))
-        if below[0] in self.written:
+        if isinstance(piece, StoredPiece):  # more of them may have been met since then
+            self.written = {**piece.written(), **self.written}
             return
-        if isinstance(piece, StoredPiece):
-            self.written.update(piece.written())
+        if below[0] in self.written:
             return
         split = self._split(piece.source.cut)
         for one in piece.ids():

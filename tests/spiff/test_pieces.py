@@ -375,6 +375,40 @@ def test_a_reset_removes_pieces_and_what_is_above_lives_again():
     lockstep.same_point(workflow, loader.resume_pieces(store.read))
 
 
+@pytest.mark.parametrize("looks_before", [False, True])
+def test_a_reset_after_a_save_removes_what_nobody_had_looked_at_then(looks_before):
+    loader, store = stored(2)
+    workflow = loader.resume_pieces(store.read, models.script_engine())
+    if looks_before:
+        workflow.get_tasks()
+    saved = loader.save_pieces(workflow)
+    store.write(saved)
+    first = next(iter(workflow.subprocesses.values()))
+    target = next(task for task in first.get_tasks() if task.task_spec.name.startswith("a_"))
+    workflow.reset_from_task_id(target.id)
+    pieces = loader.save_pieces(workflow, since=saved)
+    store.write(pieces)
+    assert set(store) == set(loader.split(loader.save(workflow)).changed)
+    for _ in range(2):
+        assert pieces == loader.save_pieces(workflow, since=saved)
+        again = loader.save_pieces(workflow, since=pieces)
+        assert (list(again.changed), again.removed) == (["live"], ())
+        store.write(again)
+        saved, pieces = pieces, again
+
+
+def test_what_was_only_read_after_a_save_is_not_removed():
+    loader, store = stored(2)
+    workflow = loader.resume_pieces(store.read, models.script_engine())
+    saved = loader.save_pieces(workflow)
+    state = loader.save(workflow)  # reads all pieces, and opens none
+    assert unopened(workflow)
+    pieces = loader.save_pieces(workflow, since=saved)
+    assert (list(pieces.changed), pieces.removed) == (["live"], ())
+    store.write(pieces)
+    assert lockstep.without_specs(loader.join(store.read)) == lockstep.without_specs(state)
+
+
 def test_a_state_is_split_and_joined():
     for model, state, _ in states():
         loader = loader_of(model)

@@ -21,6 +21,11 @@ from spiff_element_units.spiff import (
     compare_all,
 )
 
+try:
+    from SpiffWorkflow.bpmn.util import diff
+except ImportError:  # 3.0, where an element with another id is another element
+    diff = None
+
 HUMAN = [("human", "first"), ("human", "second"), ("human", "third")]
 CALLING = {
     "root": [("human", "before"), ("call", "call", "claim"), ("human", "after")],
@@ -292,6 +297,14 @@ def test_a_renamed_element_is_aligned_by_the_callers_map():
     assert finish(migrated) == ["second", "three"]
 
 
+def test_a_finished_element_that_has_another_id_is_refused_and_told_once():
+    old = loader_of({"root": [("human", "first"), ("human", "second")]})
+    new = loader_of({"root": [("human", "begin"), ("human", "second")]})
+    (*_, reason) = new.compare(old.save(started(old, "first")), old=old).reasons
+    assert reason.startswith("element 'first' of process 'root' ")
+    assert reason.count("its id") == (0 if diff is None else 1)
+
+
 def test_a_renaming_of_what_is_not_there_is_an_error():
     old, new = loader_of({"root": HUMAN}), loader_of({"root": HUMAN[:2]})
     state = old.save(started(old))
@@ -299,6 +312,20 @@ def test_a_renaming_of_what_is_not_there_is_an_error():
         new.migrate(state, old, renamed={"nothing": "second"})
     with pytest.raises(ElementUnitsError, match="'nowhere'"):
         new.migrate(state, old, renamed={"third": "nowhere"})
+
+
+def test_one_map_of_renamed_elements_is_good_for_all_instances():
+    """Also for those that are not in the process where an element was renamed."""
+    root = [("human", "before"), ("call", "one", "claim"), ("call", "two", "check")]
+    old = loader_of({"root": root, "claim": HUMAN[:2], "check": [("human", "look")]})
+    new = loader_of({"root": root, "claim": HUMAN, "check": [("human", "check_it")]})
+    renamed = {"look": "check_it"}
+    state = old.save(started(old, "before"))
+    assert new.compare(state, old=old, renamed=renamed).can_migrate
+    migrated = new.migrate(state, old, renamed=renamed, script_engine=models.script_engine())
+    assert finish(migrated) == ["first", "second", "third", "check_it"]
+    state = old.save(started(old, "before", "first", "second"))
+    assert at(new.migrate(state, old, renamed=renamed)) == ["check_it"]
 
 
 def test_the_old_version_is_found_in_the_cache_by_the_key_in_the_state(tmp_path):
