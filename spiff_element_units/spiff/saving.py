@@ -147,7 +147,7 @@ class _Kept:
     def seen(self, written: Mapping[str, Written]) -> dict[str, Written]:
         """What is known about subprocesses that were converted, with what their text hides."""
         return {
-            one: known._replace(success=dict.get(self._subprocesses, UUID(one)).success)
+            one: known._replace(success=dict.__getitem__(self._subprocesses, UUID(one)).success)
             for one, known in written.items()
         }
 

@@ -149,7 +149,7 @@ class _StandIn:
         return self._open().tasks.get(task_id) if self._piece.has_task(task_id) else None
 
     def get_tasks_iterator(self, first_task: Any = None, **kwargs: Any) -> Iterator[Any]:
-        if first_task is None and not may_match(self._piece, task_filter_of(kwargs)):
+        if first_task is None and not may_match(self._piece, _filter_of_subprocess(kwargs)):
             return iter(())
         iterator: Iterator[Any] = self._open().get_tasks_iterator(first_task, **kwargs)
         return iterator
@@ -191,6 +191,18 @@ def task_filter_of(kwargs: dict[str, Any]) -> Any:
     return BpmnTaskFilter(**{k: v for k, v in kwargs.items() if k not in _OF_ITERATORS})
 
 
+def _filter_of_subprocess(kwargs: dict[str, Any]) -> Any:
+    """The same for the iterator of a subprocess, which knows fewer arguments in SpiffWorkflow 3.0.
+
+    It raises a TypeError for an argument that the iterator does not know, as the iterator would.
+    """
+    if _IS_BPMN or kwargs.get("task_filter") is not None:
+        return task_filter_of(kwargs)
+    known = _OF_ITERATORS - {"skip_subprocesses"}
+    return TaskFilter(**{k: v for k, v in kwargs.items() if k not in known})
+
+
+_IS_BPMN = BpmnSubWorkflow.get_tasks_iterator is not Workflow.get_tasks_iterator
 _OF_ITERATORS = {"end_at_spec", "max_depth", "depth_first", "skip_subprocesses", "task_filter"}
 
 

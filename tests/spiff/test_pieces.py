@@ -67,6 +67,19 @@ def found(workflow, method, arguments):
     return ids(tasks if isinstance(tasks, list) else filter(None, [tasks]))
 
 
+@pytest.mark.parametrize("name", ["lane", "catches_event", "skip_subprocesses", "no_such_name"])
+def test_a_subprocess_refuses_the_arguments_that_the_engine_refuses(name):
+    """In SpiffWorkflow 3.0, those that only the iterator of a workflow knows."""
+    refused = []
+    for workflow in both(*next(one for one in states() if one[0].name == "nested_calls")):
+        subprocess = next(one for one in workflow.subprocesses.values() if one.is_completed())
+        try:
+            refused.append(subprocess.get_tasks(state=TaskState.READY, **{name: None}))
+        except TypeError as error:
+            refused.append(str(error))
+    assert refused[0] == refused[1]
+
+
 @given(st.data())
 def test_get_tasks_gives_the_same_tasks_in_the_same_order_for_every_filter(data):
     model, *texts = data.draw(st.sampled_from(states()), label="state")
