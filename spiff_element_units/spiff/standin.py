@@ -13,6 +13,7 @@ Copying or pickling a stand-in opens it.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from functools import cache
 from typing import Any, Callable, Optional, Protocol
 from uuid import UUID
@@ -149,7 +150,8 @@ class _StandIn:
         return self._open().tasks.get(task_id) if self._piece.has_task(task_id) else None
 
     def get_tasks_iterator(self, first_task: Any = None, **kwargs: Any) -> Iterator[Any]:
-        if first_task is None and not may_match(self._piece, _filter_of_subprocess(kwargs)):
+        unmatched = first_task is None and not may_match(self._piece, _filter_of_subprocess(kwargs))
+        if unmatched or is_opening(self):
             return iter(())
         iterator: Iterator[Any] = self._open().get_tasks_iterator(first_task, **kwargs)
         return iterator
@@ -175,6 +177,22 @@ class _StandIn:
 def is_unopened(subprocess: Any) -> bool:
     """Whether it is a stand-in that is not opened yet."""
     return issubclass(type(subprocess), _StandIn)
+
+
+@contextmanager
+def opening(stand_in: Any) -> Iterator[None]:
+    """While a stand-in is opened. The engine then looks for tasks, and the application may walk."""
+    attributes = raw_dict(stand_in)
+    attributes["_opening"] = True
+    try:
+        yield
+    finally:
+        attributes.pop("_opening", None)
+
+
+def is_opening(subprocess: Any) -> bool:
+    """Whether it is a stand-in that is being opened. Walks pass it by, as there is nothing yet."""
+    return is_unopened(subprocess) and "_opening" in raw_dict(subprocess)
 
 
 @cache
