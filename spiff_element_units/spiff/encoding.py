@@ -42,5 +42,5 @@ def faster(encoder: EncoderClass) -> EncoderClass:
 
 def _overrides_default_alone(encoder: EncoderClass) -> bool:
     base = encoder or json.JSONEncoder
-    names = ("__init__", "encode", "iterencode")
+    names = ("__init__", "encode", "iterencode", "item_separator", "key_separator")
     return all(getattr(base, name) is getattr(json.JSONEncoder, name) for name in names)

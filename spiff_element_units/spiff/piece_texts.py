@@ -70,6 +70,7 @@ class Written(NamedTuple):
     checksum: str  # "" for a piece that was not read
     caller: Optional[str]  # the id of the subprocess that has its task; None: the root, or unknown
     size: tuple[int, float]  # the number of its own tasks, and when one last changed its state
+    success: Optional[bool] = None  # whether it was not cancelled; None: not known
 
 
 def piece_text(piece_id: str, settled: Mapping[str, Facts], inner: str, **more: Any) -> str:

@@ -95,7 +95,7 @@ def workflow_pieces(
 
     below = {number(caller): listed for caller, listed in kept.listed.items()}
     split = split_cut(cut, telling.number, below, {number(caller) for caller in kept.drifting})
-    after = {**kept.written, **split.written}
+    after = {**kept.written, **kept.seen(split.written)}
     live = {LIVE: piece_text(LIVE, split.listed, cut.head())}
     return _since(before, {**live, **kept.texts, **split.texts}, after, gone)
 
@@ -120,7 +120,7 @@ class _Kept:
     """The settled subprocesses of a workflow that need not be converted again.
 
     These are the unopened ones. The opened ones are among them if they were written before
-    (`since`) and have no further tasks and no newer changes now.
+    (`since`) and have the same subprocesses, no further tasks and no newer changes now.
     """
 
     def __init__(self, workflow: Any, since: Mapping[str, Written], telling: Telling) -> None:
@@ -151,6 +151,13 @@ class _Kept:
         )
         return (pair for pair in listed if pair[0] not in self._kept)
 
+    def seen(self, written: Mapping[str, Written]) -> dict[str, Written]:
+        """What is known about subprocesses that were converted, with what their text hides."""
+        return {
+            one: known._replace(success=dict.__getitem__(self._subprocesses, UUID(one)).success)
+            for one, known in written.items()
+        }
+
     @property
     def baseline(self) -> dict[str, str]:
         """The checksums of the pieces that the workflow was resumed from; "" if not read yet."""
@@ -175,18 +182,21 @@ class _Kept:
         if is_unopened(subprocess):
             self._kept.add(key)
             self._keep_piece(subprocess._piece)
-        elif str(key) in self._since and self._is_as_then(subprocess, self._since[str(key)]):
+        elif str(key) in self._since and self._is_as_then(subprocess, str(key)):
             self._kept.add(key)
             self.written[str(key)] = self._since[str(key)]
 
-    def _is_as_then(self, subprocess: Any, then: Written) -> bool:
-        tasks = subprocess.tasks
+    def _is_as_then(self, subprocess: Any, piece_id: str) -> bool:
+        tasks, then = subprocess.tasks, self._since[piece_id]
+        below = [one for one in tasks if one in self._callers]
         return (
             len(tasks) == then.size[0]
+            and subprocess.success is then.success
             and getattr(subprocess, "completed", True)
             and all(task._state & FINISHED for task in tasks.values())
             and max(task.last_state_change for task in tasks.values()) == then.size[1]
-            and all(one in self._kept for one in tasks if one in self._callers)
+            and all(one in self._kept for one in below)
+            and set(map(str, below)) == set(self._callees.get(piece_id, ()))
         )
 
     def _keep_piece(self, piece: Any) -> None:
@@ -220,7 +230,9 @@ class _Kept:
 
     def _list(self, key: UUID, caller: Any) -> None:
         caller_key = caller.parent_task_id
+        written = self.written[str(key)]
+        self.written[str(key)] = written._replace(caller=caller_key and str(caller_key))
         if caller_key not in self._kept:
-            self.listed.setdefault(caller_key, {})[str(key)] = self.written[str(key)].facts
+            self.listed.setdefault(caller_key, {})[str(key)] = written.facts
             if not caller.tasks[key]._children:
                 self.drifting.add(caller_key)

@@ -13,6 +13,7 @@ Copying or pickling a stand-in opens it.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from functools import cache
 from typing import Any, Callable, Optional, Protocol
 from uuid import UUID
@@ -149,7 +150,8 @@ class _StandIn:
         return self._open().tasks.get(task_id) if self._piece.has_task(task_id) else None
 
     def get_tasks_iterator(self, first_task: Any = None, **kwargs: Any) -> Iterator[Any]:
-        if first_task is None and not may_match(self._piece, task_filter_of(kwargs)):
+        unmatched = first_task is None and not may_match(self._piece, _filter_of_subprocess(kwargs))
+        if unmatched or is_opening(self):
             return iter(())
         iterator: Iterator[Any] = self._open().get_tasks_iterator(first_task, **kwargs)
         return iterator
@@ -177,6 +179,22 @@ def is_unopened(subprocess: Any) -> bool:
     return issubclass(type(subprocess), _StandIn)
 
 
+@contextmanager
+def opening(stand_in: Any) -> Iterator[None]:
+    """While a stand-in is opened. The engine then looks for tasks, and the application may walk."""
+    attributes = raw_dict(stand_in)
+    attributes["_opening"] = True
+    try:
+        yield
+    finally:
+        attributes.pop("_opening", None)
+
+
+def is_opening(subprocess: Any) -> bool:
+    """Whether it is a stand-in that is being opened. Walks pass it by, as there is nothing yet."""
+    return is_unopened(subprocess) and "_opening" in raw_dict(subprocess)
+
+
 @cache
 def stand_in_class(native: Any) -> type[Any]:
     named = {"__module__": native.__module__, "__qualname__": native.__qualname__}
@@ -191,6 +209,18 @@ def task_filter_of(kwargs: dict[str, Any]) -> Any:
     return BpmnTaskFilter(**{k: v for k, v in kwargs.items() if k not in _OF_ITERATORS})
 
 
+def _filter_of_subprocess(kwargs: dict[str, Any]) -> Any:
+    """The same for the iterator of a subprocess, which knows fewer arguments in SpiffWorkflow 3.0.
+
+    It raises a TypeError for an argument that the iterator does not know, as the iterator would.
+    """
+    if _IS_BPMN or kwargs.get("task_filter") is not None:
+        return task_filter_of(kwargs)
+    known = _OF_ITERATORS - {"skip_subprocesses"}
+    return TaskFilter(**{k: v for k, v in kwargs.items() if k not in known})
+
+
+_IS_BPMN = BpmnSubWorkflow.get_tasks_iterator is not Workflow.get_tasks_iterator
 _OF_ITERATORS = {"end_at_spec", "max_depth", "depth_first", "skip_subprocesses", "task_filter"}
 
 

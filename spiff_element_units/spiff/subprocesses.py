@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, Callable, Optional, Protocol
 from uuid import UUID
 
-from .standin import Piece, is_unopened, raw_dict, set_class, stand_in_class
+from .standin import Piece, is_unopened, opening, raw_dict, set_class, stand_in_class
 
 _MISSING: Any = object()
 
@@ -99,7 +100,8 @@ class Subprocesses(dict[UUID, Any]):
         piece: Piece = stand_in._piece
         self._list_children(piece)
         task = stand_in._parent.tasks[piece.task_id]
-        restored = self.restorer.restore(piece, task, self._workflow)
+        with opening(stand_in):
+            restored = self.restorer.restore(piece, task, self._workflow)
         if not is_unopened(stand_in):  # restoring it has opened it already
             return stand_in
         attributes = raw_dict(stand_in)
@@ -181,7 +183,10 @@ class Subprocesses(dict[UUID, Any]):
 
     @contextmanager
     def known_only(self) -> Iterator[None]:
-        """While this lasts, add no pieces: what the engine looks for cannot be below any."""
+        """While this lasts, the engine's own code adds no pieces by looking for what it needs.
+
+        That cannot be below any. The application's code, which the engine calls, sees all.
+        """
         self._known_only += 1
         try:
             yield
@@ -209,12 +214,14 @@ class Subprocesses(dict[UUID, Any]):
         return dict.__getitem__(self, piece.task_id)
 
     def _look_below(self) -> None:
-        if not self._known_only:
+        if not (self._known_only and _asked_by_engine()):
             self.list_all()
 
     def _may_be_below(self, key: Any) -> bool:
         """Whether a key that is not in this dict may belong to a piece below an unopened one."""
-        if self._known_only or not self._unlisted or not self.restorer.may_have(key):
+        if not self._unlisted or not self.restorer.may_have(key):
+            return False
+        if self._known_only and _asked_by_engine():
             return False
         living = (self._workflow, *self._living.values())
         return not any(key in subprocess.tasks for subprocess in living)
@@ -337,3 +344,11 @@ class Subprocesses(dict[UUID, Any]):
     def __reduce_ex__(self, protocol: Any) -> Any:
         self.list_all()
         return dict, (), None, None, iter(dict.items(self))
+
+
+def _asked_by_engine() -> bool:
+    """Whether code of SpiffWorkflow has called the method of `Subprocesses` that asks this."""
+    frame = sys._getframe(1)
+    while frame.f_back is not None and frame.f_globals is globals():
+        frame = frame.f_back
+    return str(frame.f_globals.get("__name__")).startswith("SpiffWorkflow.")

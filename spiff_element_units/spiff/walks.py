@@ -20,7 +20,7 @@ from SpiffWorkflow.bpmn.workflow import BpmnWorkflow
 from SpiffWorkflow.util.task import TaskState
 from SpiffWorkflow.workflow import Workflow, logger
 
-from .standin import FINISHED, is_unopened, may_match
+from .standin import FINISHED, is_opening, is_unopened, may_match
 from .subprocesses import Restorer, Subprocesses
 from .unfinished import unfinished
 
@@ -64,6 +64,8 @@ class Walk(BpmnTaskIterator):  # type: ignore[misc]
 
     def _tasks_of(self, task: Any, subprocess: Any) -> list[Any]:
         if self._skips or (task.state >= FINISHED and self.task_filter.state <= FINISHED):
+            return []
+        if is_opening(subprocess):
             return []
         if is_unopened(subprocess) and self.depth_first:
             piece = subprocess._piece
@@ -192,9 +194,9 @@ _SEARCHES = map(
         "update_collaboration",  # until 3.1
     ),
 )
-_OF_WORKFLOW = {
-    function.__name__: function for function in (*_ITERATES, get_task_from_id, *_SEARCHES)
-}
+_OF_WORKFLOW = {function.__name__: function for function in _ITERATES}
+# They find any task by its id with this method, and otherwise look only at what is known.
+_BY_ID = {function.__name__: function for function in (get_task_from_id, *_SEARCHES)}
 _OF_ITERATOR = {function.__name__: function for function in (get_tasks, get_next_task)}
 _OF_EVENTS = {"update_collaboration": _among_known("update_collaboration")}
 
@@ -220,6 +222,8 @@ def install(workflow: Any, restorer: Restorer) -> Subprocesses:
     subprocesses = Subprocesses(workflow, restorer, adopt)
     workflow.subprocesses = subprocesses
     _put(_OF_WORKFLOW, workflow, BpmnWorkflow, subprocesses)
+    if type(workflow).get_task_from_id is BpmnWorkflow.get_task_from_id:
+        _put(_BY_ID, workflow, BpmnWorkflow, subprocesses)
     if type(workflow).get_tasks_iterator is BpmnWorkflow.get_tasks_iterator:  # which they ask
         _put(_OF_ITERATOR, workflow, BpmnWorkflow, subprocesses)
     events = getattr(workflow, "event_manager", None)  # since 3.2

@@ -28,6 +28,11 @@ class Compact(DecimalEncoder):
         super().__init__(**{**options, "separators": (",", ":"), "sort_keys": True})
 
 
+class Dense(DecimalEncoder):
+    item_separator = ","
+    key_separator = ":"
+
+
 class Shouting(DecimalEncoder):
     def encode(self, o: Any) -> str:
         return super().encode(o).upper()
@@ -41,7 +46,7 @@ class Counting(DecimalEncoder):
 VALUE = {"b": [Decimal("1.50"), {"a": (1, 2.5, None)}], "a": "größe 🦊", "3": float("nan")}
 
 
-@pytest.mark.parametrize("encoder", [DecimalEncoder, Compact, Shouting, Counting])
+@pytest.mark.parametrize("encoder", [DecimalEncoder, Compact, Dense, Shouting, Counting])
 def test_an_encoder_writes_what_it_always_writes(encoder: Any) -> None:
     wanted = json.dumps(VALUE, cls=encoder)
     assert dumps(VALUE, encoder) == wanted

@@ -67,6 +67,19 @@ def found(workflow, method, arguments):
     return ids(tasks if isinstance(tasks, list) else filter(None, [tasks]))
 
 
+@pytest.mark.parametrize("name", ["lane", "catches_event", "skip_subprocesses", "no_such_name"])
+def test_a_subprocess_refuses_the_arguments_that_the_engine_refuses(name):
+    """In SpiffWorkflow 3.0, those that only the iterator of a workflow knows."""
+    refused = []
+    for workflow in both(*next(one for one in states() if one[0].name == "nested_calls")):
+        subprocess = next(one for one in workflow.subprocesses.values() if one.is_completed())
+        try:
+            refused.append(subprocess.get_tasks(state=TaskState.READY, **{name: None}))
+        except TypeError as error:
+            refused.append(str(error))
+    assert refused[0] == refused[1]
+
+
 @given(st.data())
 def test_get_tasks_gives_the_same_tasks_in_the_same_order_for_every_filter(data):
     model, *texts = data.draw(st.sampled_from(states()), label="state")
@@ -336,6 +349,72 @@ def test_since_tells_only_what_changed_after_the_last_save():
     assert lockstep.without_specs(loader.join(store.read)) == lockstep.without_specs(
         loader.save(workflow)
     )
+
+
+def opened_and_saved():
+    """A workflow resumed from pieces, all of them opened, and what a save of it tells."""
+    loader, store = stored()
+    workflow = loader.resume_pieces(store.read, models.script_engine())
+    assert len(workflow.get_tasks(spec_name="End")) > IN_A
+    written = loader.save_pieces(workflow)
+    store.write(written)
+    return loader, store, workflow, written
+
+
+def same_as_one_text(loader, store, workflow) -> bool:
+    """Whether the pieces in a store are what `save` writes."""
+    return lockstep.without_specs(loader.join(store.read)) == (
+        lockstep.without_specs(loader.save(workflow))
+    )
+
+
+def test_since_tells_that_a_subprocess_was_deleted_below_a_piece_that_is_open():
+    loader, store, workflow, written = opened_and_saved()
+    key, a = next(iter(workflow.subprocesses.items()))
+    b = next(task for task in a.tasks.values() if task.id in workflow.subprocesses)
+    workflow.delete_subprocess(b)
+    again = loader.save_pieces(workflow, since=written)
+    store.write(again)
+    assert str(key) in again.changed
+    assert loader.verify_pieces(store.read) == []
+    assert same_as_one_text(loader, store, workflow)
+
+
+def test_since_tells_that_a_piece_that_is_open_was_cancelled():
+    loader, store, workflow, written = opened_and_saved()
+    key, a = next(iter(workflow.subprocesses.items()))
+    a.cancel()  # its tasks are finished already, and stay as they are
+    again = loader.save_pieces(workflow, since=written)
+    store.write(again)
+    assert set(again.changed) == {"live", str(key)}
+    assert same_as_one_text(loader, store, workflow)
+    assert list(loader.save_pieces(workflow, since=again).changed) == ["live"]
+
+
+def test_since_converts_no_piece_again_that_settled_above_others():
+    """While it lived, those below it were pieces of whose caller nothing was known."""
+    converted = []
+
+    class Converter(BpmnSubWorkflowConverter):
+        def to_dict(self, workflow):
+            converted.append(workflow)
+            return super().to_dict(workflow)
+
+    config = {**SPIFF_CONFIG, BpmnSubWorkflow: Converter}
+    serializer = BpmnWorkflowSerializer(BpmnWorkflowSerializer.configure(config))
+    loader, store = new_loader(serializer), Store()
+    workflow = loader.start(script_engine=models.script_engine())
+    while len(store) < 3:  # b and what is embedded in it have settled, a lives
+        workflow.run_next()
+        store.write(loader.save_pieces(workflow))
+    workflow = loader.resume_pieces(store.read, models.script_engine())
+    written = loader.save_pieces(workflow)
+    workflow.do_engine_steps()
+    written = loader.save_pieces(workflow, since=written)
+    assert unopened(workflow) == 1
+    converted.clear()
+    assert list(loader.save_pieces(workflow, since=written).changed) == ["live"]
+    assert converted == []
 
 
 def test_looking_into_a_piece_reads_it_and_writes_nothing_of_it():
