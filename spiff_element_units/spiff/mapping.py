@@ -90,6 +90,9 @@ class SpecMapping(MutableMapping[str, Spec]):
     def _specs(self) -> dict[str, Any]:
         """A spec or a marker for each key."""
         self._list()
+        for name in self._origins.recorded:  # they were keys when the state was saved
+            if name not in self._overridden:
+                self._held.setdefault(name, NULL)
         return self._held
 
     def _list(self) -> dict[str, Any]:

@@ -52,6 +52,11 @@ class Origins:
         """Use what a state says. `told` wrote it."""
         self._recorded = dict(externals)
 
+    @property
+    def recorded(self) -> Iterable[str]:
+        """The ids of the processes that the state names."""
+        return self._recorded.keys()
+
     def told(self, brought: Callable[[], Iterable[str]]) -> dict[str, dict[str, Any]]:
         """What to save about the processes that were read, and what the state said about others.
 

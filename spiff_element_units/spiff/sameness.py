@@ -25,7 +25,8 @@ StoreThen = Callable[[dict[str, Any], bool], Optional[SpecStore]]
 class Sameness:
     """Compares processes with those of a state that has a header, or None.
 
-    If `same_version` is true, a process is the same only in the same version of its workflow.
+    If `same_version` is true, a process is the same only in the same version of its workflow. The
+    state of a workflow that no loader started does not say the versions of other workflows.
     """
 
     def __init__(
@@ -57,10 +58,11 @@ class Sameness:
         where = place(self.header, name)
         if now.digest == where["digest"]:
             return False
-        if self._same_version:
+        unknown = "externals_unknown" in self.header and now.digest != self.own.digest
+        if self._same_version and not unknown:
             return True
         then = self.header.get("processes", {}).get(name)
-        if then is None and "externals_unknown" in self.header and now.digest != self.own.digest:
+        if then is None and unknown:
             return False
         if then is None:
             store = (store_then or self._store_then)(where, where is self.header)

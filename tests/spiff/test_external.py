@@ -75,6 +75,10 @@ def advance(workflow):
     return True
 
 
+def unpickled(workflow):
+    return pickle.loads(pickle.dumps(workflow))
+
+
 def to_the_end(workflow):
     """Completes all human tasks."""
     while advance(workflow):
@@ -124,6 +128,41 @@ def test_spiffworkflows_own_serializer_saves_the_external_specs_that_were_used()
     assert specs.keys() == {"middle", *embedded}
     workflow = driving.saved_and_restored(workflow)
     assert {one.spec.name for one in workflow.subprocesses.values()} == {"middle", *embedded}
+
+
+def test_spiffworkflows_own_serializer_saves_the_external_specs_of_settled_subprocesses():
+    loader = loader_of(resolve=Shelf("middle", "inner", "innermost"), null=())
+    workflow, expected = loader.start(script_engine=models.script_engine()), plain()
+    for _ in range(3):
+        assert advance(workflow)
+        assert advance(expected)
+    state = loader.save(workflow)
+    for copied in (driving.saved_and_restored, unpickled, copy.deepcopy):
+        resumed = loader.resume(state, models.script_engine())
+        assert list(resumed.subprocesses.unopened)
+        brought = set(workflow.subprocess_specs)
+        restored = copied(resumed)
+        assert set(restored.subprocess_specs) == set(resumed.subprocess_specs) == brought
+        lockstep.same_point(expected, restored)
+
+
+def test_an_external_process_of_a_state_is_deleted_like_any():
+    loader = loader_of(resolve=Shelf("middle", "inner", "innermost"), null=())
+    workflow = loader.start(script_engine=models.script_engine())
+    advance(workflow)
+    mapping = loader.resume(loader.save(workflow)).subprocess_specs
+    del mapping["middle"]
+    assert "middle" not in mapping
+    assert "middle" not in list(mapping)
+
+
+def test_a_state_that_does_not_say_where_its_processes_come_from_takes_any_binding():
+    loader = loader_of(resolve=Shelf("middle", "inner", "innermost"))
+    expected = plain()
+    while advance(expected):
+        for binding in ("latest", "version"):
+            resumed = loader.resume(loader.save(expected), binding=binding)
+            lockstep.same_point(expected, resumed)
 
 
 def test_resolve_is_asked_once_and_only_for_what_is_external():
