@@ -63,19 +63,21 @@ def _telling(loader: Any, workflow: Any, process_id: str) -> Telling:
                 digests[name] = store.process_digest(name)
     telling = versions.telling(loader._sources.own, digests, mapping.owner)
     if not decided:
-        telling.add_unknown(_with_other_specs(workflow))
+        telling.add_unknown(_with_other_specs(workflow, loader._serializer.registry.convert))
     return telling
 
 
-def _with_other_specs(workflow: Any) -> Iterator[str]:
+def _with_other_specs(workflow: Any, convert: Any) -> Iterator[str]:
     """The subprocesses that ran on other specs than the workflow has under their names.
 
     In the copy of a workflow that has its specs in a dict, such as one from a pickle, these are
-    what settled on earlier versions.
+    what settled on earlier versions. The copy of a copy may have two objects of the same spec.
     """
     for key, subprocess in workflow.subprocesses.items():
-        now = workflow.subprocess_specs.get(subprocess.spec.name)
-        if now is not None and now is not subprocess.spec and _is_finished(subprocess):
+        now, then = workflow.subprocess_specs.get(subprocess.spec.name), subprocess.spec
+        if now is None or now is then or not _is_finished(subprocess):
+            continue
+        if convert(now) != convert(then):
             yield str(key)
 
 

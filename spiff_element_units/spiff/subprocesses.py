@@ -11,6 +11,11 @@ from uuid import UUID
 from .standin import Piece, is_unopened, opening, raw_dict, set_class, stand_in_class
 
 _MISSING: Any = object()
+# The modules whose code looks for subprocesses while an instance runs.
+_WALKS = frozenset(
+    "SpiffWorkflow.bpmn." + name
+    for name in ("workflow", "util.task", "util.event", "specs.mixins.subworkflow_task")
+)
 
 
 class Restorer(Protocol):
@@ -347,8 +352,12 @@ class Subprocesses(dict[UUID, Any]):
 
 
 def _asked_by_engine() -> bool:
-    """Whether code of SpiffWorkflow has called the method of `Subprocesses` that asks this."""
+    """Whether a walk of the engine has called the method of `Subprocesses` that asks this.
+
+    A listener may use other code of SpiffWorkflow, such as the serializer, or look for any task.
+    """
     frame = sys._getframe(1)
     while frame.f_back is not None and frame.f_globals is globals():
         frame = frame.f_back
-    return str(frame.f_globals.get("__name__")).startswith("SpiffWorkflow.")
+    walks = frame.f_globals.get("__name__") in _WALKS
+    return walks and frame.f_code.co_name != "get_task_from_id"

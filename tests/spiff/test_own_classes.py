@@ -6,6 +6,10 @@ application's code, which these methods call, sees all of them.
 
 from __future__ import annotations
 
+import copy
+import json
+import pickle
+
 import lockstep
 import models
 import pytest
@@ -87,3 +91,31 @@ def test_a_listener_sees_all_subprocesses_during_a_reset():
         seen.append(here)
     assert seen[0]
     assert seen[0] == seen[1]
+
+
+@pytest.mark.skipif(models.SPIFF_VERSION < (3, 2), reason="without the event")
+@pytest.mark.parametrize("workflow_class", [BpmnWorkflow, Direct])
+def test_a_listener_can_save_and_find_any_task_during_a_cancel(workflow_class):
+    whole, resumed = restored(workflow_class)
+    lowest = lowest_task(whole)
+    seen = []
+    for workflow in (whole, resumed):
+        here = []
+
+        def listen(removed_from, task, workflow=workflow, here=here):
+            serializer = BpmnWorkflowSerializer(registry(workflow_class=workflow_class))
+            here.append(workflow.get_task_from_id(lowest).id)
+            here.append(list(json.loads(serializer.serialize_json(workflow))["subprocesses"]))
+
+        workflow.task_removed_event.connect(listen)
+        workflow.cancel()
+        seen.append(here)
+    assert seen[0]
+    assert seen[0] == seen[1]
+
+
+def test_a_pickle_of_a_copy_is_saved_with_the_specs_of_its_settled_subprocesses():
+    whole, resumed = restored()
+    copied = pickle.loads(pickle.dumps(copy.deepcopy(resumed)))
+    loader = new_loader()
+    lockstep.same_point(whole, loader.resume(loader.save(copied)))
