@@ -16,6 +16,7 @@ from ..errors import ElementUnitsError
 from ._app import Failure, command
 from ._output import Column, Output, count, escaped, one_line
 from ._place import KEY, cache_dir, key, opened, parser
+from ._tree import is_endless
 
 _ENDINGS = (".json", ".jsonl")
 _NEED_MIGRATION = 3  # the exit code
@@ -246,8 +247,8 @@ def read_states(places: tuple[str, ...]) -> Iterator[_State]:
         elif os.path.isdir(place):
             for folder, _, names in sorted(os.walk(place)):
                 for name in sorted(names):
-                    if name.lower().endswith(_ENDINGS):
-                        path = os.path.join(folder, name)
+                    path = os.path.join(folder, name)
+                    if name.lower().endswith(_ENDINGS) and not is_endless(path):
                         yield from _of_file(path, os.path.relpath(path, place))
         else:
             yield from _of_file(place, os.path.basename(place))

@@ -1,0 +1,88 @@
+"""The command in odd surroundings: closed streams, pipes among the files, odd names."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from command import COMMAND, EXAMPLES, command, environment, failing, fill, plain, terminal
+
+only_posix = pytest.mark.skipif(sys.platform == "win32", reason="needs POSIX")
+
+
+@pytest.fixture(scope="module")
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return fill(tmp_path_factory.mktemp("cli"), EXAMPLES)
+
+
+@only_posix
+@pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
+def test_the_command_works_without_a_standard_stream(cache: Path, closed: str) -> None:
+    """Services and cron jobs may be started with closed streams. Python has None for them."""
+    for arguments in (["ls", cache], ["run", cache, "order", "--data", "{}"], ["--version"]):
+        done = subprocess.run(
+            ["sh", "-c", f'exec "$@" {closed}', "sh", *COMMAND, *map(str, arguments)],
+            env=environment(),
+            input="",
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert (done.returncode, done.stderr) == (0, ""), arguments
+        printed = "" if ">&-" in closed.replace("2>&-", "") else command(*arguments).out
+        assert done.stdout == printed
+
+
+@only_posix
+def test_a_pipe_in_a_folder_is_not_read(tmp_path: Path) -> None:
+    """Nobody may ever write into it. A pipe that is named as a file is read."""
+    shutil.copy(EXAMPLES / "claim.bpmn", tmp_path)
+    os.mkfifo(tmp_path / "pipe.bpmn")
+    os.mkfifo(tmp_path / "pipe.json")
+    arguments = [*COMMAND, "cache", str(tmp_path / "cache"), str(tmp_path)]
+    subprocess.run(arguments, env=environment(), check=True, timeout=20)
+    os.unlink(tmp_path / "pipe.bpmn")
+    states = [*COMMAND, "check", str(tmp_path / "cache"), "Claim", str(tmp_path)]
+    done = subprocess.run(
+        states, env=environment(), check=False, timeout=120, capture_output=True, text=True
+    )
+    assert "there is no state" in done.stderr
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="needs names that are not UTF-8")
+def test_a_model_whose_name_is_not_utf_8_is_named_with_the_way_out(tmp_path: Path) -> None:
+    path = os.path.join(os.fsencode(tmp_path), b"claim-\xff.bpmn")
+    shutil.copy(EXAMPLES / "claim.bpmn", path)
+    shutil.copy(EXAMPLES / "orders.bpmn", tmp_path)
+    said = failing("show", os.fsdecode(path))
+    assert "claim-\\udcff.bpmn" in said
+    assert "its name is not UTF-8" in said
+    assert "rename" in said
+    done = command("cache", tmp_path / "cache", tmp_path)
+    assert (done.code, "cached order:" in done.out) == (1, True)
+    assert "its name is not UTF-8" in done.err
+
+
+@only_posix
+def test_a_terminal_without_a_width_gets_all_of_a_table(cache: Path) -> None:
+    known = plain(terminal("ls", cache, columns=80).out)
+    assert "Claim" in known
+    assert plain(terminal("ls", cache, COLUMNS="0").out) == known
+
+
+def test_a_wrong_number_of_values_refers_to_the_help_of_the_command(cache: Path) -> None:
+    said = failing("graph", cache, "Claim", "--unit", "Claim", code=2)
+    assert said.endswith("see spiff-element-units graph --help")
+
+
+def test_a_folder_for_the_state_must_be_there_before_the_run(cache: Path, tmp_path: Path) -> None:
+    """Otherwise the instance would run, and its state would be lost."""
+    state = tmp_path / "missing" / "order.state"
+    done = command("run", cache, "order", "--state", state)
+    assert (done.code, done.out) == (1, "")
+    assert f"there is no folder {str(state.parent)!r}" in done.err
+    assert "create it" in done.err
