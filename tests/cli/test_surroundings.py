@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import subprocess
@@ -86,3 +87,38 @@ def test_a_folder_for_the_state_must_be_there_before_the_run(cache: Path, tmp_pa
     assert (done.code, done.out) == (1, "")
     assert f"there is no folder {str(state.parent)!r}" in done.err
     assert "create it" in done.err
+
+
+@only_posix
+def test_a_state_of_a_folder_that_cannot_be_read_does_not_end_the_command(
+    cache: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / "states"
+    folder.mkdir()
+    command("run", cache, "order", "--state", folder / "good.json")
+    (folder / "bad.json").symlink_to("nowhere")
+    bad = str(folder / "bad.json")
+    done = command("check", cache, "order", folder, "--json")
+    assert done.code == 1
+    said = json.loads(done.out)
+    assert (said["continue"], said["unreadable"]) == ([str(folder / "good.json")], [bad])
+    assert said["reasons"] == [{"reason": "No such file or directory", "states": [bad]}]
+    done = command("migrate", cache, "order", folder, "--to", tmp_path / "moved", "--json")
+    assert done.code == 1
+    said = json.loads(done.out)
+    assert said["continue"] == [str(folder / "good.json")]
+    assert said["failed"] == [{"state": bad, "reason": "No such file or directory"}]
+    page = ("--format", "html", "-o", tmp_path / "page.html")
+    said = failing("graph", cache, "order", "--states", folder, *page)
+    assert f"{bad!r}: No such file or directory" in said
+
+
+def test_a_graph_is_never_of_another_root_than_the_one_asked_for(cache: Path) -> None:
+    file = EXAMPLES / "claim.bpmn"
+    for place in ((file,), (cache, "Claim")):
+        assert "no process 'nope'" in failing("graph", *place, "--process", "nope")
+    said = failing("graph", cache, "Claim", "--process", "Pay")
+    assert "the root of this workflow is 'Claim', not 'Pay'" in said
+    assert "not 'check_policy'" in failing("graph", file, "--process", "check_policy")
+    same = command("graph", cache, "Claim", "--process", "Claim")
+    assert (same.code, same.out) == (0, command("graph", cache, "Claim").out)
