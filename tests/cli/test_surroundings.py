@@ -89,6 +89,16 @@ def test_a_folder_for_the_state_must_be_there_before_the_run(cache: Path, tmp_pa
     assert "create it" in done.err
 
 
+def test_a_dmn_file_is_no_workflow_and_the_message_says_so(tmp_path: Path) -> None:
+    """It was read as JSON."""
+    path = tmp_path / "prices.dmn"
+    path.write_text("<definitions/>", encoding="utf-8")
+    for name in ("show", "unit", "graph", "run"):
+        said = failing(name, path)
+        assert f"{str(path)!r} is a DMN file" in said
+        assert "name a BPMN file" in said
+
+
 @only_posix
 def test_a_state_of_a_folder_that_cannot_be_read_does_not_end_the_command(
     cache: Path, tmp_path: Path
