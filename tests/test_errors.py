@@ -382,6 +382,16 @@ def test_an_id_that_is_no_string_is_a_type_error(wrong: Any) -> None:
             ask()
 
 
+@pytest.mark.parametrize("wrong", [None, 7, b"cache", ["cache"]])
+def test_a_cache_directory_of_another_type_is_a_type_error_that_names_the_argument(
+    wrong: Any,
+) -> None:
+    with pytest.raises(TypeError, match=f"cache_dir must be .*, not {type(wrong).__name__}$"):
+        library.cache_element_units_for_workflow(wrong, "key", "{}")
+    with pytest.raises(TypeError, match=f"cache_dir must be .*, not {type(wrong).__name__}$"):
+        ElementUnits.open(wrong, "key")
+
+
 @pytest.mark.parametrize("wrong", [None, 7, bytearray(b"{}"), memoryview(b"{}"), {}, ["{}"]])
 def test_a_workflow_that_is_neither_str_nor_bytes_is_a_type_error(
     wrong: Any, tmp_path: Any

@@ -111,7 +111,10 @@ class PackFile:
 
 def directory_path(cache_dir: CacheDir) -> str:
     """A cache directory as `str`; TypeError if it has the wrong type."""
-    directory = os.fspath(cache_dir)
+    try:
+        directory = os.fspath(cache_dir)
+    except TypeError:  # it does not name the argument
+        directory = cache_dir  # type: ignore[assignment]
     if not isinstance(directory, str):
         raise TypeError(f"cache_dir must be a str or a path of str, not {type(directory).__name__}")
     if type(directory) is not str:

@@ -11,6 +11,8 @@ import json
 import sys
 from typing import Any, Callable, Optional
 
+import click
+
 from ._app import Failure
 from ._output import shown
 
@@ -83,6 +85,20 @@ def parsed(text: str, what: str) -> Any:
         return json.loads(text)
     except ValueError as error:
         raise Failure(f"{what} is not JSON: {error}") from error
+
+
+def option_object(text: str, what: str) -> dict[str, Any]:
+    """The JSON object that is the value of an option. Raises click.UsageError."""
+    try:
+        fields = parsed(text, what)
+    except Failure as error:
+        raise click.UsageError(str(error), click.get_current_context()) from error
+    if not isinstance(fields, dict):
+        example = '{"amount": 800}'
+        raise click.UsageError(
+            f"{what} must be a JSON object, such as {example}", click.get_current_context()
+        )
+    return fields
 
 
 def _ask(prompt: str) -> Optional[str]:

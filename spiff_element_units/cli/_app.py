@@ -110,6 +110,7 @@ def program(ctx: click.Context) -> None:
 
 def run(arguments: Sequence[str]) -> int:
     """Run the command line and return the exit code."""
+    _open_streams()
     for stream in (sys.stdout, sys.stderr):
         with contextlib.suppress(AttributeError):
             stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
@@ -124,14 +125,25 @@ def run(arguments: Sequence[str]) -> int:
     except Exception as error:
         if "--debug" in arguments:
             traceback.print_exc()
-        return _told(error, _FAILED.get(arguments[0] if arguments else "", 1))
+        return _told(error, arguments[0] if arguments else "")
     return code if isinstance(code, int) else 0
 
 
-def _told(error: Exception, code: int) -> int:
-    """Print one line that says what went wrong, and return the exit code: `code`, or 2."""
+def _open_streams() -> None:
+    """Replace the standard streams that are closed, for which Python has None."""
+    # In this order, because the system gives the lowest number that is free.
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, mode, encoding="utf-8"))  # noqa: SIM115
+
+
+def _told(error: Exception, name: str) -> int:
+    """Print one line that says what went wrong with a subcommand, and return the exit code."""
+    code = _FAILED.get(name, 1)
     if isinstance(error, click.UsageError):
-        path = error.ctx.command_path if error.ctx else PROGRAM
+        # click does not say which command it was if an option lacks its value.
+        called = f"{PROGRAM} {name}" if name in _COMMANDS else PROGRAM
+        path = error.ctx.command_path if error.ctx else called
         return _failed(f"{error.format_message().rstrip('.')}; see {path} --help", 2)
     if isinstance(error, click.ClickException):
         return _failed(error.format_message(), code)

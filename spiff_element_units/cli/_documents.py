@@ -38,6 +38,7 @@ class Document:
         try:
             with open(path, "rb") as stream:
                 self._text = stream.read()
+            _require_utf_8(name)
             self._root = _xml(self._text)
         except OSError as error:
             self.reason = error.strerror or str(error)
@@ -72,6 +73,14 @@ class Document:
 
     def _ids(self, path: str) -> tuple[str, ...]:
         return tuple(dict.fromkeys(map(str, self._root.xpath(path, namespaces=BPMN))))
+
+
+def _require_utf_8(name: str) -> None:
+    """Raise Failure if the name of a file cannot be in the JSON of a spec."""
+    try:
+        name.encode()
+    except UnicodeEncodeError as error:
+        raise Failure("its name is not UTF-8, and specs contain the name; rename it") from error
 
 
 def _xml(text: bytes) -> Any:

@@ -15,8 +15,7 @@ from SpiffWorkflow.bpmn.specs.event_definitions import (
 from SpiffWorkflow.bpmn.specs.event_definitions.timer import TimerEventDefinition
 from SpiffWorkflow.util.task import TaskState
 
-from ._answers import parsed
-from ._app import Failure
+from ._answers import option_object
 from ._output import moment, shown
 
 _A_MOMENT = timedelta(milliseconds=1)
@@ -35,13 +34,11 @@ class Event(NamedTuple):
 
 
 def given(messages: tuple[str, ...], signals: tuple[str, ...]) -> list[Event]:
-    """The events for `--message NAME=JSON` and `--signal NAME`. Raises Failure."""
+    """The events for `--message NAME=JSON` and `--signal NAME`. Raises UsageError."""
     events = []
     for text in messages:
         name, equals, payload = text.partition("=")
-        fields = parsed(payload, f"the payload of --message {name!r}") if equals else {}
-        if not isinstance(fields, dict):
-            raise Failure(f"the payload of --message {name!r} must be a JSON object")
+        fields = option_object(payload, f"the payload of --message {name!r}") if equals else {}
         events.append(Event(MessageEventDefinition, name, fields))
     return events + [Event(SignalEventDefinition, name, None) for name in signals]
 

@@ -102,6 +102,7 @@ def graph(
         own: Optional[ElementUnits] = None
         if against is None:
             own = opened.enter_context(opened_place(place, key, parser, process_id))
+            _require_root(own, process_id)
             units, origins = linked(own, place, key)
         else:
             versions: tuple[Any, ...] = (against, place) if key is None else (place, against, key)
@@ -164,6 +165,8 @@ def _instances(units: ElementUnits, place: Optional[str]) -> Any:
 
     instances = Instances(units)
     for one in read_states((place,) if place else ()):
+        if one.unreadable:
+            raise Failure(f"{one.name!r}: {one.unreadable}")
         instances.add(one.name, one.text)
     return instances
 
@@ -199,6 +202,15 @@ def _kept(place: Place, key: str, units: ElementUnits) -> list[str]:
     """The BPMN that is kept with a workflow of the cache."""
     source = read_source(place, key, bytes.fromhex(units.digest))
     return [] if source is None else list(json.loads(source))
+
+
+def _require_root(units: ElementUnits, process_id: Optional[str]) -> None:
+    """Raise Failure if the workflow has another root than the one that was asked for."""
+    if process_id is not None and process_id != units.root:
+        require_process(units, process_id)
+        raise Failure(
+            f"the root of this workflow is {units.root!r}, not {process_id!r}; leave out --process"
+        )
 
 
 def _described(

@@ -78,7 +78,10 @@ class Output:
     def _console(self) -> Any:
         from rich.console import Console  # not for pipes
 
-        return Console(highlight=False, emoji=False)
+        console = Console(highlight=False, emoji=False)
+        if console.width < 1:  # COLUMNS=0 means that nobody knows
+            console.width = 80
+        return console
 
 
 def _fancy(columns: Sequence[Column], rows: Sequence[Sequence[str]], width: int) -> Any:

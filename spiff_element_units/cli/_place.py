@@ -230,6 +230,8 @@ def opened_file(
         from ._models import parsed_file  # needs SpiffWorkflow
 
         return ElementUnits.from_json(parsed_file(place, parser, root, choose).text)
+    if place.lower().endswith(".dmn"):
+        raise Failure(f"{place!r} is a DMN file, which contains no process; name a BPMN file")
     if place == "-":
         return ElementUnits.from_json(sys.stdin.buffer.read())
     with open(place, "rb") as stream:

@@ -8,7 +8,7 @@ from typing import Optional
 import click
 
 from ..cache.store import Place
-from ._answers import parsed
+from ._answers import option_object
 from ._app import Failure, command
 from ._links import Links, externals
 from ._output import Output
@@ -86,9 +86,10 @@ def run(
     you trust. Services are not called: put their results into --answers, by the name of the
     operation.
     """
-    fields = parsed(data, "--data") if data is not None else {}
-    if not isinstance(fields, dict):
-        raise Failure('--data must be a JSON object, such as {"amount": 800}')
+    fields = option_object(data, "--data") if data is not None else {}
+    folder = os.path.dirname(state or "")
+    if folder and not os.path.isdir(folder):
+        raise Failure(f"there is no folder {folder!r} for --state; create it")
     if place == "-":
         raise click.UsageError(
             "run reads answers from standard input, so the workflow must be in a file or a cache",

@@ -16,6 +16,7 @@ from ..errors import ElementUnitsError
 from ._app import Failure, command
 from ._output import Column, Output, count, escaped, one_line
 from ._place import KEY, cache_dir, key, opened, parser
+from ._tree import is_endless
 
 _ENDINGS = (".json", ".jsonl")
 _NEED_MIGRATION = 3  # the exit code
@@ -24,12 +25,14 @@ _NEED_MIGRATION = 3  # the exit code
 class _State(NamedTuple):
     """A state, and where it is from: a file, or a line of a file or of standard input.
 
-    `path` is the path of its file from the folder that was given.
+    `path` is the path of its file from the folder that was given. `unreadable` says why the file
+    cannot be read, and is empty if it can.
     """
 
     name: str
     path: str
     text: str
+    unreadable: str = ""
 
 
 _states = click.argument("states", nargs=-1, required=True, type=click.Path(), metavar="STATE...")
@@ -77,13 +80,24 @@ def check(
     """
     from ..spiff import compare_all
 
+    unreadable: list[_State] = []
+
+    def readable() -> Iterator[tuple[str, str]]:
+        for one in read_states(states):
+            if one.unreadable:
+                unreadable.append(one)
+            else:
+                yield one.name, one.text
+
     with _loader(cache_dir, key, parser) as loader:
         summary = compare_all(
-            ((one.name, one.text) for one in read_states(states)),
+            readable(),
             loader,
             old=None if old is None else opened(cache_dir, old),
             renamed=_renamed(renamed),
         )
+    for one in unreadable:
+        summary.add_unreadable(one.name, one.unreadable)
     if not summary.total:
         raise Failure("there is no state in what was given")
     if out.as_json:
@@ -168,6 +182,9 @@ def migrate(
         earlier = None if old is None else opened(cache_dir, old)
         comparing = Comparing(loader, earlier, _renamed(renamed))
         for one in read_states(states):
+            if one.unreadable:
+                done["failed"].append({"state": one.name, "reason": one.unreadable})
+                continue
             try:
                 migration = Migration(loader, one.text, comparing)
                 if migration.comparison.can_resume:
@@ -246,11 +263,19 @@ def read_states(places: tuple[str, ...]) -> Iterator[_State]:
         elif os.path.isdir(place):
             for folder, _, names in sorted(os.walk(place)):
                 for name in sorted(names):
-                    if name.lower().endswith(_ENDINGS):
-                        path = os.path.join(folder, name)
-                        yield from _of_file(path, os.path.relpath(path, place))
+                    path = os.path.join(folder, name)
+                    if name.lower().endswith(_ENDINGS) and not is_endless(path):
+                        yield from _in_folder(path, os.path.relpath(path, place))
         else:
             yield from _of_file(place, os.path.basename(place))
+
+
+def _in_folder(name: str, path: str) -> Iterator[_State]:
+    """The states in a file of a folder. If it cannot be read, the others still count."""
+    try:
+        yield from _of_file(name, path)
+    except OSError as error:
+        yield _State(name, path, "", error.strerror or str(error))
 
 
 def _of_file(name: str, path: str) -> Iterator[_State]:

@@ -102,9 +102,14 @@ def _walked(top: str) -> Iterator[File]:
     for folder, folders, names in os.walk(top):
         folders[:] = sorted(one for one in folders if not one.startswith("."))
         for name in sorted(names):
-            if is_wanted(name):
-                path = os.path.join(folder, name)
+            path = os.path.join(folder, name)
+            if is_wanted(name) and not is_endless(path):
                 yield File(path, os.path.relpath(path, top).replace(os.sep, "/"), True)
+
+
+def is_endless(path: str) -> bool:
+    """Whether something in a folder is a pipe or a device, which may never end."""
+    return os.path.exists(path) and not os.path.isfile(path)
 
 
 def is_wanted(name: str) -> bool:

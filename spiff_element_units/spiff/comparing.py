@@ -89,7 +89,7 @@ class Comparing:
             if name not in known and not self._loader._sources.resolves:
                 raise ElementUnitsError(
                     f"the version that the instance was saved with has no element {name!r}; "
-                    "correct the old id in renamed="
+                    "correct the old id"
                 )
 
     def _require_new_ids(self) -> None:
@@ -98,7 +98,7 @@ class Comparing:
             if partner not in new and not self._loader._sources.resolves:
                 raise ElementUnitsError(
                     f"{label(self._own)} has no element {partner!r}, the new id of {name!r}; "
-                    "correct the new id in renamed="
+                    "correct the new id"
                 )
 
     def _store_of(self, old: Any) -> SpecStore:

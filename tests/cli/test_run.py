@@ -285,8 +285,9 @@ def test_a_timer_or_a_message_is_waited_for(tmp_path: Path) -> None:
 
 
 def test_data_must_be_a_json_object(cache: Path) -> None:
-    assert "--data is not JSON" in failing("run", cache, "Claim", "Claim", "--data", "{amount}")
-    assert "--data must be" in failing("run", cache, "Claim", "Claim", "--data", "[]")
+    arguments = ("run", cache, "Claim", "Claim", "--data")
+    assert "--data is not JSON" in failing(*arguments, "{amount}", code=2)
+    assert "--data must be" in failing(*arguments, "[]", code=2)
     assert "no process 'Cleim'" in failing("run", cache, "Claim", "Cleim")
 
 

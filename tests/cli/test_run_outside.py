@@ -167,8 +167,8 @@ def test_a_signal_arrives_when_something_waits_for_it(tmp_path: Path) -> None:
 
 def test_a_payload_must_be_a_json_object(tmp_path: Path) -> None:
     path = write(tmp_path / "m.bpmn", process("p"))
-    assert "'m' is not JSON" in failing("run", path, "--message", "m={a}")
-    assert "'m' must be a JSON object" in failing("run", path, "--message", "m=[1]")
+    assert "'m' is not JSON" in failing("run", path, "--message", "m={a}", code=2)
+    assert "'m' must be a JSON object" in failing("run", path, "--message", "m=[1]", code=2)
 
 
 # Timers
