@@ -166,7 +166,7 @@ class Opening:
         versions = self._mapping.versions
         if number is not None:
             versions.note(str(task.id), number)
-        self._mapping.get(name)
+        self._mapping.get(task.task_spec.spec)  # the name tells who calls the process
         found = versions.spec_then(
             str(task.id), name, self._mapping.owner(name), self._loader._sources
         )

@@ -58,7 +58,7 @@ class Sameness:
         where = place(self.header, name)
         if now.digest == where["digest"]:
             return False
-        unknown = "externals_unknown" in self.header and now.digest != self.own.digest
+        unknown = now.digest != self.own.digest and self._is_silent(where)
         if self._same_version and not unknown:
             return True
         then = self.header.get("processes", {}).get(name)
@@ -70,6 +70,15 @@ class Sameness:
                 return True
             then = store.process_digest(name)
         return not now.has(name) or now.process_digest(name) != then
+
+    def _is_silent(self, where: dict[str, Any]) -> bool:
+        """Whether the state does not say which other workflow a process came from.
+
+        A state that follows such a state does not say it of the pieces that nobody has opened.
+        """
+        assert self.header is not None
+        unnamed = where is self.header and where["digest"] == self.own.digest
+        return unnamed or "externals_unknown" in self.header
 
     def _store_then(self, where: dict[str, Any], own: bool) -> Optional[SpecStore]:
         store: Optional[SpecStore] = self._sources.earlier(

@@ -165,6 +165,39 @@ def test_a_state_that_does_not_say_where_its_processes_come_from_takes_any_bindi
             lockstep.same_point(expected, resumed)
 
 
+CALLED_FIRST = {
+    "outer": [("call", "inner"), ("human",), ("human",), ("human",)],
+    "inner": [("script", "reached = True"), ("call", "innermost")],
+    "innermost": [("script", "deep = True")],
+}
+
+
+@pytest.mark.parametrize("binding", ["latest", "version"])
+@pytest.mark.parametrize("files", [["inner", "innermost"], ["inner"]])
+def test_nor_do_its_settled_subprocesses_have_to_be_looked_into_at_the_first_step(binding, files):
+    """The next states do not say it of them either. `innermost` may be in the file of `inner`."""
+    shelf = Shelf(*files, processes=CALLED_FIRST)
+    if "innermost" not in files:
+        inner = {one: CALLED_FIRST[one] for one in ("inner", "innermost")}
+        shelf.units["inner"] = units_of("inner", inner, null=(), absent=())
+    expected = plain(CALLED_FIRST)
+    expected.do_engine_steps()
+
+    def new_loader():
+        return SpecLoader(units_of("outer", CALLED_FIRST), models.serializer(), resolve=shelf)
+
+    pieces = dict(new_loader().save_pieces(expected).changed)
+    for _ in range(2):
+        loader = new_loader()
+        workflow = loader.resume_pieces(pieces.__getitem__, models.script_engine(), binding=binding)
+        advance(workflow)
+        advance(expected)
+        pieces.update(loader.save_pieces(workflow).changed)
+    resumed = new_loader().resume_pieces(pieces.__getitem__, binding=binding)
+    assert list(resumed.subprocesses.unopened)
+    lockstep.same_point(expected, resumed)
+
+
 def test_resolve_is_asked_once_and_only_for_what_is_external():
     shelf = Shelf("middle", "inner", "innermost")
     loader = loader_of(resolve=shelf)
