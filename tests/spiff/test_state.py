@@ -338,7 +338,8 @@ def test_a_state_of_another_version_is_refused_with_both_digests(tmp_path):
     for named in (old.units.digest, new.units.digest, "old key", "new key", "can be migrated"):
         assert named in str(raised.value)
     resumed = new.migrate(state)
-    workflow.last_task = None  # SpiffWorkflow's migration forgets it
+    if models.SPIFF_VERSION >= (3, 1):
+        workflow.last_task = None  # SpiffWorkflow's migration forgets it; 3.0 has no migration
     lockstep.same_point(workflow, resumed)
     assert resumed.spec.description == "another version"
     again = json.loads(new.save(resumed))[HEADER]
