@@ -172,3 +172,14 @@ class _Flow(spiff_bpmn._Flow):
     def _parallel(self, last, *branches):
         self._ids.insert(len(self._ids) - 1, f"{self._ids[-1]}_join")
         return super()._parallel(last, *branches)
+
+
+def finish(workflow) -> list:
+    """Does all that is left; the names of the human tasks."""
+    workflow.do_engine_steps()
+    done = []
+    while waiting(workflow):
+        done.append(at(workflow)[0])
+        do(workflow, done[-1])
+    assert driving.is_completed(workflow)
+    return done

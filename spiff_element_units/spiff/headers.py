@@ -73,11 +73,18 @@ def _with_other_specs(workflow: Any, convert: Any) -> Iterator[str]:
     In the copy of a workflow that has its specs in a dict, such as one from a pickle, these are
     what settled on earlier versions. The copy of a copy may have two objects of the same spec.
     """
+    written: dict[int, Any] = {}
+
+    def once(spec: Spec) -> Any:
+        if id(spec) not in written:
+            written[id(spec)] = convert(spec)
+        return written[id(spec)]
+
     for key, subprocess in workflow.subprocesses.items():
         now, then = workflow.subprocess_specs.get(subprocess.spec.name), subprocess.spec
         if now is None or now is then or not _is_finished(subprocess):
             continue
-        if convert(now) != convert(then):
+        if once(now) != once(then):
             yield str(key)
 
 

@@ -74,7 +74,7 @@ class Sameness:
     def _is_silent(self, where: dict[str, Any]) -> bool:
         """Whether the state does not say which other workflow a process came from.
 
-        A state that follows such a state does not say it of the pieces that nobody has opened.
+        The states after it do not say it either for pieces that nobody has opened.
         """
         assert self.header is not None
         unnamed = where is self.header and where["digest"] == self.own.digest

@@ -152,7 +152,7 @@ class _Kept:
         return (pair for pair in listed if pair[0] not in self._kept)
 
     def seen(self, written: Mapping[str, Written]) -> dict[str, Written]:
-        """What is known about subprocesses that were converted, with what their text hides."""
+        """What is known about converted subprocesses, and whether each was cancelled."""
         return {
             one: known._replace(success=dict.__getitem__(self._subprocesses, UUID(one)).success)
             for one, known in written.items()
@@ -205,7 +205,7 @@ class _Kept:
             if one in self._since:
                 self.written[one] = self._since[one]
                 below.extend(self._callees.get(one, ()))
-        if isinstance(piece, StoredPiece):  # more of them may have been met since then
+        if isinstance(piece, StoredPiece):  # further pieces may be known since then
             self.written = {**piece.written(), **self.written}
             return
         if below[0] in self.written:

@@ -188,9 +188,10 @@ class Subprocesses(dict[UUID, Any]):
 
     @contextmanager
     def known_only(self) -> Iterator[None]:
-        """While this lasts, the engine's own code adds no pieces by looking for what it needs.
+        """While this lasts, the engine looks only at the subprocesses that are listed.
 
-        That cannot be below any. The application's code, which the engine calls, sees all.
+        What it needs is never below an unopened one. Code of the application that the engine calls
+        still sees all subprocesses.
         """
         self._known_only += 1
         try:

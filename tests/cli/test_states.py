@@ -130,6 +130,19 @@ def test_renamed_elements_are_given_by_an_option(tmp_path: Path, cache: Path, lo
     assert "--rename takes OLD=NEW" in failing("check", cache, "v3", state, "--rename", "x", code=2)
 
 
+@pytest.mark.parametrize("option", ["nothing=decide", "review=nowhere"])
+def test_a_renamed_element_that_is_in_no_version_is_told_in_words_of_the_command(
+    option: str, tmp_path: Path, cache: Path, loaders: Any
+) -> None:
+    state = tmp_path / "state.json"
+    state.write_text(loaders[0].save(started(loaders[0], "before", "review")))
+    options = ("--rename", option, "--to", tmp_path / "moved")
+    done = command("migrate", cache, "v2", state, *options)
+    assert done.code != 0
+    assert "correct the" in done.err
+    assert "renamed=" not in done.err
+
+
 def test_what_is_no_state_is_named(cache: Path, states: Path, tmp_path: Path) -> None:
     found = json.loads(command("check", cache, "v1", states / "notes.txt", "--json").out)
     assert found["unreadable"] == [str(states / "notes.txt")]

@@ -174,8 +174,8 @@ CALLED_FIRST = {
 
 @pytest.mark.parametrize("binding", ["latest", "version"])
 @pytest.mark.parametrize("files", [["inner", "innermost"], ["inner"]])
-def test_nor_do_its_settled_subprocesses_have_to_be_looked_into_at_the_first_step(binding, files):
-    """The next states do not say it of them either. `innermost` may be in the file of `inner`."""
+def test_settled_external_subprocesses_open_if_no_state_says_where_they_come_from(binding, files):
+    """Only the file of `inner` may contain `innermost`, so that `resolve` does not know it."""
     shelf = Shelf(*files, processes=CALLED_FIRST)
     if "innermost" not in files:
         inner = {one: CALLED_FIRST[one] for one in ("inner", "innermost")}

@@ -12,7 +12,7 @@ import pytest
 from lockstep import HEADER
 from SpiffWorkflow.exceptions import WorkflowException
 from SpiffWorkflow.util.task import TaskState
-from version_models import WAYS, Kept, at, do, loader_of, started, waiting
+from version_models import WAYS, Kept, at, do, finish, loader_of, started, waiting
 
 from spiff_element_units import ElementUnitsError
 from spiff_element_units.spiff import (
@@ -32,16 +32,6 @@ CALLING = {
     "claim": [("human", "review"), ("human", "decide")],
     "other": [("human", "alone")],
 }
-
-
-def finish(workflow) -> list:
-    """Does all human tasks to the end; their names."""
-    done = []
-    while waiting(workflow):
-        done.append(at(workflow)[0])
-        do(workflow, done[-1])
-    assert driving.is_completed(workflow)
-    return done
 
 
 def changed(processes=CALLING, **new) -> dict:

@@ -11,7 +11,7 @@ import driving
 import models
 import pytest
 from SpiffWorkflow.util.task import TaskState
-from version_models import at, do, loader_of, waiting
+from version_models import finish, loader_of
 
 from spiff_element_units import ElementUnits
 from spiff_element_units.spiff import ChangedWorkflow, SpecLoader, compare_all
@@ -32,17 +32,6 @@ def one_by_one(loader, is_there):
         ready[0].run()
         driving.refresh(workflow)
     return workflow
-
-
-def finish(workflow) -> list:
-    """Does all that is left; the names of the human tasks."""
-    workflow.do_engine_steps()
-    done = []
-    while waiting(workflow):
-        done.append(at(workflow)[0])
-        do(workflow, done[-1])
-    assert driving.is_completed(workflow)
-    return done
 
 
 def state_of(workflow, name) -> int:
