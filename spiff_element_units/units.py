@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import difflib
 import hashlib
 import json
-from collections.abc import Iterable
 from contextlib import suppress
-from itertools import islice
 from types import TracebackType
-from typing import Any, Callable, Literal, NamedTuple, NoReturn, Optional, Union, get_args
+from typing import Any, Callable, NamedTuple, NoReturn, Optional, Union
 
 import orjson
 
 from ._version import __version__
+from .asking import Defer, defer_text, not_found, string, strings
 from .cache import places
 from .cache.directory import LOG, key_text
 from .cache.store import Place
@@ -26,11 +24,8 @@ from .core.unit import unit as _unit
 from .core.writer import build_pack
 from .diff import WorkflowDiff, compare
 from .diff import process_ids as _process_ids
-from .errors import CacheError, CorruptPack, ElementUnitsError, UnitNotFound
+from .errors import CacheError, CorruptPack, UnitNotFound
 from .wording import in_words
-
-Defer = Literal["calls", "all", "nothing"]
-DEFERS: tuple[Defer, ...] = get_args(Defer)
 
 _VERSION = orjson.dumps(
     f"spiff-element-units-{__version__}"
@@ -236,7 +231,7 @@ class ElementUnits:
 
         Raises UnitNotFound if the workflow does not contain the process.
         """
-        process_id = _string("process_id", process_id)
+        process_id = string("process_id", process_id)
         try:
             return self._use().element_ids(process_id)
         except Fault as fault:
@@ -247,7 +242,7 @@ class ElementUnits:
 
         Raises UnitNotFound if the workflow does not contain the process.
         """
-        process_id = _string("process_id", process_id)
+        process_id = string("process_id", process_id)
         try:
             return tuple(Reference(*item) for item in self._use().references(process_id))
         except Fault as fault:
@@ -258,9 +253,9 @@ class ElementUnits:
 
         The arguments and errors are those of `workflow`.
         """
-        process_id = _string("process_id", process_id)
+        process_id = string("process_id", process_id)
         try:
-            return _needs(self._use(), process_id, _strings(element_ids), _defer(defer))
+            return _needs(self._use(), process_id, strings(element_ids), defer_text(defer))
         except Fault as fault:
             self._fail(fault, process_id)
 
@@ -278,9 +273,9 @@ class ElementUnits:
         lead to an element. Raises CorruptPack if the pack is damaged, and ElementUnitsError for
         another `defer`.
         """
-        process_id = _string("process_id", process_id)
+        process_id = string("process_id", process_id)
         try:
-            return _unit(self._use(), process_id, _strings(element_ids), _defer(defer), _VERSION)
+            return _unit(self._use(), process_id, strings(element_ids), defer_text(defer), _VERSION)
         except Fault as fault:
             self._fail(fault, process_id)
 
@@ -289,7 +284,7 @@ class ElementUnits:
 
         Raises UnitNotFound if the workflow does not contain the process.
         """
-        process_id = _string("process_id", process_id)
+        process_id = string("process_id", process_id)
         try:
             return self._use().spec_json(process_id)
         except Fault as fault:
@@ -317,7 +312,7 @@ class ElementUnits:
         kept in memory. Raises UnitNotFound if the workflow does not contain the process, and
         CorruptPack if the pack is damaged.
         """
-        process_id = _string("process_id", process_id)
+        process_id = string("process_id", process_id)
         try:
             return _process_digest(self._use(), process_id).hex()
         except Fault as fault:
@@ -359,7 +354,7 @@ class ElementUnits:
     def _has(self, process_id: str) -> bool:
         """Whether the workflow contains a process. This reads only the entry of that process."""
         try:
-            return self._use().has_process(_string("process_id", process_id))
+            return self._use().has_process(string("process_id", process_id))
         except Fault as fault:
             raise in_words(fault) from fault.__cause__
 
@@ -383,7 +378,7 @@ class ElementUnits:
 
     def _decoded(self, process_id: str) -> Any:
         """One process spec as `json.loads` reads it. Raises UnitNotFound."""
-        process_id = _string("process_id", process_id)
+        process_id = string("process_id", process_id)
         pack = self._use()
         try:
             text = pack.spec_json(process_id)
@@ -409,33 +404,10 @@ class ElementUnits:
     def _fail(self, fault: Fault, process_id: str) -> NoReturn:
         """Raise the error for a fault of the core."""
         try:
-            error = self._not_found(fault, process_id) or in_words(fault)
+            error = not_found(self._use(), fault, process_id) or in_words(fault)
         except Fault as damage:
             fault, error = damage, in_words(damage)
         raise error from fault.__cause__
-
-    def _not_found(self, fault: Fault, process_id: str) -> Optional[UnitNotFound]:
-        """The error for a process or element that is not found; None for any other fault."""
-        pack = self._use()
-        if fault.kind == "no process":
-            known = _process_ids(pack)
-            if process_id in known:
-                return None
-            return UnitNotFound(f"no process {process_id!r}{_whereabouts(pack, process_id, known)}")
-        if fault.kind != "no element":
-            return None
-        element_id = fault.values["element"]
-        if pack.has_element(element_id):
-            return UnitNotFound(
-                f"element {element_id!r} exists in the workflow, but process {process_id!r} does "
-                "not lead to it; ask with the process that contains it, or one that leads there"
-            )
-        reached = _needs(pack, process_id, (), "nothing")
-        elements = (id for name in reached for id in (name, *pack.element_ids(name)))
-        return UnitNotFound(
-            f"no element {element_id!r} in process {process_id!r} or the processes that it leads "
-            f"to{near(element_id, elements)}"
-        )
 
 
 def read_text(workflow_spec_json: Union[str, bytes]) -> Text:
@@ -461,47 +433,3 @@ def decompose(text: Text, digest: bytes) -> Pack:
         return Pack.in_memory(build_pack(text, digest))
     except Fault as fault:
         raise in_words(fault) from fault.__cause__
-
-
-def _whereabouts(pack: Pack, process_id: str, known: tuple[str, ...]) -> str:
-    """The part of the message that says why the workflow does not contain a process."""
-    if process_id in pack.subprocess_ids():
-        missing = f'subprocess_specs["{process_id}"] is null'
-    elif any(to == process_id for name in known for _, to, *_ in pack.references(name)):
-        missing = "a task spec refers to it, but it is not in subprocess_specs"
-    else:
-        return f" in the workflow of {known[0]!r}{near(process_id, known)}"
-    return f": {missing}, so the process is external; load it from the workflow that contains it"
-
-
-def _string(name: str, value: object) -> str:
-    """A string argument as a plain `str`, also if it is a subclass of `str`."""
-    if not isinstance(value, str):
-        raise TypeError(f"{name} must be a str, not {type(value).__name__}")
-    # Calling str.__str__ costs a hundredth of a get.
-    return value if type(value) is str else str.__str__(value)
-
-
-def _strings(values: tuple[str, ...]) -> tuple[str, ...]:
-    return tuple(_string("element_id", value) for value in values)
-
-
-def _defer(value: object) -> str:
-    defer = _string("defer", value)
-    if defer not in DEFERS:
-        raise ElementUnitsError(
-            f"defer must be one of {', '.join(map(repr, DEFERS))}, not {defer!r}"
-        )
-    return defer
-
-
-def near(wanted: str, known: Iterable[str]) -> str:
-    """A suggestion of ids that are similar to the one that was not found."""
-    likely = (name for name in known if abs(len(name) - len(wanted)) <= _FARTHEST)
-    some = list(islice(likely, _COMPARED // (len(wanted) + _FARTHEST) ** 2))
-    near = difflib.get_close_matches(wanted, some, n=3) if some else []
-    return f"; did you mean {' or '.join(map(repr, near))}?" if near else ""
-
-
-_FARTHEST = 8  # a similar id is at most so many characters longer or shorter
-_COMPARED = 2_000_000  # compares at most so many pairs of characters, which takes milliseconds

@@ -27,6 +27,7 @@ FLOORS = [
     {"wording"},
     {"cache"},
     {"diff"},
+    {"asking"},
     {"units", "api"},
     {"stores"},
     {"spiff"},

@@ -13,7 +13,8 @@ from typing import Any, Callable, NamedTuple, Optional
 
 import orjson
 
-from ..units import Defer, ElementUnits, Reference
+from ..asking import Defer
+from ..units import ElementUnits, Reference
 
 _FOLLOWED = {
     "calls": ("embedded", "trigger"),

@@ -7,8 +7,9 @@ from typing import Any, Optional
 
 import click
 
+from ..asking import DEFERS, Defer
 from ..cache.store import Place
-from ..units import DEFERS, Defer, ElementUnits
+from ..units import ElementUnits
 from ._app import command
 from ._output import Column, Output, count, percent, shown
 from ._paths import Step, paths

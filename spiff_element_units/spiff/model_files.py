@@ -14,9 +14,9 @@ from typing import Any, NamedTuple, Optional
 
 from lxml import etree
 
+from ..asking import near
 from ..cache.sources import FileMark, Sources
 from ..errors import UnitNotFound
-from ..units import near
 
 Question = tuple[str, str]  # a kind, and what it is about
 
