@@ -21,20 +21,19 @@ from collections.abc import Iterable
 from functools import partial
 from inspect import signature
 from threading import get_ident
-from typing import Any, Callable, Optional, Union
+from typing import Any, Optional, Union
 
 from SpiffWorkflow.bpmn.serializer import BpmnWorkflowSerializer
 from SpiffWorkflow.bpmn.serializer.migration.version_migration import MIGRATIONS
-from SpiffWorkflow.bpmn.workflow import BpmnWorkflow
 
 from ..core.cut import cut_state
 from ..errors import ElementUnitsError
 from .aliases import Aliases, Call
+from .calls import Begin, Found, Looking, Resuming, Saving, Shown, Specs, SpecThen, is_run
 from .forks import Lock, in_child
-from .lazy import LazyDict
 from .piece_texts import LIVE, Read, checked, content, is_piece, read_list
 from .pieces import CutPieces, StoredPieces
-from .restoring import PieceRestorer, can_leave_out, standing
+from .restoring import can_leave_out
 from .splitting import WRITES_COMPLETED, join_pieces
 from .state import (
     HEADER,
@@ -48,14 +47,6 @@ from .state import (
     unzipped,
 )
 from .task_order import put_parents_first
-
-SPECS = ("spec", "subprocess_specs")
-_NOTHING = object()
-Begin = Callable[[dict[str, Any]], Any]
-Specs = Callable[[dict[str, Any], Any], tuple[Any, Any, dict[str, Any]]]
-SpecThen = Callable[[Any, Optional[int]], Any]
-Shown = Callable[[], Iterable[tuple[Any, Any]]]  # subprocesses, with the ids of their tasks
-
 
 # Since 3.2 SpiffWorkflow's serializer marks its registry while it writes, and serializers may share
 # a registry. So only one thread writes at a time.
@@ -197,7 +188,7 @@ class Serializing:
         if self._checks:
             try:
                 self._deserialized(text, Looking(self._aliases), written is not state)
-            except _Found as found:
+            except Found as found:
                 return found.run
         cut = cut_state(text, WRITES_COMPLETED) if self.leaves_out else None
         run: dict[str, Any] = parse(
@@ -232,7 +223,7 @@ class Serializing:
 
     def _restored(self, run: Any, call: Call) -> Any:
         """Do what `deserialize_json` does after it has parsed a run."""
-        if not (self._checks or _is_run(run)):
+        if not (self._checks or is_run(run)):
             require_run(run)
         with call as serializer:
             serializer.migrate(run)
@@ -260,7 +251,7 @@ class Serializing:
         if saving.run is not None and isinstance(state, (str, bytes)):
             try:
                 self._deserialized(state, Looking(self._aliases), to_dict)
-            except _Found as found:
+            except Found as found:
                 if found.run.get(HEADER) == saving.header:
                     return
             except Exception as error:
@@ -274,176 +265,6 @@ class Serializing:
 
     def _named(self, method: str) -> str:
         return f"{type(self._serializer).__name__}.{method}"
-
-
-class Saving(Call):
-    """Writes a workflow. Its specs are converted only if somebody looks at the result.
-
-    Nothing that it makes refers back to it. So it is freed together with the run, as soon as the
-    run is written. A cycle would stay until the garbage collector finds it.
-    """
-
-    def __init__(
-        self, aliases: Aliases, header: dict[str, Any], shown: Optional[Shown], *, faster: bool
-    ) -> None:
-        super().__init__(aliases)
-        self._faster = faster
-        self.header = header
-        self._shown = shown
-        self._living: dict[str, Any] = {}
-        self._all: Optional[LazyDict] = None
-        self.run: Optional[dict[str, Any]] = None
-        self._workflow: Any = None
-        self._hidden: dict[str, Any] = {}
-        self._within = False
-
-    def to_dict(self, native: Callable[..., Any], obj: Any, kwargs: dict[str, Any]) -> Any:
-        outer, self._within = self._within, True
-        try:
-            made = native(obj, **kwargs)
-        finally:
-            self._within = outer
-        return made if outer else self._stripped(made)
-
-    def encoder(self, given: Any) -> Any:
-        return self.aliases.encoder(given) if self._faster else given
-
-    def convert(self, native: Callable[..., Any], obj: Any, kwargs: dict[str, Any]) -> Any:
-        if isinstance(obj, BpmnWorkflow):
-            self._workflow = obj
-            self.typename = self.original.typenames.get(obj.__class__)
-            made = native(obj, **kwargs)
-            unseen = self._all is not None and not self._all.filled
-            if unseen and made.get("subprocesses") is self._all:
-                made["subprocesses"] = self._living
-            self._hidden = {key: made[key] for key in SPECS if key in made}
-            self.run = {HEADER: self.header, **made}
-            return self.run if self._within else self._stripped(self.run)
-        if self._workflow is not None and obj is self._workflow.spec:
-            return LazyDict(partial(self.original.convert, obj, **kwargs))
-        return self.original.convert(obj, **kwargs)
-
-    def mapping_to_dict(self, mapping: Any) -> Any:
-        if mapping is self._workflow.subprocess_specs:
-            return LazyDict(partial(_converted, self.original, mapping))
-        if self._shown is not None and mapping is self._workflow.subprocesses:
-            convert = self.original.convert
-            self._living = {str(key): convert(one) for key, one in self._shown()}
-            self._all = LazyDict(partial(_converted, self.original, mapping))
-            return self._all
-        return None
-
-    def _stripped(self, made: Any) -> Any:
-        """The converted workflow without the specs."""
-        _strip(self.run, self._hidden)
-        if made is not self.run:
-            _strip(made, self._hidden)
-        return made
-
-
-def _strip(dct: Any, hidden: dict[str, Any]) -> None:
-    if isinstance(dct, dict):
-        for key, value in hidden.items():
-            if dct.get(key) is value:
-                del dct[key]
-
-
-def _converted(registry: Any, mapping: Any) -> dict[str, Any]:
-    return {str(key): registry.convert(one) for key, one in mapping.items()}
-
-
-class Resuming(Call):
-    """Reads a workflow, and gives it a spec and a mapping instead of the specs in the run."""
-
-    def __init__(self, aliases: Aliases, begin: Begin, specs: Specs, spec_then: SpecThen) -> None:
-        super().__init__(aliases)
-        self._spec_then = spec_then
-        self.pieces: Union[CutPieces, StoredPieces, None] = None
-        self._begin: Optional[Begin] = begin
-        self._specs = specs
-        self._spec: Any = None
-        self.mapping: Any = None
-        self._standing: dict[str, Any] = {}  # specs of settled subprocesses, by their ids
-        self._written_spec: Any = _NOTHING  # what is in the run for the spec
-        self._written_specs: Any = _NOTHING  # and for the mapping
-
-    def migrate(self, native: Callable[..., Any], run: Any) -> Any:
-        if _is_run(run):
-            self._prepare(run)
-        return native(run)
-
-    def restore(self, native: Callable[..., Any], value: Any, kwargs: dict[str, Any]) -> Any:
-        if self.mapping is None and _is_run(value):
-            self._prepare(value)
-            return self._restored(native, value, kwargs)
-        if value is self._written_spec:
-            return self._spec
-        task = kwargs.get("task") if self._standing else None
-        if task is not None:
-            then = self._standing.get(str(task.id))
-            with standing(task.workflow.top_workflow, task, then):
-                return self.original.restore(value, **kwargs)
-        return self.original.restore(value, **kwargs)
-
-    def subprocesses_from_dict(
-        self, native: Callable[..., Any], dct: dict[str, Any], workflow: Any, rest: Any
-    ) -> Any:
-        if self.pieces is None:
-            return native(dct, workflow, *rest)
-        return PieceRestorer(self.original, self.pieces, self._spec_then).put_into(workflow, dct)
-
-    def specs_from_dict(self, mapping: Any) -> Any:
-        return self.mapping if mapping is self._written_specs else None
-
-    def _prepare(self, run: Any) -> None:
-        begin, self._begin = self._begin, None
-        if begin is not None:
-            begin(run)
-
-    def _restored(
-        self, native: Callable[..., Any], run: dict[str, Any], kwargs: dict[str, Any]
-    ) -> Any:
-        self._spec, self.mapping, self._standing = self._specs(run, self.pieces)
-        self.typename = run.get("typename")
-        if not self.aliases.has_converter(self.typename):  # a plain function, which has no alias
-            run["spec"], run["subprocess_specs"] = self._spec, self.mapping
-        self._written_spec = run.setdefault("spec", {})
-        self._written_specs = run.setdefault("subprocess_specs", {})
-        put_parents_first(run)
-        workflow = native(run, **kwargs)
-        workflow.subprocess_specs = self.mapping  # SpiffWorkflow replaces an empty one with a dict
-        return workflow
-
-
-class Looking(Call):
-    """Reads a state until the run in it is found."""
-
-    def migrate(self, native: Callable[..., Any], run: Any) -> Any:
-        _look(run)
-        return native(run)
-
-    def restore(self, native: Callable[..., Any], value: Any, kwargs: dict[str, Any]) -> Any:
-        _look(value)
-        return self.original.restore(value, **kwargs)
-
-
-def _look(value: Any) -> None:
-    if _is_run(value):
-        require_run(value)
-        raise _Found(value)
-
-
-def _is_run(value: Any) -> bool:
-    """Whether this is a run, damaged or not, and not something that contains a run."""
-    return isinstance(value, dict) and "subprocesses" in value
-
-
-class _Found(BaseException):
-    """Leaves the application's method when the run is found."""
-
-    def __init__(self, run: dict[str, Any]) -> None:
-        super().__init__()
-        self.run = run
 
 
 def _overrides(serializer: Any, *methods: str) -> bool:
