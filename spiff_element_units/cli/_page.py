@@ -107,7 +107,7 @@ def _library(name: str) -> str:
 
 def _packed(content: bytes) -> str:
     """Gzip in base64, a third of the size of a library. `page/load.js` unpacks it."""
-    return base64.b64encode(gzip.compress(content, mtime=0)).decode("ascii")
+    return base64.b64encode(gzip.compress(content, 6, mtime=0)).decode("ascii")
 
 
 def _data(facts: Facts, title: str, unit: Optional[tuple[str, str]]) -> dict[str, Any]:
