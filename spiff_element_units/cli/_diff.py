@@ -14,7 +14,7 @@ from ..diff import ElementDiff, FieldDiff, ProcessDiff, WorkflowDiff, told
 from ..units import ElementUnits
 from ._app import PROGRAM, Failure, command
 from ._output import Column, Output, escaped, shown
-from ._place import VERSION, opened, opened_place, parser, place_of
+from ._place import VERSION, opened, opened_place, parser, place_of, require_root
 from ._tree import found
 
 _COLUMNS = (
@@ -70,7 +70,7 @@ def opened_versions(
     *cache_dir, old, new = versions
     if cache_dir:
         place = place_of(cache_dir[0])
-        return opened(place, old), opened(place, new)
+        return _rooted(opened(place, old), root), _rooted(opened(place, new), root)
     for version in map(place_of, (old, new)):
         if is_store(version):
             raise click.UsageError(
@@ -80,6 +80,11 @@ def opened_versions(
     # SpiffWorkflow writes the name of a file into its specs. It must not make two files differ.
     name = os.path.basename(new if os.path.isdir(old) else old)
     return _version(old, name, parser, root), _version(new, name, parser, root)
+
+
+def _rooted(units: ElementUnits, root: Optional[str]) -> ElementUnits:
+    require_root(units, root)
+    return units
 
 
 def _version(path: str, name: str, parser: str, root: Optional[str]) -> ElementUnits:
@@ -94,7 +99,7 @@ def _version(path: str, name: str, parser: str, root: Optional[str]) -> ElementU
     elif path.lower().endswith(".bpmn"):
         files = {path: name}
     else:
-        return opened_place(path, None, parser, root)
+        return _rooted(opened_place(path, None, parser, root), root)
     from ._documents import Document  # these need SpiffWorkflow
     from ._models import Model, beside, chosen_root
 

@@ -22,7 +22,7 @@ from ._drawing import dot, draw, mermaid
 from ._facts import Facts
 from ._links import linked
 from ._output import Output
-from ._place import opened_place, parser, place, require_process
+from ._place import opened_place, parser, place, require_process, require_root
 
 PROCESSES = 100  # that are drawn of a large workflow
 
@@ -102,7 +102,7 @@ def graph(
         own: Optional[ElementUnits] = None
         if against is None:
             own = opened.enter_context(opened_place(place, key, parser, process_id))
-            _require_root(own, process_id)
+            require_root(own, process_id)
             units, origins = linked(own, place, key)
         else:
             versions: tuple[Any, ...] = (against, place) if key is None else (place, against, key)
@@ -202,15 +202,6 @@ def _kept(place: Place, key: str, units: ElementUnits) -> list[str]:
     """The BPMN that is kept with a workflow of the cache."""
     source = read_source(place, key, bytes.fromhex(units.digest))
     return [] if source is None else list(json.loads(source))
-
-
-def _require_root(units: ElementUnits, process_id: Optional[str]) -> None:
-    """Raise Failure if the workflow has another root than the one that was asked for."""
-    if process_id is not None and process_id != units.root:
-        require_process(units, process_id)
-        raise Failure(
-            f"the root of this workflow is {units.root!r}, not {process_id!r}; leave out --process"
-        )
 
 
 def _described(

@@ -255,4 +255,14 @@ def require_process(units: ElementUnits, process_id: str) -> None:
         raise Failure(f"{error}; it has: {there}{rest}") from error
 
 
+def require_root(units: ElementUnits, process_id: Optional[str]) -> None:
+    """Raises Failure if the workflow has another root than the one that was asked for."""
+    if process_id is not None and process_id != units.root:
+        require_process(units, process_id)
+        one = "this workflow" if units.cache_key is None else f"key {units.cache_key!r}"
+        raise Failure(
+            f"the root of {one} is {units.root!r}, not {process_id!r}; leave out --process"
+        )
+
+
 _LISTED = 12  # processes that a message names

@@ -67,7 +67,7 @@ class Runner:
 
     def start(self, data: dict[str, Any], state: Optional[str]) -> None:
         """Start the process."""
-        self.state = state
+        self._will_save_in(state)
         self.workflow = self.loader.start(self.process_id, script_engine=self.engine)
         self.workflow.task_tree.data.update(data)
 
@@ -75,7 +75,7 @@ class Runner:
         """Resume a saved instance."""
         with open(state, encoding="utf-8") as stream:
             text = stream.read()
-        self.state = state
+        self._will_save_in(state)
         if migrate:
             self.workflow = self.loader.migrate(text, script_engine=self.engine)
         else:
@@ -266,12 +266,21 @@ class Runner:
         elif sys.stdin.isatty():
             print(text, file=sys.stderr)
 
+    def _will_save_in(self, state: Optional[str]) -> None:
+        """Choose the file for `_save`. Raises OSError before anything runs if it cannot be."""
+        self.state = state
+        if state is not None:
+            beside = _beside(state)
+            with open(beside, "w", encoding="utf-8"):
+                pass
+            os.unlink(beside)
+
     def _save(self) -> None:
         """Save the instance to its file; keep the old state until the new one is complete."""
         if self.state is None:
             return
         text = self.loader.save(self.workflow)
-        beside = f"{self.state}.{os.getpid():x}.tmp"
+        beside = _beside(self.state)
         try:
             with open(beside, "w", encoding="utf-8") as stream:
                 stream.write(text)
@@ -302,6 +311,11 @@ class Runner:
             if getattr(task.task_spec, "bpmn_id", None) is not None
             and not isinstance(task.task_spec, SubWorkflowTask)
         ]
+
+
+def _beside(state: str) -> str:
+    """The path that a state is written to before it replaces the last one."""
+    return f"{state}.{os.getpid():x}.tmp"
 
 
 def _described(task: Any) -> dict[str, str]:

@@ -188,7 +188,7 @@ def require_template(template: Optional[str]) -> None:
         return
     try:
         template.format(**dict.fromkeys(_FIELDS, ""))
-    except (LookupError, ValueError, AttributeError, TypeError) as error:
+    except (LookupError, ValueError, AttributeError, TypeError, MemoryError) as error:
         raise click.UsageError(
             f"--key-template {template!r} is wrong ({error}); it may contain {{name}}, {{path}}, "
             "{folder}, {process} and {hash}",

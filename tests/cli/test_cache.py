@@ -124,7 +124,9 @@ def test_keys_come_from_a_template(tmp_path: Path, specs: Path) -> None:
     assert sorted(keys(tmp_path / "folders")) == [">nested_calls", ">timers", "sub>stamp"]
 
 
-@pytest.mark.parametrize("template", ["{no}", "{name.x}", "{", "{0}", "{name[x]}"])
+@pytest.mark.parametrize(
+    "template", ["{no}", "{name.x}", "{", "{0}", "{name[x]}", f"{{name:{10**14}}}"]
+)
 def test_a_wrong_key_template_is_a_usage_error_and_told_once(
     tmp_path: Path, specs: Path, template: str
 ) -> None:

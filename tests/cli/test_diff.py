@@ -208,6 +208,15 @@ def test_the_root_of_bpmn_files_is_chosen_with_process(folder: Path) -> None:
     assert "no process 'Nobody'" in failing("diff", *both, "--process", "Nobody", code=2)
 
 
+def test_keys_of_another_root_than_the_one_asked_for_are_not_compared(folder: Path) -> None:
+    keys = folder / "cache", "old", "new"
+    said = failing("diff", *keys, "--process", "Pay", code=2)
+    assert "the root of key 'old' is 'Claim', not 'Pay'; leave out --process" in said
+    said = failing("graph", *keys[:2], "--format", "html", "--against", "new", "--process", "Pay")
+    assert "the root of key 'new' is 'Claim', not 'Pay'" in said
+    assert command("diff", *keys, "--process", "Claim") == command("diff", *keys)
+
+
 def test_a_folder_without_models_is_told_apart_from_a_cache(folder: Path) -> None:
     said = failing("diff", folder / "cache", folder / "old", code=2)
     assert "there is no BPMN file in the folder" in said

@@ -89,6 +89,16 @@ def test_a_folder_for_the_state_must_be_there_before_the_run(cache: Path, tmp_pa
     assert "create it" in done.err
 
 
+def test_the_file_for_the_state_must_be_writable_before_the_run(
+    cache: Path, tmp_path: Path
+) -> None:
+    """The name fits into a folder, but that of the file that is written first does not."""
+    done = command("run", cache, "order", "--state", tmp_path / f"{'order' * 50}.txt")
+    assert (done.code, done.out) == (1, "")
+    assert "File name too long" in done.err
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_dmn_file_is_no_workflow_and_the_message_says_so(tmp_path: Path) -> None:
     """It was read as JSON."""
     path = tmp_path / "prices.dmn"
@@ -128,7 +138,7 @@ def test_a_graph_is_never_of_another_root_than_the_one_asked_for(cache: Path) ->
     for place in ((file,), (cache, "Claim")):
         assert "no process 'nope'" in failing("graph", *place, "--process", "nope")
     said = failing("graph", cache, "Claim", "--process", "Pay")
-    assert "the root of this workflow is 'Claim', not 'Pay'" in said
+    assert "the root of key 'Claim' is 'Claim', not 'Pay'" in said
     assert "not 'check_policy'" in failing("graph", file, "--process", "check_policy")
     same = command("graph", cache, "Claim", "--process", "Claim")
     assert (same.code, same.out) == (0, command("graph", cache, "Claim").out)
