@@ -29,7 +29,7 @@ import celery_workers  # noqa: E402
 import redis  # noqa: E402
 import servers  # noqa: E402
 import workflows  # noqa: E402
-from celery_workers import EXAMPLE, PIECES, Checked, Places, Processes  # noqa: E402
+from celery_workers import EXAMPLE, Checked, Places, Processes  # noqa: E402
 
 PROGRAMS = {"postgres": "postgresql", "redis-server": "redis-server"}
 COUNTS = "counts"
@@ -100,9 +100,9 @@ def measured(places: Places, folder: Path, count: int, processes: int, full: boo
         while not ready(tasks, 2):
             pass
         started, told = time.monotonic(), 0.0
-        for instance_id in sorted(ids):
-            tasks.start.delay("order", {"pieces": PIECES}, instance_id)
         people = celery_workers.People(module, tasks)
+        for instance_id in sorted(ids):
+            people.order(instance_id)
         for ended in celery_workers.drive(people, running, count, patience=300):
             if ended >= count // 3 and "first" in running.running:
                 running.kill("first")

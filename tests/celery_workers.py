@@ -143,14 +143,37 @@ class Processes:
 
 
 class People:
-    """Do the human tasks that wait. Every third task is sent twice, as impatient people do."""
+    """Place orders, and do the human tasks that wait.
+
+    Every third task is sent twice, as impatient people do. `seen` are the tasks that they have ever
+    done, and `done` those that they do not do again.
+    """
 
     def __init__(self, module: Any, tasks: Any) -> None:
         self.module = module
         self.application = tasks.application()
+        self.start = tasks.start
         self.complete = tasks.complete
+        self.ordered: set[str] = set()
+        self.seen: set[str] = set()
         self.done: set[str] = set()
         self.away = False
+
+    def order(self, instance_id: str) -> None:
+        self.ordered.add(instance_id)
+        self.start.delay("order", {"pieces": PIECES}, instance_id)
+
+    def repeat(self) -> None:
+        """Place the orders again that are not there, and do the tasks again that still wait.
+
+        Redis can lose a message: a worker that is killed may have taken it off the queue, and not
+        have noted it yet.
+        """
+        with self.application.engine.connect() as connection:
+            there = set(connection.execute(select(self.module.INSTANCES.instances.c.id)).scalars())
+        for instance_id in self.ordered - there:
+            self.order(instance_id)
+        self.done.clear()
 
     def work(self) -> None:
         if self.away:
@@ -159,26 +182,34 @@ class People:
             if entry.kind != "human" or entry.task_id in self.done:
                 continue
             self.done.add(entry.task_id)
+            self.seen.add(entry.task_id)
             for person in ["Ada", "Bob"][: 1 + (len(self.done) % 3 == 0)]:
                 self.complete.delay(entry.instance_id, entry.task_id, {"person": person})
 
 
-def drive(people: People, processes: Processes, count: int, patience: float = 120) -> Iterator[int]:
+def drive(
+    people: People, processes: Processes, count: int, patience: float = 120, wonder: float = 30
+) -> Iterator[int]:
     """Let people work until so many instances have ended. Yields how many have, again and again.
 
-    Fails with what the workers have said if for so many seconds nothing happens.
+    If nothing happens for `wonder` seconds, the people repeat what seems to be lost. Fails with
+    what the workers have said if nothing happens for `patience` seconds.
     """
     before: tuple[int, int] = (-1, -1)
-    end = time.monotonic()
+    end = again = time.monotonic()
     while True:
         people.work()
         ended = count_ended(people.module, people.application)
         yield ended
         if ended == count:
             return
-        if (ended, len(people.done)) != before:
-            before, end = (ended, len(people.done)), time.monotonic() + patience
-        if time.monotonic() > end:
+        now = time.monotonic()
+        if (ended, len(people.seen)) != before:
+            before, end, again = (ended, len(people.seen)), now + patience, now + wonder
+        if now > again:
+            people.repeat()
+            again = now + wonder
+        if now > end:
             raise AssertionError(f"{ended} of {count} instances ended\n{processes.logs()}")
         time.sleep(0.2)
 

@@ -39,26 +39,48 @@ def alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Modules]:
     yield from deployed(Places(database, "memory://"), tmp_path, monkeypatch)
 
 
-def start(modules: Modules, count: int) -> set[str]:
-    ids = {f"order-{number}" for number in range(count)}
-    for instance_id in sorted(ids):
-        modules.tasks.start.delay("order", {"pieces": PIECES}, instance_id)
-    return ids
+def place_orders(modules: Modules, count: int) -> People:
+    people = People(modules.application, modules.tasks)
+    for number in range(count):
+        people.order(f"order-{number}")
+    return people
 
 
 def test_nothing_is_lost_or_done_twice_if_a_worker_is_killed(
     places: Places, modules: Modules, tmp_path: Path
 ) -> None:
-    ids = start(modules, ORDERS)
+    people = place_orders(modules, ORDERS)
     with Processes(places, tmp_path) as processes:
         processes.beat()
         for name in ("first", "second"):
             processes.worker(name)
-        for ended in drive(People(modules.application, modules.tasks), processes, ORDERS):
+        for ended in drive(people, processes, ORDERS):
             if ended >= ORDERS // 4 and "first" in processes.running:
                 processes.kill("first")
                 processes.worker("third")
-    require_good(modules, ids)
+    require_good(modules, people.ordered)
+
+
+def test_orders_and_human_tasks_whose_messages_were_lost_are_sent_again(
+    places: Places, modules: Modules, tmp_path: Path
+) -> None:
+    people = place_orders(modules, 3)
+    modules.tasks.app.control.purge()
+    with Processes(places, tmp_path) as processes:
+        processes.beat()
+        processes.worker("first")
+        people.away = True
+        for _ in drive(people, processes, 3, wonder=1):
+            if len(modules.here.instances.waiting()) == 3:
+                break
+        processes.kill("first")
+        people.away = False
+        people.work()
+        assert modules.tasks.app.control.purge() >= 3
+        processes.worker("second")
+        for _ in drive(people, processes, 3, wonder=1):
+            pass
+    require_good(modules, people.ordered)
 
 
 # The application in one process

@@ -15,7 +15,7 @@ from typing import Any, Callable
 
 import pytest
 from celery_example import Modules, deployed, open_folder, require_good
-from celery_workers import PIECES, People, Processes, drive, started_servers
+from celery_workers import People, Processes, drive, started_servers
 from hosts import Network, network
 from served import skip
 from servers import Missing
@@ -34,7 +34,7 @@ class Company:
         self.people = People(modules.application, modules.tasks)
         self.hosts = hosts.hosts
         self.app: Any = sys.modules[APP]
-        self.ids: set[str] = set()
+        self.ids = self.people.ordered
 
     def worker(self, name: str) -> None:
         before = self.hosts[name].command(self.processes.folder.parent)
@@ -46,8 +46,7 @@ class Company:
 
     def order(self) -> str:
         instance_id = f"order-{len(self.ids)}"
-        self.ids.add(instance_id)
-        self.modules.tasks.start.delay("order", {"pieces": PIECES}, instance_id)
+        self.people.order(instance_id)
         return instance_id
 
     def until(self, fact: Callable[[], bool], busy: bool = True) -> None:
