@@ -7,8 +7,9 @@ from typing import Any
 
 from ..errors import ElementUnitsError
 from .changes import changes_in
+from .changing import changes_while_running
 from .mapping import SpecMapping
-from .specs import Spec, SpecStore, changes_while_running, label, plain
+from .specs import Spec, SpecStore, label, plain
 from .state import FINISHED, FORMAT
 from .subprocesses import Subprocesses
 from .versions import Telling, Versions, version
@@ -94,7 +95,7 @@ def _changes(loader: Any, workflow: Any, process_id: str) -> dict[str, Any]:
     own = loader._sources.own
     changes: dict[str, Any] = {}
     if not own.keeps(process_id, workflow.spec):
-        change = changes_in(workflow.spec, own.links(process_id), convert)
+        change = changes_in(workflow.spec, own.before(process_id), convert)
         if change:
             changes["spec"] = change
     mapping = workflow.subprocess_specs
@@ -105,7 +106,7 @@ def _changes(loader: Any, workflow: Any, process_id: str) -> dict[str, Any]:
     else:
         changeable = _changeable(loader, mapping, process_id)
     for name, store, spec in changeable:
-        change = changes_in(spec, store.links(name), convert)
+        change = changes_in(spec, store.before(name), convert)
         if change:
             inner[name] = change
     if inner:

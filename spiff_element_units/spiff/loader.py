@@ -67,8 +67,9 @@ class SpecLoader:
     All workflows of a loader share the same spec objects, as SpiffWorkflow allows. Do not change
     them, and do not connect anything to their events that belongs to one workflow. The engine
     changes some specs while it runs, and those belong to one workflow each: the loader restores
-    ad-hoc subprocesses and specs whose start task has trigger specs for each workflow, and, with
-    SpiffWorkflow 3.0 and 3.1, copies the spec that is started.
+    ad-hoc subprocesses, specs whose start task has trigger specs, and specs with a multi-instance
+    task of `SpiffWorkflow.camunda` for each workflow, and, with SpiffWorkflow 3.0 and 3.1, copies
+    the spec that is started.
 
     `on_event` is called with an Event for each spec that is restored, each state that SpiffWorkflow
     migrates, and each pack that is found damaged.

@@ -8,10 +8,11 @@ from copy import deepcopy
 from typing import Any, Optional
 
 from .changes import Change, apply
+from .changing import changes_while_running
 from .external import ExternalName, MissingProcess
 from .origins import Origins
 from .sources import SpecSources
-from .specs import Spec, SpecStore, changes_while_running, label, plain
+from .specs import Spec, SpecStore, label, plain
 from .versions import Versions
 
 
@@ -317,7 +318,7 @@ class SpecMapping(MutableMapping[str, Spec]):
         spec = self._held[name] = store.spec(name)
         change = self.changes_to_make.pop(name, None)
         if change is not None and not store.keeps(name, spec):
-            apply(change, spec, store.registry.restore)
+            apply(change, spec, store.registry)
         return spec
 
     def missing(self, key: str, task: Any = None) -> MissingProcess:

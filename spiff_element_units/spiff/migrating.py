@@ -142,7 +142,7 @@ class Migration:
         name = self.comparison.process_id
         spec = self._loader.spec(name)
         if not own.keeps(name, spec):
-            apply(changes.get("spec", {}), spec, own.registry.restore)
+            apply(changes.get("spec", {}), spec, own.registry)
         changed = {one.process_id for one in self.comparison.processes if one.result == "changed"}
         processes = [(name, spec, workflow)]
         processes += [

@@ -11,6 +11,7 @@ from SpiffWorkflow.bpmn.serializer.migration.version_migration import MIGRATIONS
 
 from ..errors import ElementUnitsError, UnitNotFound
 from .changes import apply, changes_in_json
+from .changing import camunda_kinds
 from .events import Event
 from .lazy import LazyDict
 from .mapping import SpecMapping
@@ -121,7 +122,7 @@ class Opening:
                 raise self._changed(self.process_id)
         spec = self._loader.spec(self.process_id)
         if not self._own.keeps(self.process_id, spec):
-            apply(changes.get("spec", {}), spec, self._own.registry.restore)
+            apply(changes.get("spec", {}), spec, self._own.registry)
         if header is None:
             self._change(self.process_id, spec, self._own, run["spec"], run)
         needed_specs(run, spec, self.process_id, partial(self._spec_of, run))
@@ -220,16 +221,17 @@ class Opening:
 
         This is done now, so that the run's dict need not be kept.
         """
+        fields_change = bool(camunda_kinds())
         for name, saved in (run.get("subprocess_specs") or {}).items():
-            if saved and "conditional_paths" in saved:
+            if saved and ("conditional_paths" in saved or (fields_change and _repeats(saved))):
                 spec, store = mapping.get(name), mapping.owner(name)
                 if spec is not None and store is not None:
                     self._change(name, spec, store, saved, run)
 
     def _change(self, name: str, spec: Spec, store: SpecStore, saved: Any, run: Any) -> None:
         if not store.keeps(name, spec):  # no run changes a shared spec
-            change = changes_in_json(saved, spec, store.links(name), run)
-            apply(change, spec, store.registry.restore)
+            change = changes_in_json(saved, spec, store.before(name), run, store.registry.convert)
+            apply(change, spec, store.registry)
 
     def _decoded(self, process_id: str, called: bool = False) -> LazyDict:
         store = self._own.for_calls(process_id) if called else self._own
@@ -238,3 +240,8 @@ class Opening:
     def _decoded_specs(self) -> dict[str, Any]:
         roster = self._own.units._roster().items()
         return {name: self._decoded(name, True) if has_spec else None for name, has_spec in roster}
+
+
+def _repeats(saved: dict[str, Any]) -> bool:
+    """Whether a saved spec has multi-instance tasks."""
+    return any("cardinality" in one for one in saved["task_specs"].values())

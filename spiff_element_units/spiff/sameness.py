@@ -94,10 +94,10 @@ class Sameness:
             return True
         spec = store.restore(name)
         try:
-            change = changes_in_json(saved, spec, store.links(name), run)
+            change = changes_in_json(saved, spec, store.before(name), run, store.registry.convert)
         except (LookupError, TypeError, AttributeError):
             return False
-        apply(change, spec, store.registry.restore)
+        apply(change, spec, store.registry)
         serializer = self._sources.serializer
         written = json.dumps(store.registry.convert(spec), cls=serializer.json_encoder_cls)
         return bool(json.loads(written, cls=serializer.json_decoder_cls) == saved)

@@ -1,20 +1,7 @@
 """The process specs of one workflow, restored when somebody asks for them.
 
 A restored spec is kept, and all instances share it, as they may in SpiffWorkflow itself. The
-exceptions are the specs that the engine changes while an instance runs. According to the source
-code of SpiffWorkflow these are:
-
-- 3.2: an ad-hoc subprocess connects its start task to each conditional path that it starts
-  (`AdHocSubprocessSpec.add_path`). A start task with trigger specs connects itself to each process
-  that it triggers (`BpmnStartTask.trigger_wf`).
-- 3.0 and 3.1: when an event arrives for which a process of the workflow has a start event, the
-  engine adds a call activity to the spec that the instance was started with
-  (`BpmnWorkflow.update_collaboration`). The application may have assigned that process.
-
-The specs of the first kind are restored again for each workflow. The second kind can be any spec
-that is started, so each workflow gets a copy of the spec that it starts. A loop task also connects
-itself to the task that it repeats. This is no change, because a restored spec has the connection
-already.
+exceptions are the specs that the engine changes while an instance runs: see `changing`.
 """
 
 from __future__ import annotations
@@ -24,13 +11,12 @@ from time import perf_counter
 from typing import Any, Callable, Optional, Protocol
 from weakref import WeakValueDictionary
 
-from SpiffWorkflow.bpmn.specs import bpmn_process_spec
 from SpiffWorkflow.bpmn.specs.mixins.subworkflow_task import CallActivity, SubWorkflowTask
-from SpiffWorkflow.bpmn.workflow import BpmnWorkflow
 from SpiffWorkflow.exceptions import SpiffWorkflowException
 
 from ..errors import CorruptPack, InvalidWorkflowSpec
 from ..units import ElementUnits
+from .changing import EVENTS_EXTEND_SPECS, Before, before_run, changes_while_running, extensible
 from .events import QUIET, Event, Events
 from .external import ExternalName, explain_where_missing
 from .forks import Locks
@@ -38,11 +24,6 @@ from .kept import KeptSpecs
 
 Spec = Any  # a BpmnProcessSpec
 Resolve = Callable[[str], Optional[ElementUnits]]
-Links = dict[str, tuple[tuple[str, ...], tuple[str, ...]]]  # a task spec's inputs and outputs
-
-# SpiffWorkflow before 3.2: events add task specs to the spec that an instance was started with.
-EVENTS_EXTEND_SPECS = hasattr(BpmnWorkflow, "update_collaboration")
-_AD_HOC: Any = getattr(bpmn_process_spec, "AdHocSubprocessSpec", ())
 
 
 class Serializer(Protocol):
@@ -102,7 +83,7 @@ class SpecStore:
         self._kept: dict[str, Spec] = {}
         self._in_use: WeakValueDictionary[str, Spec] = WeakValueDictionary()  # if there is a bound
         self._changing: set[str] = set()  # ids of the processes whose specs the engine changes
-        self._links: dict[str, Links] = {}
+        self._before: dict[str, Before] = {}
         self._waiting: dict[str, dict[str, Any]] = {}
         self._digests: dict[str, str] = {}
         self._known: set[str] = set()  # ids of processes that the workflow contains
@@ -158,7 +139,7 @@ class SpecStore:
             return spec
 
     def _keep(self, held: dict[str, Any], process_id: str, value: Any, told: list[Event]) -> None:
-        """Keep a spec, or how its task specs are connected, in one of the store's dicts."""
+        """Keep a spec, or something about one, in one of the store's dicts."""
         if self.bound is None:
             held[process_id] = value
             return
@@ -170,7 +151,7 @@ class SpecStore:
     def drop(self, process_id: str) -> None:
         """Keep a spec no longer; called by `bound`."""
         self._kept.pop(process_id, None)
-        self._links.pop(process_id, None)
+        self._before.pop(process_id, None)
         self._waiting.pop(process_id, None)
 
     def _tell_after(self, restore: Callable[[str, list[Event]], Any], process_id: str) -> Any:
@@ -234,12 +215,12 @@ class SpecStore:
             self._inner = inner
         return self._inner
 
-    def links(self, process_id: str) -> Links:
-        """How the task specs of a process are connected before an instance runs."""
-        links = self._links.get(process_id)
-        if links is None:
-            links = self._tell_after(self._made_links, process_id)
-        return links
+    def before(self, process_id: str) -> Before:
+        """What the engine may change in a process, as it is before an instance runs."""
+        before = self._before.get(process_id)
+        if before is None:
+            before = self._tell_after(self._made_before, process_id)
+        return before
 
     def waiting_task_specs(self, process_id: str) -> dict[str, Any]:
         """The task specs of a process by their names, as they are written. Restores nothing.
@@ -261,10 +242,11 @@ class SpecStore:
         self._keep(self._waiting, process_id, found, told)
         return found
 
-    def _made_links(self, process_id: str, told: list[Event]) -> Links:
-        links = links_of(self._shared(process_id) or self._restored(process_id, told))
-        self._keep(self._links, process_id, links, told)
-        return links
+    def _made_before(self, process_id: str, told: list[Event]) -> Before:
+        spec = self._shared(process_id) or self._restored(process_id, told)
+        before = before_run(spec, self.registry.convert)
+        self._keep(self._before, process_id, before, told)
+        return before
 
     def _shared(self, process_id: str) -> Optional[Spec]:
         """The spec that is kept, or that a workflow still runs on."""
@@ -340,47 +322,6 @@ def label(store: SpecStore) -> str:
     key = store.units.cache_key
     cached = "" if key is None else f" cached as {key!r}"
     return f"the workflow of {store.units.root!r}{cached}"
-
-
-def changes_while_running(spec: Spec) -> bool:
-    """Whether the engine changes this spec while an instance runs."""
-    return isinstance(spec, _AD_HOC) or bool(getattr(spec.start, "trigger_specs", None))
-
-
-def extensible(spec: Spec) -> Spec:
-    """A copy of a spec. Adding task specs to the copy does not change the original.
-
-    The task specs are copied too, and the copies belong to the new spec. Everything that the
-    engine never changes is shared.
-    """
-    copies = {}
-    made = _like(spec)
-    for task_spec in spec.task_specs.values():
-        copied = copies[id(task_spec)] = _like(task_spec)
-        copied._wf_spec = made
-        copied._inputs, copied._outputs = [*task_spec._inputs], [*task_spec._outputs]
-        name = getattr(task_spec, "spec", None)
-        if isinstance(name, ExternalName):
-            copied.spec = ExternalName.of(name, copied, name.process_id, name.called)
-    made.task_specs = {name: copies[id(one)] for name, one in spec.task_specs.items()}
-    for name, value in vars(spec).items():
-        if id(value) in copies:
-            setattr(made, name, copies[id(value)])
-    return made
-
-
-def _like(obj: Any) -> Any:
-    made = object.__new__(type(obj))
-    made.__dict__.update(obj.__dict__)
-    return made
-
-
-def links_of(spec: Spec) -> Links:
-    """How the task specs of a spec are connected."""
-    return {
-        name: (tuple(task_spec._inputs), tuple(task_spec._outputs))
-        for name, task_spec in spec.task_specs.items()
-    }
 
 
 def _unknown_typename(value: Any, known: dict[str, Any], place: str = "spec") -> Any:
