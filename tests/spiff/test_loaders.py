@@ -206,12 +206,12 @@ def test_a_spec_that_was_asked_for_again_is_not_the_one_that_goes(tmp_path):
     assert loaders["key"].kept == ("outer",)
 
 
-def test_asking_how_a_spec_is_connected_is_a_use_of_it(tmp_path):
+def test_asking_how_a_spec_was_before_the_run_is_a_use_of_it(tmp_path):
     cached(tmp_path)
     cached(tmp_path, "other")
     loaders = registry(tmp_path, keep_specs=2)
     own = loaders["key"]._sources.own
-    own.spec("outer"), own.spec("inner"), own.links("outer")
+    own.spec("outer"), own.spec("inner"), own.before("outer")
     loaders["other"]._sources.own.spec("outer")
     assert loaders["key"].kept == ("outer",)
 
@@ -219,9 +219,9 @@ def test_asking_how_a_spec_is_connected_is_a_use_of_it(tmp_path):
 def test_what_is_known_of_a_spec_is_dropped_with_it(tmp_path):
     cached(tmp_path)
     own = registry(tmp_path, keep_specs=1)["key"]._sources.own
-    assert own.links("outer")
+    assert own.before("outer")
     own.spec("inner")
-    assert (own._links, own.kept) == ({}, ("inner",))
+    assert (own._before, own.kept) == ({}, ("inner",))
 
 
 def test_what_a_dropped_loader_held_is_freed(tmp_path):
@@ -633,7 +633,7 @@ def test_many_threads_with_few_loaders_and_few_specs_finish_all_they_start(tmp_p
     counted = {(id(store), name) for store, name in loaders._specs._order}
     for key in loaders.kept:
         own = loaders[key]._sources.own
-        assert {(id(own), name) for name in (*own._kept, *own._links)} <= counted
+        assert {(id(own), name) for name in (*own._kept, *own._before)} <= counted
 
 
 # Events
