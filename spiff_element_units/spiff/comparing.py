@@ -7,7 +7,7 @@ processes of a state count, because settled subprocesses do not change.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from copy import deepcopy
 from typing import Any, Optional
 
@@ -51,7 +51,12 @@ class Comparing:
             header = opening.begin(run)
             if self._loader._serializing.is_of_earlier_engine(run):
                 self._loader._serializer.migrate(run)
-            return _Comparison(self, run, header, opening).result()
+            before: Iterable[str]
+            if header is None:
+                before = self._loader._serializing.settled_processes(state, run)
+            else:
+                before = header.get("processes", {})
+            return _Comparison(self, run, header, opening).result(before)
 
     def alignment(
         self, name: str, then: dict[str, Any], header: dict[str, Any], now: SpecStore
@@ -128,13 +133,13 @@ class _Comparison:
             mapping.origins.record(header.get("externals", {}))
         self._mapping = mapping
 
-    def result(self) -> StateComparison:
+    def result(self, before: Iterable[str]) -> StateComparison:
+        """The comparison. `before` are the processes that the instance has been in."""
         living = self._living()
         found = [self._process(name, tasks) for name, tasks in living.items()]
         can_resume = all(one.result == "same" for one in found)
-        before = {} if self._header is None else self._header.get("processes", {})
         found += [
-            ProcessComparison(name, self._verdict(name, None), False)
+            ProcessComparison(name, self._verdict(name, self._saved_spec(name)), False)
             for name in before
             if name not in living
         ]

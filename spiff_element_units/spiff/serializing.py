@@ -31,7 +31,7 @@ from ..errors import ElementUnitsError
 from .aliases import Aliases, Call
 from .calls import Begin, Found, Looking, Resuming, Saving, Shown, Specs, SpecThen, is_run
 from .forks import Lock, in_child
-from .piece_texts import LIVE, Read, checked, content, is_piece, read_list
+from .piece_texts import LIVE, Read, checked, content, is_piece, process_names, read_list
 from .pieces import CutPieces, StoredPieces
 from .restoring import can_leave_out
 from .splitting import WRITES_COMPLETED, join_pieces
@@ -43,6 +43,7 @@ from .state import (
     is_zipped,
     parse,
     require_run,
+    settled_in,
     text_of,
     unzipped,
 )
@@ -196,6 +197,19 @@ class Serializing:
         )
         require_run(run)
         return run
+
+    def settled_processes(self, state: State, run: dict[str, Any]) -> list[str]:
+        """The names of the processes of settled subprocesses, sorted. `run` is that of `run_of`.
+
+        This decodes each of these subprocesses.
+        """
+        names = set(settled_in(run).values())
+        cut = None
+        if self.leaves_out:
+            cut = cut_state(unzipped(text_of(state, self._serializer)), WRITES_COMPLETED)
+        if cut is not None:
+            names |= process_names(cut, partial(decoded, decoder=self._serializer.json_decoder_cls))
+        return sorted(names)
 
     def native(self, state: State) -> Any:
         """The workflow of a state with its specs, as SpiffWorkflow restores it."""

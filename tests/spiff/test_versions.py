@@ -153,6 +153,22 @@ def test_a_settled_subprocess_has_no_say():
     ]
 
 
+@pytest.mark.parametrize("spec", [CALLING, changed(claim=NEW_CLAIM)], ids=["same", "changed"])
+def test_settled_subprocesses_of_a_state_of_spiffworkflow_are_told_too(spec):
+    old, new = loader_of(CALLING), loader_of(spec)
+    workflow = started(old, "before", "review", "decide")
+    native = models.serializer().serialize_json(workflow)
+    expected = [
+        (one.process_id, one.result, one.running)
+        for one in new.compare(old.save(workflow), old=old).processes
+    ]
+    assert len(expected) == 2
+    for state in (native, json.loads(native)):
+        found = new.compare(state)
+        assert found.can_resume
+        assert [(one.process_id, one.result, one.running) for one in found.processes] == expected
+
+
 def test_the_live_piece_is_enough_for_a_comparison():
     old, new = loader_of(CALLING), loader_of(changed(claim=NEW_CLAIM))
     state = old.save(started(old, "before"))
