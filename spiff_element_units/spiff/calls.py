@@ -10,13 +10,14 @@ from collections.abc import Iterable
 from functools import partial
 from typing import Any, Callable, Optional, Union
 
+from SpiffWorkflow.bpmn.serializer.migration.version_migration import MIGRATIONS
 from SpiffWorkflow.bpmn.workflow import BpmnWorkflow
 
 from .aliases import Aliases, Call
 from .lazy import LazyDict
 from .pieces import CutPieces, StoredPieces
 from .restoring import PieceRestorer, standing
-from .state import HEADER, require_run
+from .state import HEADER, name_processes, require_run
 from .task_order import put_parents_first
 
 SPECS = ("spec", "subprocess_specs")
@@ -119,9 +120,14 @@ class Resuming(Call):
         self._written_specs: Any = _NOTHING  # and for the mapping
 
     def migrate(self, native: Callable[..., Any], run: Any) -> Any:
-        if is_run(run):
-            self._prepare(run)
-        return native(run)
+        if not is_run(run):
+            return native(run)
+        self._prepare(run)
+        earlier = run.get(self.aliases.given.VERSION_KEY) in MIGRATIONS
+        result = native(run)
+        if earlier:
+            name_processes(run)
+        return result
 
     def restore(self, native: Callable[..., Any], value: Any, kwargs: dict[str, Any]) -> Any:
         if self.mapping is None and is_run(value):

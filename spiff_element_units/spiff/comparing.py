@@ -49,11 +49,11 @@ class Comparing:
             run = self._loader._serializing.run_of(state)
             opening = Opening(self._loader, False)
             header = opening.begin(run)
-            if self._loader._serializing.is_of_earlier_engine(run):
-                self._loader._serializer.migrate(run)
+            serializing = self._loader._serializing
+            migrated = serializing.migrate(run)
             before: Iterable[str]
             if header is None:
-                before = self._loader._serializing.settled_processes(state, run)
+                before = serializing.settled_processes(None if migrated else state, run)
             else:
                 before = header.get("processes", {})
             return _Comparison(self, run, header, opening).result(before)

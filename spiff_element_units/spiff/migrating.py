@@ -73,6 +73,7 @@ class Migration:
         run = self._loader._serializing.run_of(self._state)
         opening = Opening(self._loader, False)
         header = opening.begin(run)
+        self._loader._serializing.migrate(run)
         workflow = self._as_saved(header or {}) if header is not None else self._native()
         mapping = self._mapping(opening, run, workflow)
         self._move(workflow, mapping, header or {})

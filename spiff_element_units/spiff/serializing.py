@@ -41,6 +41,7 @@ from .state import (
     StateError,
     decoded,
     is_zipped,
+    name_processes,
     parse,
     require_run,
     settled_in,
@@ -192,20 +193,22 @@ class Serializing:
             except Found as found:
                 return found.run
         cut = cut_state(text, WRITES_COMPLETED) if self.leaves_out else None
-        run: dict[str, Any] = parse(
-            text if cut is None else cut.head(), self._serializer.json_decoder_cls
-        )
+        decoder = self._serializer.json_decoder_cls
+        run: dict[str, Any] = parse(text if cut is None else cut.head(), decoder)
+        if cut is not None and self.is_of_earlier_engine(run):  # a migration is of all of it
+            run = parse(text, decoder)
         require_run(run)
         return run
 
-    def settled_processes(self, state: State, run: dict[str, Any]) -> list[str]:
+    def settled_processes(self, state: Optional[State], run: dict[str, Any]) -> list[str]:
         """The names of the processes of settled subprocesses, sorted. `run` is that of `run_of`.
 
-        This decodes each of these subprocesses.
+        `state` is None if `run` has all subprocesses. Otherwise this decodes those that are only in
+        the state.
         """
         names = set(settled_in(run).values())
         cut = None
-        if self.leaves_out:
+        if self.leaves_out and state is not None:
             cut = cut_state(unzipped(text_of(state, self._serializer)), WRITES_COMPLETED)
         if cut is not None:
             names |= process_names(cut, partial(decoded, decoder=self._serializer.json_decoder_cls))
@@ -221,6 +224,25 @@ class Serializing:
         self._serializer.migrate(run)
         put_parents_first(run)
         return self._serializer.from_dict(run)
+
+    def migrate(self, run: dict[str, Any]) -> bool:
+        """Migrate a run if an earlier version of SpiffWorkflow wrote it. Returns whether it was.
+
+        Raises StateError if SpiffWorkflow cannot migrate it.
+        """
+        number = run.get(self._serializer.VERSION_KEY)
+        if number not in MIGRATIONS:
+            return False
+        try:
+            self._serializer.migrate(run)
+        except NameError as error:  # of 3.2.0, if there are subprocesses
+            raise StateError(
+                f"this version of SpiffWorkflow cannot migrate the state, whose serializer version "
+                f"is {number!r} (NameError: {error}); migrate it with another version of "
+                "SpiffWorkflow, and save it"
+            ) from error
+        name_processes(run)
+        return True
 
     def is_of_earlier_engine(self, run: dict[str, Any]) -> bool:
         """Whether an earlier version of SpiffWorkflow wrote a run, so that it must be migrated."""

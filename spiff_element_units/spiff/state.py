@@ -299,6 +299,24 @@ def settled_in(run: dict[str, Any]) -> dict[str, str]:
     return {key: one["spec"] for key, one in subprocesses.items() if key not in unsettled}
 
 
+def name_processes(run: dict[str, Any]) -> None:
+    """Write the name of its process into each subprocess, as SpiffWorkflow does since 3.0.
+
+    A state of SpiffWorkflow 2 does not have them, also when it is migrated. There, the task spec of
+    the caller says which process a subprocess runs.
+    """
+    subprocesses, specs = run["subprocesses"], run.get("subprocess_specs") or {}
+    if all("spec" in one for one in subprocesses.values()):
+        return
+    found = [(run["tasks"], run["spec"])]
+    while found:
+        tasks, spec = found.pop()
+        for key in tasks.keys() & subprocesses.keys():
+            name = spec["task_specs"][tasks[key]["task_spec"]]["spec"]
+            subprocesses[key].setdefault("spec", name)
+            found.append((subprocesses[key]["tasks"], specs[name]))
+
+
 def with_callers(keys: list[Any], caller_of: dict[Any, Any]) -> set[Any]:
     """Some subprocesses, their callers, the callers of these, and so on."""
     found: set[Any] = set()

@@ -23,8 +23,7 @@ def waiting_in_state(loader: Any, state: State, process_id: Optional[str]) -> Wa
         run = loader._serializing.run_of(state)
         opening = Opening(loader, False, process_id)
         task_specs = _TaskSpecs(loader, run, opening.begin(run), opening)
-        if loader._serializing.is_of_earlier_engine(run):
-            loader._serializer.migrate(run)
+        loader._serializing.migrate(run)
         found = in_run(run, opening.process_id, task_specs.one)
         return waiting_of(found, loader._serializer.registry)
 

@@ -730,7 +730,7 @@ def test_what_the_engine_added_stays_while_nobody_looks_at_the_spec():
 def test_what_was_added_to_elements_that_are_gone_is_left_out():
     spec = loader_of(PLAIN).spec(models.spec_dict(PLAIN)["spec"]["name"])
     before, added = copy.deepcopy(links(spec)), {"Start": ["gone"], "gone": ["Start"]}
-    apply({"inputs": added, "outputs": added}, spec, models.serializer().from_dict)
+    apply({"inputs": added, "outputs": added}, spec, models.serializer().registry)
     assert links(spec) == before
 
 
