@@ -32,7 +32,7 @@ def changes_in(spec: Spec, before: Before, convert: Convert) -> Change:
         _note(change, "inputs", name, _added(task_spec._inputs, inputs))
         _note(change, "outputs", name, _added(task_spec._outputs, outputs))
         if fields:
-            _note_fields(change, name, fields, fields_of(task_spec, convert))
+            _note_fields(change, name, fields, fields_of(task_spec, convert) or fields)
     return change
 
 
@@ -48,7 +48,7 @@ def changes_in_json(dct: Any, spec: Spec, before: Before, run: Any, convert: Con
     change: Change = {}
     for name, (_, _, fields) in before.items():
         if fields and name in saved:
-            now = {field: saved[name][field] for field in FIELDS}
+            now = {field: saved[name].get(field) for field in FIELDS}
             if now in _by_start(spec.task_specs[name], fields, convert):
                 _note_fields(change, name, fields, now)
     for name in _added(saved[start]["outputs"], before[start].outputs):

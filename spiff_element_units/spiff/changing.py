@@ -65,9 +65,12 @@ def camunda_kinds() -> tuple[type, ...]:
 
 def before_run(spec: Spec, convert: Convert) -> Before:
     """What the engine may change in a spec, of a spec that it has not changed."""
+    kinds = camunda_kinds()
     return {
         name: TaskSpecBefore(
-            tuple(task_spec._inputs), tuple(task_spec._outputs), fields_of(task_spec, convert)
+            tuple(task_spec._inputs),
+            tuple(task_spec._outputs),
+            fields_of(task_spec, convert) if isinstance(task_spec, kinds) else {},
         )
         for name, task_spec in spec.task_specs.items()
     }
