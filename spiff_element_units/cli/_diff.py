@@ -70,7 +70,7 @@ def opened_versions(
     *cache_dir, old, new = versions
     if cache_dir:
         place = place_of(cache_dir[0])
-        return _rooted(opened(place, old), root), _rooted(opened(place, new), root)
+        return _opened(place, old, root), _opened(place, new, root)
     for version in map(place_of, (old, new)):
         if is_store(version):
             raise click.UsageError(
@@ -82,7 +82,8 @@ def opened_versions(
     return _version(old, name, parser, root), _version(new, name, parser, root)
 
 
-def _rooted(units: ElementUnits, root: Optional[str]) -> ElementUnits:
+def _opened(place: Any, key: str, root: Optional[str]) -> ElementUnits:
+    units = opened(place, key)
     require_root(units, root)
     return units
 
@@ -99,7 +100,9 @@ def _version(path: str, name: str, parser: str, root: Optional[str]) -> ElementU
     elif path.lower().endswith(".bpmn"):
         files = {path: name}
     else:
-        return _rooted(opened_place(path, None, parser, root), root)
+        units = opened_place(path, None, parser, root)
+        require_root(units, root)
+        return units
     from ._documents import Document  # these need SpiffWorkflow
     from ._models import Model, beside, chosen_root
 

@@ -267,7 +267,7 @@ class Runner:
             print(text, file=sys.stderr)
 
     def _will_save_in(self, state: Optional[str]) -> None:
-        """Choose the file for `_save`. Raises OSError before anything runs if it cannot be."""
+        """Choose the file for `_save`. Raises OSError if it cannot be written."""
         self.state = state
         if state is not None:
             beside = _beside(state)

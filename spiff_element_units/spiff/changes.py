@@ -49,7 +49,7 @@ def changes_in_json(dct: Any, spec: Spec, before: Before, run: Any, convert: Con
     for name, (_, _, fields) in before.items():
         if fields and name in saved:
             now = {field: saved[name].get(field) for field in FIELDS}
-            if now in _by_start(spec.task_specs[name], fields, convert):
+            if now in _values_after_start(spec.task_specs[name], fields, convert):
                 _note_fields(change, name, fields, now)
     for name in _added(saved[start]["outputs"], before[start].outputs):
         if not _by_engine(name, saved, spec, run):
@@ -95,7 +95,9 @@ def apply(change: Change, spec: Spec, registry: Any) -> None:
                 setattr(task_spec, field, registry.restore(deepcopy(value)))
 
 
-def _by_start(task_spec: Any, fields: dict[str, Any], convert: Convert) -> list[dict[str, Any]]:
+def _values_after_start(
+    task_spec: Any, fields: dict[str, Any], convert: Convert
+) -> list[dict[str, Any]]:
     """What a multi-instance task of `SpiffWorkflow.camunda` may have made of its fields.
 
     Without a cardinality, its input is its output. Otherwise the cardinality is a number, or it

@@ -55,6 +55,18 @@ def changes_while_running(spec: Spec) -> bool:
     return bool(kinds) and any(isinstance(one, kinds) for one in spec.task_specs.values())
 
 
+def may_have_changed(saved: dict[str, Any]) -> bool:
+    """Whether the engine may have changed a called or embedded process, by its spec in a state.
+
+    Trigger specs count only in the spec that was started.
+    """
+    if "conditional_paths" in saved:
+        return True
+    return bool(camunda_kinds()) and any(
+        "cardinality" in one for one in saved["task_specs"].values()
+    )
+
+
 def camunda_kinds() -> tuple[type, ...]:
     """The multi-instance tasks of `SpiffWorkflow.camunda`. None exist if nobody has imported it."""
     module = sys.modules.get("SpiffWorkflow.camunda.specs.multiinstance_task")

@@ -11,7 +11,7 @@ from SpiffWorkflow.bpmn.serializer.migration.version_migration import MIGRATIONS
 
 from ..errors import ElementUnitsError, UnitNotFound
 from .changes import apply, changes_in_json
-from .changing import camunda_kinds
+from .changing import may_have_changed
 from .events import Event
 from .lazy import LazyDict
 from .mapping import SpecMapping
@@ -221,9 +221,8 @@ class Opening:
 
         This is done now, so that the run's dict need not be kept.
         """
-        fields_change = bool(camunda_kinds())
         for name, saved in (run.get("subprocess_specs") or {}).items():
-            if saved and ("conditional_paths" in saved or (fields_change and _repeats(saved))):
+            if saved and may_have_changed(saved):
                 spec, store = mapping.get(name), mapping.owner(name)
                 if spec is not None and store is not None:
                     self._change(name, spec, store, saved, run)
@@ -240,8 +239,3 @@ class Opening:
     def _decoded_specs(self) -> dict[str, Any]:
         roster = self._own.units._roster().items()
         return {name: self._decoded(name, True) if has_spec else None for name, has_spec in roster}
-
-
-def _repeats(saved: dict[str, Any]) -> bool:
-    """Whether a saved spec has multi-instance tasks."""
-    return any("cardinality" in one for one in saved["task_specs"].values())

@@ -172,7 +172,7 @@ class Serializing:
         listed, head = content(live)
         decoder = self._serializer.json_decoder_cls
         run = parse(head, decoder)
-        if not self.leaves_out or run.get(self._serializer.VERSION_KEY) in MIGRATIONS:
+        if not self.leaves_out or self.is_of_earlier_engine(run):
             return self.read(join_pieces(read), begin, specs, spec_then)
         resuming = Resuming(self._aliases, begin, specs, spec_then)
         pieces = resuming.pieces = StoredPieces(read, partial(decoded, decoder=decoder), live)
@@ -230,9 +230,9 @@ class Serializing:
 
         Raises StateError if SpiffWorkflow cannot migrate it.
         """
-        number = run.get(self._serializer.VERSION_KEY)
-        if number not in MIGRATIONS:
+        if not self.is_of_earlier_engine(run):
             return False
+        number = run[self._serializer.VERSION_KEY]
         try:
             self._serializer.migrate(run)
         except NameError as error:  # of 3.2.0, if there are subprocesses
@@ -277,7 +277,7 @@ class Serializing:
             header = run.get(HEADER)
             told = isinstance(header, dict) and "externals_unknown" not in header
             whole = self._resolves and not told
-            if not whole and run.get(self._serializer.VERSION_KEY) not in MIGRATIONS:
+            if not whole and not self.is_of_earlier_engine(run):
                 resuming.pieces = CutPieces(cut, partial(decoded, decoder=decoder))
                 return run
         return parse(state, decoder)

@@ -142,11 +142,9 @@ WAYS = [by_text, by_dict, by_pieces, by_own_text, by_migration]
 @pytest.mark.parametrize("way", WAYS)
 def test_instances_of_one_loader_do_what_each_does_alone(text, way):
     loader = loader_of(text)
-    sides = []
-    for data in DATA:
-        sides.append(
-            (begin(BpmnWorkflow(*parsed(text)), data), begin(loader.start("p"), data)),
-        )
+    sides = [
+        (begin(BpmnWorkflow(*parsed(text)), data), begin(loader.start("p"), data)) for data in DATA
+    ]
     while sides:
         sides = [step(loader, way, *side) for side in sides]
         sides = [side for side in sides if side is not None]
